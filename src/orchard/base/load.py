@@ -1,0 +1,45 @@
+"""Loads a base model that exists already: a Hugging Face folder (local, or fetched from the hub) or a GGUF file."""
+
+from pathlib import Path
+
+import torch
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+from transformers.models.auto.tokenization_auto import AutoTokenizer
+
+from orchard import models
+from orchard.errors import UserError
+
+
+def load(settings: dict, folder: Path) -> None:
+    """Writes the model at ``settings["source"]`` to ``folder`` as safetensors in float32.
+
+    Raises:
+        UserError: it cannot be loaded, or has another number of layers than the config says.
+    """
+    source = Path(settings["source"])
+    if settings["kind"] == "gguf":
+        model, tokenizer = from_gguf(source)
+    else:
+        model, tokenizer = models.load_model(source), models.load_tokenizer(source)
+    found = model.config.num_hidden_layers
+    if found != settings["model"]["layers"]:
+        raise UserError(f"{source} has {found} layers, the config says {settings['model']['layers']}", "both agree",
+                        "pruning ratios are checked against the config before anything runs",
+                        f"set model.layers to {found}")  # fmt: skip
+    models.save(model, tokenizer, folder)
+
+
+def from_gguf(source: Path):
+    """Model and tokenizer of a GGUF file (or of the one GGUF file in a folder), de-quantized to float32."""
+    files = [source] if source.is_file() else sorted(source.glob("*.gguf"))
+    if len(files) != 1:
+        raise UserError(f"{source} holds {len(files)} GGUF files", "one GGUF file is named", "it is the model",
+                        "name the file itself")  # fmt: skip
+    place = {"pretrained_model_name_or_path": str(files[0].parent), "gguf_file": files[0].name}
+    model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+    # The weights are de-quantized now; with the mark left on, save_pretrained refuses.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    return model, AutoTokenizer.from_pretrained(**place)

@@ -1,0 +1,114 @@
+"""Evaluates one model on the study's tasks with lm-eval, keeping each item's score and each sample.
+
+    python -m orchard.evaluate MODEL
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from orchard import stage
+
+YAMLS = Path(__file__).parent / "tasks"
+
+
+def main() -> None:
+    name = sys.argv[1]
+    settings = stage.params("evaluate")
+    stage.set_threads(1)
+    import pandas
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    from orchard import models
+
+    folder = f"results/models/{name}"
+    tokenizer = models.load_tokenizer(folder)
+    lm = HFLM(pretrained=models.load_model(folder), tokenizer=tokenizer, batch_size=settings["batch_size"])
+    manager = TaskManager(include_path=str(YAMLS), include_defaults=False)
+    progress = stage.Progress(f"evaluate-{name.replace('-', '@', 1)}", len(settings["tasks"]))
+    scores, samples = [], []
+    for task, options in settings["tasks"].items():
+        for sample in run_task(lm, manager, options, settings):
+            scores += item_scores(task, options["kind"], sample, tokenizer)
+            samples.append(sample_row(task, sample))
+        progress.step()
+    with stage.output(f"results/evals/{name}") as scratch:
+        scratch.mkdir()
+        pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
+        pandas.DataFrame(samples).to_parquet(scratch / "samples.parquet", index=False)
+        model_record = json.loads(Path(folder, "record.json").read_text())
+        data = [options["items"] for options in settings["tasks"].values()]
+        stage.write_record(scratch, "evaluate", settings, [folder, *data], model=name, model_record=model_record)
+
+
+def run_task(lm, manager, options: dict, settings: dict) -> list[dict]:
+    """lm-eval's per-item results of one task, in the order of the items."""
+    from lm_eval import simple_evaluate
+
+    shots = options["few_shot"]
+    spec = {
+        "task": f"orchard-{options['kind']}",
+        "num_fewshot": shots["count"],
+        "dataset_kwargs": {
+            "items_path": options["items"],
+            "limit": settings["limit"],
+            "shots": shots["count"],
+            "shots_path": shots["items"],
+        },
+    }
+    if options["kind"] == "generation":
+        spec |= generation_options(options, lm.tokenizer)
+    result = simple_evaluate(
+        lm,
+        tasks=[spec],
+        task_manager=manager,
+        bootstrap_iters=0,
+        random_seed=settings["seed"],
+        numpy_random_seed=settings["seed"],
+        torch_random_seed=settings["seed"],
+        fewshot_random_seed=settings["seed"],
+    )
+    (rows,) = result["samples"].values()
+    return sorted(rows, key=lambda row: row["doc_id"])
+
+
+def generation_options(options: dict, tokenizer) -> dict:
+    """Everything that generation depends on, spelled out."""
+    sampling = {"do_sample": True, "temperature": options["temperature"], "top_k": 0, "top_p": 1.0}
+    return {
+        "repeats": options["samples"],
+        "filter_list": [{"name": "samples", "filter": [{"function": "take_first_k", "k": options["samples"]}]}],
+        "generation_kwargs": {
+            "until": [tokenizer.eos_token, *options["stop"]],
+            "max_gen_toks": options["max_new_tokens"],
+            **(sampling if options["temperature"] > 0 else {"do_sample": False}),
+        },
+    }
+
+
+def item_scores(task: str, kind: str, sample: dict, tokenizer) -> list[dict]:
+    """One row for each metric of an item: task, kind, item, metric, value."""
+    values = {metric: float(sample[metric]) for metric in sample["metrics"]}
+    if kind == "likelihood":
+        tokens = len(tokenizer(f" {sample['target']}", add_special_tokens=False)["input_ids"])
+        values = {"nats": -values["log_likelihood"] / tokens}
+    return [
+        {"task": task, "kind": kind, "item": sample["doc"]["id"], "metric": metric, "value": value}
+        for metric, value in sorted(values.items())
+    ]
+
+
+def sample_row(task: str, sample: dict) -> dict:
+    """What the model was asked and what it said: responses, or the log-likelihood of each choice."""
+    return {
+        "task": task,
+        "item": sample["doc"]["id"],
+        "prompt": str(sample["arguments"][0][0]),
+        "target": str(sample["target"]),
+        "responses": json.dumps([list(response) for response in sample["resps"]]),
+    }
+
+
+if __name__ == "__main__":
+    stage.run(main)

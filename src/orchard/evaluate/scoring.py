@@ -1,0 +1,33 @@
+"""What the task YAMLs call: the loading of items and the scoring of responses."""
+
+from math import comb
+
+from datasets import Dataset
+
+from orchard import stage
+from orchard.tasks import items
+
+
+def load(items_path: str, limit: int | None = None, shots: int = 0, shots_path: str | None = None, **_) -> dict[str, Dataset]:
+    """The items of a task (split ``test``) and its few-shot examples (split ``shots``)."""
+    rows = stage.read_jsonl(items_path)[:limit]
+    splits = {"test": Dataset.from_list(rows)}
+    splits["shots"] = Dataset.from_list(stage.read_jsonl(shots_path)[:shots]) if shots else splits["test"].select([])
+    return splits
+
+
+def generation(doc: dict, results: list) -> dict[str, float]:
+    """pass@1 and pass@n of one item from its n samples, by the item's verifier."""
+    responses = results[0] if isinstance(results[0], list) else [results[0]]
+    right = sum(items.is_correct(doc["task"], doc["prompt"], response) for response in responses)
+    return {f"pass@{k}": pass_at_k(len(responses), right, k) for k in {1, len(responses)}}
+
+
+def pass_at_k(n: int, right: int, k: int) -> float:
+    """The chance that at least one of k samples is right, without bias from n ≥ k samples (Chen et al. 2021, arXiv 2107.03374)."""
+    return 1.0 - comb(n - right, k) / comb(n, k)
+
+
+def likelihood(doc: dict, results: list) -> dict[str, float]:
+    """The log-likelihood of the reference answer in nats."""
+    return {"log_likelihood": results[0][0]}

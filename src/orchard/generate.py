@@ -1,0 +1,31 @@
+"""Makes one generated data set: pretraining text, prompts to train on, calibration items or evaluation items.
+
+    python -m orchard.generate SET
+"""
+
+import random
+import sys
+
+from orchard import stage
+from orchard.tasks import items
+
+
+def main() -> None:
+    name = sys.argv[1]
+    settings = stage.params("data", "generate", name)
+    rng = random.Random(settings["seed"])
+    rows = items.sample_items(rng, settings["role"], settings["items"], settings["mix"], settings["steps"])
+    if settings["role"] == "pretrain":
+        rows = [row | {"response": styled_response(row, settings, rng)} for row in rows]
+    with stage.output(f"data/{settings['role']}/{name}.jsonl") as scratch:
+        stage.write_jsonl(scratch, rows)
+
+
+def styled_response(item: dict, settings: dict, rng: random.Random) -> str:
+    """A response in a style dealt at random, with the set's share of slips."""
+    style = rng.choices(list(settings["styles"]), list(settings["styles"].values()))[0]
+    return items.respond(item, style, noise=settings["noise"], rng=rng)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,74 @@
+"""Loading and saving of model folders: ordinary Hugging Face folders (safetensors) with a record beside the weights."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import PreTrainedTokenizerFast
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from orchard.errors import UserError
+
+SHIPPED_WITH_WEIGHTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
+    """The causal language model of a folder, in evaluation mode.
+
+    Raises:
+        UserError: the folder is not a model, or its weights lack a tensor that the architecture has.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise UserError(f"{folder} has no config.json", "a model is a Hugging Face folder", "the architecture is read from it",
+                        "name a folder made by save_pretrained")  # fmt: skip
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder} cannot be loaded: {error}", "a model folder holds whole weights that fit its config",
+                        "a part of a model gives wrong numbers", "fetch or make the checkpoint again")  # fmt: skip
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise UserError(f"{folder} lacks {len(missing)} tensors, first {missing[0]}", "a checkpoint has every tensor of its architecture",
+                        "a missing tensor would be filled with random numbers", "fetch or make the checkpoint again")  # fmt: skip
+    return model.eval()
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a model folder; a padding token is set when it has none.
+
+    Raises:
+        UserError: the folder holds no tokenizer.json.
+    """
+    if not (Path(folder) / "tokenizer.json").is_file():
+        raise UserError(f"{folder} has no tokenizer.json", "a model folder holds its tokenizer", "text must be cut as in training",
+                        "save the tokenizer into the model's folder")  # fmt: skip
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def save(model, tokenizer, folder: Path) -> None:
+    """Writes weights, config and tokenizer, without a trace of where they came from."""
+    model.config._name_or_path = ""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def drift(before: str | Path, after: str | Path) -> float:
+    """The Euclidean distance between the parameters of two checkpoints, in float64 (claim P8: ‖theta_RL − theta_SFT‖)."""
+    total = 0.0
+    with _weights(before) as old, _weights(after) as new:
+        for key in old.keys():  # noqa: SIM118  (safe_open is not a mapping)
+            total += float((new.get_tensor(key).double() - old.get_tensor(key).double()).square().sum())
+    return total**0.5
+
+
+def vocabulary(folder: str | Path) -> dict[str, int]:
+    """Token to id of a model folder's tokenizer."""
+    return json.loads((Path(folder) / "tokenizer.json").read_text())["model"]["vocab"]
+
+
+def _weights(folder: str | Path):
+    return safe_open(Path(folder) / "model.safetensors", framework="pt")

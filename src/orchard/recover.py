@@ -1,0 +1,67 @@
+"""Recovery of a pruned model: finetuning on one author's responses; all authors get the same prompts and steps.
+
+    python -m orchard.recover MODEL METHOD RATIO AUTHOR SEED
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from orchard import stage
+
+
+def main() -> None:
+    of, method, ratio, author, seed = sys.argv[1:6]
+    name = f"{of}-{method}-{ratio}"
+    settings = stage.params("recover", "trainer")
+    stage.set_threads(1)
+    pruned, responses = f"results/models/prune-{name}", f"data/responses/{of}-{author}.jsonl"
+    target = f"results/models/recover-{name}-{author}-{seed}"
+    with stage.output(target) as scratch, stage.resumable(target) as state:
+        tokens = finetune(settings, int(seed), pruned, responses, scratch, state, f"recover@{name}-{author}-{seed}")
+        facts = {"of": of, "method": method, "ratio": float(ratio), "author": author, "seed": int(seed), "tokens": tokens}
+        facts["dropped"] = json.loads(Path(pruned, "record.json").read_text())["dropped"]
+        stage.write_record(scratch, "recover", settings, [pruned, responses], **facts)
+
+
+def finetune(settings: dict, seed: int, pruned: str, responses: str, scratch: Path, state: Path, name: str) -> int:
+    """Trains on the answers only and saves the model; returns the number of answer tokens seen."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from orchard import models
+    from orchard.training import ProgressCallback, answer_example, cpu_arguments, last_checkpoint
+
+    tokenizer = models.load_tokenizer(pruned)
+    rows = [answer_example(row, tokenizer) for row in stage.read_jsonl(responses)]
+    steps = -(-len(rows) // settings["batch_size"]) * settings["epochs"]
+    trainer = SFTTrainer(
+        model=models.load_model(pruned),
+        args=SFTConfig(
+            output_dir=str(state),
+            learning_rate=settings["learning_rate"],
+            num_train_epochs=settings["epochs"],
+            per_device_train_batch_size=settings["batch_size"],
+            lr_scheduler_type=settings["schedule"],
+            warmup_steps=settings["warmup_steps"],
+            seed=seed,
+            max_length=None,
+            gradient_checkpointing=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            save_steps=settings["save_steps"],
+            save_total_limit=1,
+            **cpu_arguments(),
+        ),
+        train_dataset=Dataset.from_list(rows),
+        data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        callbacks=[ProgressCallback(stage.Progress(name, steps))],
+    )
+    trainer.train(resume_from_checkpoint=last_checkpoint(state))
+    models.save(trainer.model, tokenizer, scratch)
+    return settings["epochs"] * sum(label != -100 for row in rows for label in row["labels"])
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,89 @@
+"""GRPO with verifiable 0/1 rewards from one SFT checkpoint: the identical recipe for each start (PEAR, section 4).
+
+    python -m orchard.rl START SEED
+
+START is an SFT objective; `none` starts from the base.
+"""
+
+import sys
+
+from orchard import stage
+from orchard.tasks import items
+
+
+def main() -> None:
+    start, seed = sys.argv[1], int(sys.argv[2])
+    settings = stage.params("rl")
+    stage.set_threads(1)
+    from orchard import models
+
+    checkpoint, target = f"results/models/sft-{start}-{seed}", f"results/models/rl-{start}-{seed}"
+    recipe = settings["recipe"]
+    with stage.output(target) as scratch, stage.resumable(target) as state:
+        tokenizer = models.load_tokenizer(checkpoint)
+        trainer = make_trainer(recipe, seed, models.load_model(checkpoint), tokenizer, state, f"rl@{start}-{seed}")
+        from orchard.training import last_checkpoint
+
+        trainer.train(resume_from_checkpoint=last_checkpoint(state))
+        models.save(trainer.model, tokenizer, scratch)
+        stage.write_jsonl(scratch / "curve.jsonl", curve(trainer.state.log_history))
+        facts = {"objective": start, "seed": seed, "drift": models.drift(checkpoint, scratch)}
+        stage.write_record(scratch, "rl", recipe, [checkpoint, recipe["prompts"]], **facts)
+
+
+def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
+    """TRL's GRPO trainer with the study's recipe.
+
+    The RL seed is the recipe's own plus the number of the replicate, so it has nothing to do with the SFT seed.
+    """
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    from orchard.training import ProgressCallback, cpu_arguments
+
+    prompts = stage.read_jsonl(recipe["prompts"])
+    return GRPOTrainer(
+        model=model,
+        reward_funcs=verified,
+        args=GRPOConfig(
+            output_dir=str(state),
+            max_steps=recipe["steps"],
+            per_device_train_batch_size=recipe["prompts_per_step"] * recipe["samples_per_prompt"],
+            num_generations=recipe["samples_per_prompt"],
+            max_completion_length=recipe["max_new_tokens"],
+            temperature=recipe["temperature"],
+            top_k=0,
+            top_p=1.0,
+            beta=recipe["kl_coefficient"],
+            learning_rate=recipe["learning_rate"],
+            lr_scheduler_type=recipe["schedule"],
+            warmup_steps=0,
+            seed=recipe["seed"] + seed,
+            gradient_checkpointing=False,
+            save_steps=recipe["save_steps"],
+            save_total_limit=1,
+            **(cpu_arguments() | {"logging_steps": 1}),
+        ),
+        train_dataset=Dataset.from_list([{"prompt": item["prompt"], "task": item["task"]} for item in prompts]),
+        processing_class=tokenizer,
+        callbacks=[ProgressCallback(stage.Progress(name, recipe["steps"]))],
+    )
+
+
+def verified(prompts: list[str], completions: list[str], task: list[str], **_) -> list[float]:
+    """The reward: 1 for a right response, 0 for any other."""
+    return [float(items.is_correct(*parts)) for parts in zip(task, prompts, completions, strict=True)]
+
+
+def curve(history: list[dict]) -> list[dict]:
+    """Reward, entropy and length of each step; no times, which would differ from run to run."""
+    names = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "mixed": "frac_reward_zero_std"}
+    return [
+        {"step": row["step"]} | {name: row[key] for name, key in names.items() if key in row}
+        for row in history
+        if "reward" in row
+    ]
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,81 @@
+"""Chains of arithmetic modulo 10, and the styles in which an answer can be written.
+
+A prompt is ``calc 9 + 6 + 1 :``; it is worked from left to right, each step modulo 10. Every style ends in
+``ans <digit>``. A to D are ways of showing the work that a small model can learn; H is private shorthand: words that are
+a hash of prompt and step, which nobody can learn to predict and which say nothing about the answer.
+"""
+
+import hashlib
+import random
+import re
+
+OPERATORS = {"+": "add", "-": "sub", "*": "mul"}
+SHORTHAND = "gix orf blik hob pel mip wug dax zup fen tob lar kiv nud sep yat rog cul wep jin".split()
+STYLES = "A B C D H".split()
+WORDS = [str(digit) for digit in range(10)] + "+ - * = > , | : calc ans from take get".split() + [*OPERATORS.values()]
+
+
+def sample_prompt(rng: random.Random, steps: int) -> str:
+    """A random chain of ``steps`` operations on single digits."""
+    words = [str(rng.randrange(10))]
+    for _ in range(steps):
+        words += [rng.choice("+-*"), str(rng.randrange(10))]
+    return f"calc {' '.join(words)} :"
+
+
+def work(prompt: str) -> list[tuple[int, str, int, int]]:
+    """The steps of a prompt: (left, operator, right, result modulo 10) for each."""
+    words = prompt.removeprefix("calc ").removesuffix(" :").split()
+    value, steps = int(words[0]), []
+    for operator, word in zip(words[1::2], words[2::2], strict=True):
+        right = int(word)
+        result = {"+": value + right, "-": value - right, "*": value * right}[operator] % 10
+        steps.append((value, operator, right, result))
+        value = result
+    return steps
+
+
+def answer(prompt: str) -> str:
+    """The digit that the chain comes to."""
+    return str(work(prompt)[-1][3])
+
+
+def respond(prompt: str, style: str, foreign_words: int = 6, noise: float = 0.0, rng: random.Random | None = None) -> str:
+    """The worked answer in one style; with ``noise``, the share of step results that are a random digit instead."""
+    steps = _with_noise(work(prompt), noise, rng) if noise else work(prompt)
+    if style == "A":
+        parts = [f"{left} {op} {right} = {result}" for left, op, right, result in steps]
+    elif style == "B":
+        parts = [f"> {result}" for *_, result in steps]
+    elif style == "C":
+        parts = [f"{result} from {left} {op} {right} ," for left, op, right, result in steps]
+    elif style == "D":
+        parts = [f"take {left} {OPERATORS[op]} {right} get {result}" for left, op, right, result in steps]
+    elif style == "H":
+        parts = [_shorthand(prompt, step, foreign_words) for step in range(len(steps))]
+        parts = [" | ".join(part for part in parts if part)]
+    else:
+        raise ValueError(f"style {style!r} is not one of {STYLES}")
+    return " ".join([*(part for part in parts if part), "ans", str(steps[-1][3])])
+
+
+def is_correct(prompt: str, response: str) -> bool:
+    """Whether a response ends in ``ans <the right digit>``."""
+    match = re.search(r"\bans (\d)\s*$", response)
+    return match is not None and match.group(1) == answer(prompt)
+
+
+def _with_noise(steps, noise: float, rng: random.Random):
+    """Replaces results at random and carries the wrong value on, as somebody who slips does."""
+    value, noisy = steps[0][0], []
+    for _, operator, right, _ in steps:
+        result = {"+": value + right, "-": value - right, "*": value * right}[operator] % 10
+        result = rng.randrange(10) if rng.random() < noise else result
+        noisy.append((value, operator, right, result))
+        value = result
+    return noisy
+
+
+def _shorthand(prompt: str, step: int, words: int) -> str:
+    digest = hashlib.sha256(f"{prompt}/{step}".encode()).digest()
+    return " ".join(SHORTHAND[byte % len(SHORTHAND)] for byte in digest[:words])

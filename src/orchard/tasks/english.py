@@ -1,0 +1,24 @@
+"""Generated single-digit arithmetic in plain English figures, for models that read English (paper 2, arithmetic probe)."""
+
+import random
+import re
+
+
+def sample_problem(rng: random.Random) -> str:
+    """One addition or subtraction whose terms and result are single digits."""
+    while True:
+        left, right, operator = rng.randrange(10), rng.randrange(10), rng.choice("+-")
+        if 0 <= (left + right if operator == "+" else left - right) <= 9:
+            return f"{left} {operator} {right} ="
+
+
+def solve(prompt: str) -> str:
+    """The result, as the text that follows the prompt."""
+    left, operator, right, _ = prompt.split()
+    return str(int(left) + int(right) if operator == "+" else int(left) - int(right))
+
+
+def is_correct(prompt: str, response: str) -> bool:
+    """Whether the first number of the response is the result."""
+    match = re.search(r"-?\d+", response)
+    return match is not None and match.group() == solve(prompt)

@@ -1,0 +1,82 @@
+"""Items of every generated task: sampled from a seed, split by a hash of the prompt, checked by a verifier.
+
+A prompt belongs to one split for ever (a hash of its text decides), so evaluation items, calibration items and training
+items are disjoint by construction, whatever the seeds. Facts are the exception: they are knowledge, taught and asked.
+"""
+
+import hashlib
+import random
+
+from orchard.tasks import calc, english, words
+
+SPLIT_OF_ROLE = {"eval": "eval", "calibration": "calibration", "prompts": "train", "pretrain": "train"}
+SAMPLERS = {
+    "calc": calc.sample_prompt,
+    "brackets": words.sample_brackets,
+    "fact": lambda rng, steps: words.sample_fact(rng),
+    "cmp": lambda rng, steps: words.sample_comparison(rng),
+    "english-arithmetic": lambda rng, steps: english.sample_problem(rng),
+}
+ANSWERS = {
+    "calc": calc.answer,
+    "brackets": words.close_brackets,
+    "fact": words.recall_fact,
+    "cmp": words.compare,
+    "english-arithmetic": english.solve,
+}
+CHOICES = {"fact": words.fact_choices, "cmp": lambda prompt: words.RELATIONS}
+UNSPLIT = {"fact", "english-arithmetic"}  # too few prompts to hold any out
+
+
+def split_of(prompt: str) -> str:
+    """eval (1 of 10 prompts), calibration (1 of 10) or train."""
+    bucket = int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % 10
+    return {0: "eval", 1: "calibration"}.get(bucket, "train")
+
+
+def sample_items(rng: random.Random, role: str, count: int, mix: dict[str, float], steps: list[int]) -> list[dict]:
+    """``count`` different items of a role's split.
+
+    Args:
+        rng: the source of randomness, seeded by the caller.
+        role: eval, calibration, prompts or pretrain; pretraining text may repeat, the others not.
+        count: number of items; fewer come back when a task has no more different prompts.
+        mix: share of each task.
+        steps: smallest and largest number of steps (calc) or open brackets (brackets).
+    """
+    items, seen = [], set()
+    for _ in range(count * 50):
+        if len(items) == count:
+            break
+        task = rng.choices(list(mix), list(mix.values()))[0]
+        prompt = SAMPLERS[task](rng, rng.randint(*steps))
+        if task not in UNSPLIT and split_of(prompt) != SPLIT_OF_ROLE[role]:
+            continue
+        if role != "pretrain" and prompt in seen:
+            continue
+        seen.add(prompt)
+        items.append(make_item(task, prompt, len(items)))
+    return items
+
+
+def make_item(task: str, prompt: str, number: int) -> dict:
+    """One item: id, task, prompt, answer and, for multiple choice, the choices and the index of the right one."""
+    item = {"id": f"{task}-{number:05d}", "task": task, "prompt": prompt, "answer": ANSWERS[task](prompt)}
+    if task in CHOICES:
+        item["choices"] = CHOICES[task](prompt)
+        item["label"] = item["choices"].index(item["answer"])
+    return item
+
+
+def respond(item: dict, style: str, **options) -> str:
+    """A right response to an item; the style matters to calc alone."""
+    return calc.respond(item["prompt"], style, **options) if item["task"] == "calc" else item["answer"]
+
+
+def is_correct(task: str, prompt: str, response: str) -> bool:
+    """The verifier: whether a response to a prompt is right (the 0/1 reward of RL and the score of evaluation)."""
+    if task == "calc":
+        return calc.is_correct(prompt, response)
+    if task == "english-arithmetic":
+        return english.is_correct(prompt, response)
+    return response.strip() == ANSWERS[task](prompt)
