@@ -1,15 +1,32 @@
-"""orchard: SFT objective → RL → layer pruning → recovery → evaluation → report.
+"""orchard: base model → SFT objective → RL → layer pruning → recovery → evaluation → report.
 
-Snakemake schedules, DVC decides: a stage that DVC calls unchanged has a marker in .dvc/tmp/fresh/, a changed one has none.
+Snakemake schedules, DVC decides (src/orchard/rerun.py): a stage that DVC calls unchanged has a marker in
+.dvc/tmp/fresh/; a changed one has none, so its job runs `dvc repro` of that stage.
 """
 
+import sys
+
+sys.path.insert(0, f"{workflow.basedir}/src")  # this clone's code, whatever is installed
 from orchard import rerun
 
-STAGES = rerun.prepare(workflow)
+
+configfile: "config.yaml"
+
+
+MARKERS = rerun.prepare(workflow)
+REPRO = "exec python -m orchard.rerun {params.stage} > {log} 2>&1"
+
+
+wildcard_constraints:
+    seed=r"\d+",
+    ratio=r"[\d.]+",
+    method="|".join(config["prune"]["methods"] + ["none"]),
+    author="|".join(config["recover"]["authors"] + ["none"]),
 
 
 include: "rules/data.smk"
 include: "rules/base.smk"
+include: "rules/behave.smk"
 include: "rules/sft.smk"
 include: "rules/rl.smk"
 include: "rules/prune.smk"
@@ -21,12 +38,8 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        [rerun.marker(stage) for stage in STAGES],
+        MARKERS,
 
 
 onstart:
-    rerun.tell_progress(STAGES)
-
-
-onerror:
-    rerun.tell_failure()
+    rerun.tell_progress(MARKERS)

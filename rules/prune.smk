@@ -1,0 +1,20 @@
+"""Layer pruning of any model of the DAG."""
+
+
+rule prune:
+    """Drops a share of a model's layers."""
+    input:
+        model=ancient("results/models/{of}"),
+        calibration=ancient(config["prune"]["calibration"]["items"]),
+    output:
+        directory("results/models/prune-{of}-{method}-{ratio}"),
+        fresh=touch(rerun.marker("results/models/prune-{of}-{method}-{ratio}")),
+    params:
+        stage="prune@{of}-{method}-{ratio}",
+    log:
+        "logs/prune-{of}-{method}-{ratio}.log",
+    benchmark:
+        "logs/benchmarks/prune-{of}-{method}-{ratio}.tsv"
+    threads: 1
+    shell:
+        REPRO

@@ -1,0 +1,20 @@
+"""The same GRPO run from each SFT checkpoint."""
+
+
+rule rl:
+    """Runs GRPO with verified 0/1 rewards."""
+    input:
+        checkpoint=ancient("results/models/sft-{start}-{seed}"),
+        prompts=ancient(config["rl"]["recipe"]["prompts"]),
+    output:
+        directory("results/models/rl-{start}-{seed}"),
+        fresh=touch(rerun.marker("results/models/rl-{start}-{seed}")),
+    params:
+        stage="rl@{start}-{seed}",
+    log:
+        "logs/rl-{start}-{seed}.log",
+    benchmark:
+        "logs/benchmarks/rl-{start}-{seed}.tsv"
+    threads: 1
+    shell:
+        REPRO

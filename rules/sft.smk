@@ -1,0 +1,20 @@
+"""SFT of the base on the behaviour policy's data: one checkpoint for each objective and seed."""
+
+
+rule sft:
+    """Finetunes the base with one objective."""
+    input:
+        base=ancient(f"results/models/{config['sft']['base']}"),
+        data=ancient(f"data/behave/{config['sft']['data']}.parquet"),
+    output:
+        directory("results/models/sft-{objective}-{seed}"),
+        fresh=touch(rerun.marker("results/models/sft-{objective}-{seed}")),
+    params:
+        stage="sft@{objective}-{seed}",
+    log:
+        "logs/sft-{objective}-{seed}.log",
+    benchmark:
+        "logs/benchmarks/sft-{objective}-{seed}.tsv"
+    threads: 1
+    shell:
+        REPRO

@@ -1,0 +1,36 @@
+"""What stages cost: measured durations of this folder's runs, else the ones that come with the project."""
+
+import csv
+from pathlib import Path
+
+BENCHMARKS = Path("logs/benchmarks")
+SHIPPED = Path("docs/costs.csv")  # columns: family, seconds (mean wall time of one stage on one core), measured
+
+
+def expected(stages: list[str]) -> tuple[float, int]:
+    """The sum of the stages' expected seconds on one core, and how many stages have no known duration."""
+    shipped = {row["family"]: float(row["seconds"]) for row in _rows(SHIPPED, ",")}
+    known = [shipped[family(stage)] for stage in stages if family(stage) in shipped]
+    return sum(known), len(stages) - len(known)
+
+
+def family(stage: str) -> str:
+    """The stage family of an instance: `sft` of `sft@nll-1`, `evaluate` of `evaluate-rl@nll-1`."""
+    name = stage.split("@")[0]
+    return "evaluate" if name.startswith("evaluate-") else name
+
+
+def measured() -> list[dict]:
+    """Wall seconds, CPU seconds and peak memory (MB) of each stage, from Snakemake's benchmark files."""
+    rows = []
+    for file in sorted(BENCHMARKS.glob("*.tsv")):
+        for row in _rows(file, "\t"):
+            rows.append({"stage": file.stem, "seconds": float(row["s"]), "cpu": row["cpu_time"], "memory": row["max_rss"]})
+    return rows
+
+
+def _rows(file: Path, delimiter: str) -> list[dict]:
+    if not file.is_file():
+        return []
+    with file.open() as lines:
+        return list(csv.DictReader(lines, delimiter=delimiter))

@@ -1,0 +1,193 @@
+"""The glue of exact re-runs: DVC decides by content which stages are stale, Snakemake schedules them.
+
+A stage whose code, parameters, inputs and output are those of dvc.lock has a marker file; a changed stage, and every
+stage behind it, has none, so Snakemake starts a job for it. The job is `dvc repro` of that one stage, which runs the
+command, restores its output from the cache or a remote, or finds that nothing changed after all.
+
+    python -m orchard.rerun STAGE    # what a Snakemake job runs
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from orchard import config, costs
+from orchard.errors import UserError
+
+MARKERS = Path(".dvc/tmp/fresh")
+EVICTED = Path(".scratch/evicted")
+PROGRESS = Path("logs/progress")
+TELL_EVERY = 15  # seconds between two lines of progress: ours, often enough to see movement, seldom enough to read the log
+_held_lock = None  # keeps this process's lock file open until the process ends
+
+
+def prepare(workflow) -> list[str]:
+    """Run when the main Snakemake process reads the Snakefile: validates the config and brings the markers up to date.
+
+    Args:
+        workflow: Snakemake's workflow object.
+
+    Returns:
+        The markers of all stages; an empty list in a job's own process, which has only its job to do.
+    """
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["PYTHONPATH"] = str(Path("src").resolve())
+    if not workflow.is_main_process:
+        return []
+    try:
+        config.load("config.yaml")
+        refuse_overrides(workflow.config_settings.config, workflow.config_settings.configfiles)
+    except UserError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        sys.exit(1)
+    if not workflow.dryrun:
+        take_lock()
+    stages, changed, behind = staleness()
+    evict_leftovers({out for out in stages.values()})
+    for stage, out in stages.items():
+        set_marker(out, fresh=stage not in changed and stage not in behind)
+    tell_plan(stages, changed, behind, workflow)
+    return [marker(out) for out in stages.values()]
+
+
+def marker(out: str) -> str:
+    """The marker that says: the stage that makes ``out`` is fresh."""
+    return str(MARKERS / out)
+
+
+def staleness() -> tuple[dict[str, str], list[str], list[str]]:
+    """What DVC says of the stages: all (name to output), those changed themselves, and those behind a changed one."""
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            changed = set(repo.status())
+            graph = repo.index.graph
+            stages = {stage.addressing: str(Path(stage.outs[0].fs_path).relative_to(repo.root_dir)) for stage in repo.index.stages}
+            behind = {
+                user.addressing
+                for stage in graph.nodes
+                if stage.addressing in changed
+                for user in networkx.ancestors(graph, stage)
+            }
+    except DvcException as error:
+        raise SystemExit(f"\nDVC cannot read the stages: {error}\n") from error
+    return stages, sorted(changed), sorted(behind - changed)
+
+
+def set_marker(out: str, fresh: bool) -> None:
+    """Creates or removes one marker."""
+    path = Path(marker(out))
+    if fresh:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def refuse_overrides(overrides: dict, files: list) -> None:
+    """Snakemake's --config and --configfile would change what Snakemake sees and not what DVC sees."""
+    if overrides or [Path(file).name for file in files] not in ([], ["config.yaml"]):
+        raise UserError(f"--config or --configfile ({overrides or files})", "the study is the content of config.yaml",
+                        "DVC decides what to run by that file and would not see the change", "edit config.yaml, or copy a file of studies/ over it")  # fmt: skip
+
+
+def take_lock() -> None:
+    """Makes this the only running orchard of the folder, and clears the lock that a killed Snakemake left behind.
+
+    The operating system frees the lock when its process dies, however it dies.
+    """
+    global _held_lock
+    Path(".snakemake").mkdir(exist_ok=True)
+    _held_lock = open(".snakemake/orchard.lock", "w")  # noqa: SIM115  (held until the process ends)
+    try:
+        fcntl.flock(_held_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit("\nfound: another snakemake runs in this folder\n rule: one at a time\n  why: both would write "
+                         "the same outputs\n  fix: wait for it, or stop it\n") from None  # fmt: skip
+    for lock in Path(".snakemake/locks").glob("*"):
+        lock.unlink()
+
+
+def evict_leftovers(outs: set[str]) -> None:
+    """Moves what no stage of this study makes out of data/ and results/, so that a stage that reads a folder sees its own.
+
+    Such files come from another study or an earlier config; DVC's cache still has them.
+    """
+    parents = {Path(out).parent for out in outs} | {Path("results/models"), Path("results/evals")}
+    for parent in sorted(parents & {p for p in parents if p.is_dir()}):
+        for child in sorted(parent.iterdir()):
+            if str(child) not in outs and not any(Path(out).is_relative_to(child) for out in outs) and child.name[0] != ".":
+                target = EVICTED / child
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(target, ignore_errors=True)
+                child.rename(target)
+                print(f"{child} is of another study: moved to {target}", file=sys.stderr)
+
+
+def tell_plan(stages: dict, changed: list[str], behind: list[str], workflow) -> None:
+    """Says beforehand what will run and about how long it takes."""
+    if not changed:
+        return
+    seconds, unknown = costs.expected(changed + behind)
+    cores = workflow.resource_settings.cores or os.cpu_count()
+    print(f"{len(changed)} of {len(stages)} stages changed or missing: {_some(changed)}", file=sys.stderr)
+    if behind:
+        print(f"{len(behind)} behind them, each run only if its input's content changes: {_some(behind)}", file=sys.stderr)
+    estimate = f"at most about {max(1, round(seconds / cores / 60))} min on {cores} cores, less what the cache has"
+    print(estimate + (f" (no past duration for {unknown} of them)" if unknown else ""), file=sys.stderr)
+
+
+def tell_progress(markers: list[str]) -> None:
+    """Starts a thread that prints, now and then, which stages run, how far each is and about how long the rest takes."""
+    todo = [name for name in markers if not Path(name).exists()]
+    shutil.rmtree(PROGRESS, ignore_errors=True)
+    threading.Thread(target=_progress_loop, args=(todo, time.monotonic()), daemon=True).start()
+
+
+def _progress_loop(todo: list[str], start: float) -> None:
+    while True:
+        time.sleep(TELL_EVERY)
+        left = [name for name in todo if not Path(name).exists()]
+        running = []
+        for file in sorted(PROGRESS.glob("*.json")):
+            state = json.loads(file.read_text())
+            if state["done"] < state["total"]:
+                running.append(f"{file.stem} {state['done']}/{state['total']}")
+        done, elapsed = len(todo) - len(left), time.monotonic() - start
+        rest = f", about {round(elapsed / done * len(left) / 60) or '<1'} min left" if done else ""
+        print(f"[{done}/{len(todo)} stages{rest}] {'; '.join(running) or 'starting'}", file=sys.stderr, flush=True)
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def repro(stage: str) -> int:
+    """Reproduces one stage by DVC, in this process; waits where another job has DVC's lock. Returns the exit status."""
+    _die_with_parent()
+    from dvc.cli import main
+
+    return main(["--wait-for-lock", "repro", "--single-item", "--pull", stage])
+
+
+def _die_with_parent() -> None:
+    """On Linux, a job ends when Snakemake is killed, so that the next run does not meet its orphan."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+
+
+if __name__ == "__main__":
+    sys.exit(repro(sys.argv[1]))
