@@ -1,6 +1,6 @@
 """Drops layers of a model: the last ones, or the ones that change their input least (arXiv 2602.01997, section 3).
 
-    python -m orchard.prune MODEL METHOD RATIO
+python -m orchard.prune MODEL METHOD RATIO
 """
 
 import sys
@@ -18,10 +18,14 @@ def main() -> None:
     folder, calibration = f"results/models/{of}", settings["items"]
     model, tokenizer = models.load_model(folder), models.load_tokenizer(folder)
     count = layers_to_drop(model.config.num_hidden_layers, ratio)
-    texts = [text_of(item) for item in stage.read_jsonl(calibration)]
-    progress = stage.Progress(f"prune@{of}-{method}-{sys.argv[3]}", len(texts))
-    influence = block_influence(model, tokenizer, texts, settings["batch_size"], progress)
-    dropped = choose(method, influence, count)
+    influence = None
+    if method == "reverse":
+        dropped = last_layers(model.config.num_hidden_layers, count)
+    else:
+        texts = [text_of(item) for item in stage.read_jsonl(calibration)]
+        progress = stage.Progress(f"prune@{of}-{method}-{sys.argv[3]}", len(texts))
+        influence = block_influence(model, tokenizer, texts, settings["batch_size"], progress)
+        dropped = least_influential(influence, count)
     drop_layers(model, dropped)
     with stage.output(f"results/models/prune-{of}-{method}-{sys.argv[3]}") as scratch:
         models.save(model, tokenizer, scratch)
@@ -37,8 +41,12 @@ def layers_to_drop(layers: int, ratio: float) -> int:
     """
     count = round(ratio * layers)
     if abs(count - ratio * layers) > 1e-6 or count >= layers:
-        raise UserError(f"ratio {ratio} of {layers} layers is {ratio * layers:g} layers", "it is a whole number and leaves a layer",
-                        "a layer is dropped whole or kept", f"use a multiple of 1/{layers}")  # fmt: skip
+        raise UserError(
+            f"ratio {ratio} of {layers} layers is {ratio * layers:g} layers",
+            "it is a whole number and leaves a layer",
+            "a layer is dropped whole or kept",
+            f"use a multiple of 1/{layers}",
+        )
     return count
 
 
@@ -60,20 +68,27 @@ def block_influence(model, tokenizer, texts: list[str], batch_size: int, progres
     similarity, tokens = torch.zeros(model.config.num_hidden_layers, dtype=torch.float64), 0
     inputs = {}
     handles = [
-        layer.register_forward_pre_hook(lambda _, args, kwargs, n=n: inputs.__setitem__(n, hidden_states(args, kwargs)), with_kwargs=True)
+        layer.register_forward_pre_hook(
+            lambda _, args, kwargs, n=n: inputs.__setitem__(n, hidden_states(args, kwargs)), with_kwargs=True
+        )
         for n, layer in enumerate(model.model.layers)
     ]
     outputs = {}
     handles += [
-        layer.register_forward_hook(lambda _, args, out, n=n: outputs.__setitem__(n, out[0] if isinstance(out, tuple) else out))
+        layer.register_forward_hook(
+            lambda _, args, out, n=n: outputs.__setitem__(n, out[0] if isinstance(out, tuple) else out)
+        )
         for n, layer in enumerate(model.model.layers)
     ]
+    texts = sorted(texts, key=len)  # texts of like length: less padding
     try:
         for start in range(0, len(texts), batch_size):
             batch = tokenizer(texts[start : start + batch_size], return_tensors="pt", padding=True)
-            batch = {key: value.to(model.device) for key, value in batch.items() if key in ("input_ids", "attention_mask")}
+            batch = {
+                key: value.to(model.device) for key, value in batch.items() if key in ("input_ids", "attention_mask")
+            }
             with torch.inference_mode():
-                model(**batch)
+                model.model(**batch)  # without the head: nobody reads the logits
             mask = batch["attention_mask"].bool()
             for n in inputs:
                 cosine = torch.cosine_similarity(inputs[n][mask].double(), outputs[n][mask].double(), dim=-1)
@@ -92,14 +107,14 @@ def hidden_states(args: tuple, kwargs: dict):
     return args[0] if args else kwargs["hidden_states"]
 
 
-def choose(method: str, influence: list[float], count: int) -> list[int]:
-    """The layers to drop: the last ones (reverse), or those of least influence (ties: the later layer)."""
-    layers = range(len(influence))
-    if method == "reverse":
-        return sorted(layers[len(layers) - count :])
-    if method == "block-influence":
-        return sorted(sorted(layers, key=lambda layer: (influence[layer], -layer))[:count])
-    raise ValueError(f"unknown method {method!r}")
+def last_layers(layers: int, count: int) -> list[int]:
+    """The layers to drop in reverse order: the last ones."""
+    return list(range(layers - count, layers))
+
+
+def least_influential(influence: list[float], count: int) -> list[int]:
+    """The layers to drop by Block Influence: those of least influence (ties: the later layer)."""
+    return sorted(sorted(range(len(influence)), key=lambda layer: (influence[layer], -layer))[:count])
 
 
 def drop_layers(model, dropped: list[int]) -> None:

@@ -1,5 +1,6 @@
 """Loads a base model that exists already: a Hugging Face folder (local, or fetched from the hub) or a GGUF file."""
 
+import struct
 from pathlib import Path
 
 import torch
@@ -23,23 +24,43 @@ def load(settings: dict, folder: Path) -> None:
         model, tokenizer = models.load_model(source), models.load_tokenizer(source)
     found = model.config.num_hidden_layers
     if found != settings["model"]["layers"]:
-        raise UserError(f"{source} has {found} layers, the config says {settings['model']['layers']}", "both agree",
-                        "pruning ratios are checked against the config before anything runs",
-                        f"set model.layers to {found}")  # fmt: skip
+        raise UserError(
+            f"{source} has {found} layers, the config says {settings['model']['layers']}",
+            "both agree",
+            "pruning ratios are checked against the config before anything runs",
+            f"set model.layers to {found}",
+        )
     models.save(model, tokenizer, folder)
 
 
 def from_gguf(source: Path):
-    """Model and tokenizer of a GGUF file (or of the one GGUF file in a folder), de-quantized to float32."""
+    """Model and tokenizer of a GGUF file (or of the one GGUF file in a folder), de-quantized to float32.
+
+    Raises:
+        UserError: there is no such file, or transformers cannot read it.
+    """
     files = [source] if source.is_file() else sorted(source.glob("*.gguf"))
     if len(files) != 1:
-        raise UserError(f"{source} holds {len(files)} GGUF files", "one GGUF file is named", "it is the model",
-                        "name the file itself")  # fmt: skip
+        raise UserError(
+            f"{source} holds {len(files)} GGUF files",
+            "one GGUF file is named",
+            "it is the model",
+            "name the file itself",
+        )
     place = {"pretrained_model_name_or_path": str(files[0].parent), "gguf_file": files[0].name}
-    model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise UserError(
+            f"{files[0]} cannot be loaded ({error})",
+            "it is a whole GGUF file of an architecture that transformers knows",
+            "a part of a model gives wrong numbers",
+            "fetch the file again, or name another model",
+        ) from error
     # The weights are de-quantized now; with the mark left on, save_pretrained refuses.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
     model.is_quantized = False
-    return model, AutoTokenizer.from_pretrained(**place)
+    return model, tokenizer

@@ -5,10 +5,12 @@ from math import comb
 from datasets import Dataset
 
 from orchard import stage
-from orchard.tasks import items
+from orchard.tasks import english, items
 
 
-def load(items_path: str, limit: int | None = None, shots: int = 0, shots_path: str | None = None, **_) -> dict[str, Dataset]:
+def load(
+    items_path: str, limit: int | None = None, shots: int = 0, shots_path: str | None = None, **_
+) -> dict[str, Dataset]:
     """The items of a task (split ``test``) and its few-shot examples (split ``shots``)."""
     rows = stage.read_jsonl(items_path)[:limit]
     splits = {"test": Dataset.from_list(rows)}
@@ -17,17 +19,25 @@ def load(items_path: str, limit: int | None = None, shots: int = 0, shots_path: 
 
 
 def generation(doc: dict, results: list) -> dict[str, float]:
-    """pass@1 and pass@n of one item from its n samples, by the item's verifier."""
-    responses = results[0] if isinstance(results[0], list) else [results[0]]
-    right = sum(items.is_correct(doc["task"], doc["prompt"], response) for response in responses)
+    """pass@1 and pass@n of one item from its n samples."""
+    (responses,) = results
+    right = sum(is_right(doc, response) for response in responses)
     return {f"pass@{k}": pass_at_k(len(responses), right, k) for k in {1, len(responses)}}
 
 
+def is_right(doc: dict, response: str) -> bool:
+    """By the verifier of a generated task, or against the reference answer of an ingested item."""
+    if doc["task"] in items.ANSWERS:
+        return items.is_correct(doc["task"], doc["prompt"], response)
+    return english.agrees(doc.get("final") or doc["answer"], response)
+
+
 def pass_at_k(n: int, right: int, k: int) -> float:
-    """The chance that at least one of k samples is right, without bias from n ≥ k samples (Chen et al. 2021, arXiv 2107.03374)."""
+    """The chance that one of k samples is right, without bias from n ≥ k samples (Chen et al., arXiv 2107.03374)."""
     return 1.0 - comb(n - right, k) / comb(n, k)
 
 
 def likelihood(doc: dict, results: list) -> dict[str, float]:
     """The log-likelihood of the reference answer in nats."""
-    return {"log_likelihood": results[0][0]}
+    ((log_likelihood, _),) = results
+    return {"log_likelihood": log_likelihood}

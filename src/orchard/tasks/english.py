@@ -1,7 +1,9 @@
-"""Generated single-digit arithmetic in plain English figures, for models that read English (paper 2, arithmetic probe)."""
+"""Arithmetic in English figures (arXiv 2602.01997, arithmetic probe), and the check of short English answers."""
 
 import random
 import re
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 def sample_problem(rng: random.Random) -> str:
@@ -22,3 +24,11 @@ def is_correct(prompt: str, response: str) -> bool:
     """Whether the first number of the response is the result."""
     match = re.search(r"-?\d+", response)
     return match is not None and match.group() == solve(prompt)
+
+
+def agrees(answer: str, response: str) -> bool:
+    """Whether a response gives a reference answer: as its last number if that is a number, else word for word."""
+    if _NUMBER.fullmatch(answer.strip()):
+        numbers = _NUMBER.findall(response)
+        return bool(numbers) and float(numbers[-1].replace(",", "")) == float(answer.replace(",", ""))
+    return response.strip() == answer.strip()

@@ -1,0 +1,260 @@
+"""Scores by lm-eval, against the same scores worked out without it."""
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from lm_eval.tasks import TaskManager
+from transformers.models.llama import LlamaConfig, LlamaForCausalLM
+
+from orchard import models, sampling, stage
+from orchard.base.pretrain import make_tokenizer
+from orchard.errors import UserError
+from orchard.evaluate import __main__ as evaluate
+from orchard.evaluate import scoring
+from orchard.evaluate.lm import StrictLM
+from orchard.tasks import items
+
+NO_SHOTS = {"count": 0, "items": None}
+GREEDY = {
+    "kind": "generation",
+    "samples": 1,
+    "temperature": 0.0,
+    "max_new_tokens": 24,
+    "stop": [],
+    "few_shot": NO_SHOTS,
+}
+
+
+def random_llama(tokenizer) -> LlamaForCausalLM:
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        initializer_range=0.4,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with items of several tasks, a random model and a config."""
+    folder = tmp_path_factory.mktemp("project")
+    for name, role, count, mix in (
+        ("calc", "eval", 30, {"calc": 1.0}),
+        ("cmp", "eval", 40, {"cmp": 1.0}),
+        ("shots", "calibration", 3, {"cmp": 1.0}),
+    ):
+        rows = items.sample_items(random.Random(1), role, count, mix, [2, 4])
+        stage.write_jsonl(folder / f"{name}.jsonl", rows)
+    pairs = [
+        {"id": f"p{n}", "task": "pair", "prompt": "", "answer": a, "choices": [a, b], "label": 0}
+        for n, (a, b) in enumerate(
+            itertools.permutations(["cmp 3 4 : less", "cmp 4 3 : less", "calc 1 + 1 : ans 2"], 2)
+        )
+    ]
+    stage.write_jsonl(folder / "pairs.jsonl", pairs)
+    tokenizer = make_tokenizer()
+    (folder / "results/models").mkdir(parents=True)
+    model_folder = folder / "results/models/base-random"
+    models.save(random_llama(tokenizer), tokenizer, model_folder)
+    (model_folder / "record.json").write_text("{}")
+    tasks = {
+        "calc": GREEDY | {"items": "calc.jsonl", "samples": 4, "temperature": 1.0},
+        "cmp": {"kind": "choice", "items": "cmp.jsonl", "few_shot": {"count": 3, "items": "shots.jsonl"}},
+        "pairs": {"kind": "minimal-pair", "items": "pairs.jsonl", "few_shot": NO_SHOTS},
+        "nats": {"kind": "likelihood", "items": "calc.jsonl", "few_shot": NO_SHOTS},
+    }
+    config = {"evaluate": {"seed": 7, "batch_size": 16, "limit": None, "tasks": tasks}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(project, monkeypatch):
+    monkeypatch.chdir(project)
+
+
+@pytest.fixture(scope="module")
+def manager():
+    return TaskManager(include_path=str(evaluate.YAMLS), include_defaults=False)
+
+
+def lm_of(batch_size: int = 16) -> StrictLM:
+    folder = "results/models/base-random"
+    return StrictLM(models.load_model(folder), models.load_tokenizer(folder), batch_size)
+
+
+def run(manager, options: dict, lm: StrictLM | None = None) -> list[dict]:
+    return evaluate.run_task(lm or lm_of(), manager, options, {"seed": 7, "limit": None})
+
+
+@torch.inference_mode()
+def log_likelihood(lm: StrictLM, context: list[int], continuation: list[int]) -> float:
+    """The sum of the log-probs of the continuation, one text at a time, in nats."""
+    logps = lm.model(torch.tensor([context + continuation])).logits[0].log_softmax(-1)
+    return sum(float(logps[len(context) + n - 1, token]) for n, token in enumerate(continuation))
+
+
+def direct(lm: StrictLM, tokenizer, temperature: float = 0.0) -> list[str]:
+    prompts = [item["prompt"] for item in stage.read_jsonl("calc.jsonl")]
+    settings = {"seed": 7, "temperature": temperature, "top_p": 1.0, "max_new_tokens": 24, "batch_size": 8}
+    return [text for text, *_ in sampling.sample(lm.model, tokenizer, prompts, settings)]
+
+
+def test_greedy_answers_equal_those_of_a_direct_loop(manager):
+    lm = lm_of()
+    rows = run(manager, GREEDY | {"items": "calc.jsonl"}, lm)
+    texts = direct(lm, lm.tokenizer)
+    assert [row["resps"] for row in rows] == [[[text]] for text in texts]
+    assert len(set(texts)) > 10
+    calc = stage.read_jsonl("calc.jsonl")
+    assert [row["pass@1"] for row in rows] == [
+        float(items.is_correct("calc", i["prompt"], t)) for i, t in zip(calc, texts, strict=True)
+    ]
+
+
+def test_without_bos_the_answers_would_be_others():
+    lm = lm_of()
+    without = make_tokenizer()
+    without._tokenizer.post_processor = None
+    assert direct(lm, lm.tokenizer) != direct(lm, without)
+    assert lm.tok_encode("cmp 3 4 :")[0] == lm.tokenizer.bos_token_id
+    assert lm.tok_encode("cmp 3 4 :").count(lm.tokenizer.bos_token_id) == 1
+
+
+def test_the_checkpoints_own_generation_settings_have_no_effect(manager):
+    expected = [row["resps"] for row in run(manager, GREEDY | {"items": "calc.jsonl"})]
+    model = models.load_model("results/models/base-random")
+    model.generation_config.repetition_penalty = 9.0
+    model.generation_config.bad_words_ids = [[n] for n in range(10, 90)]
+    lm = StrictLM(model, make_tokenizer(), 16)
+    assert [row["resps"] for row in run(manager, GREEDY | {"items": "calc.jsonl"}, lm)] == expected
+
+
+def test_a_stop_text_ends_the_answer(manager):
+    rows = run(manager, GREEDY | {"items": "calc.jsonl"})
+    words = rows[0]["resps"][0][0].split()
+    (text,) = run(manager, GREEDY | {"items": "calc.jsonl", "stop": [words[3]]})[0]["resps"][0]
+    assert text.split() == words[: words.index(words[3])]
+
+
+def test_samples_of_a_prompt_differ_and_are_all_scored(manager):
+    rows = run(manager, GREEDY | {"items": "calc.jsonl", "samples": 4, "temperature": 1.0})
+    assert all(len(row["resps"][0]) == 4 and len(set(row["resps"][0])) > 1 for row in rows)
+    assert all(set(row["metrics"]) == {"pass@1", "pass@4"} for row in rows)
+
+
+def test_choice_equals_brute_force_and_few_shot_examples_stand_before_it(manager):
+    lm = lm_of()
+    shots = stage.read_jsonl("shots.jsonl")
+    before = "".join(f"{shot['prompt']} {shot['answer']}\n" for shot in shots)
+    rows = run(manager, {"kind": "choice", "items": "cmp.jsonl", "few_shot": {"count": 3, "items": "shots.jsonl"}}, lm)
+    right = 0
+    for row, item in zip(rows, stage.read_jsonl("cmp.jsonl"), strict=True):
+        prompt = before + item["prompt"]
+        assert [argument[0] for argument in row["arguments"]] == [prompt] * 3
+        context = lm.tokenizer(prompt)["input_ids"]
+        values = [
+            log_likelihood(lm, context, lm.tokenizer(choice, add_special_tokens=False)["input_ids"])
+            for choice in item["choices"]
+        ]
+        assert [resps[0][0] for resps in row["resps"]] == pytest.approx(values, abs=1e-4)
+        assert row["acc"] == float(values.index(max(values)) == item["label"])
+        right += row["acc"]
+    assert 0 < right < len(rows)
+
+
+def test_minimal_pairs_equal_brute_force_from_bos_on(manager):
+    lm = lm_of()
+    rows = run(manager, {"kind": "minimal-pair", "items": "pairs.jsonl", "few_shot": NO_SHOTS}, lm)
+    for row, item in zip(rows, stage.read_jsonl("pairs.jsonl"), strict=True):
+        values = [
+            log_likelihood(lm, ids[:1], ids[1:])
+            for ids in (lm.tokenizer(text)["input_ids"] for text in item["choices"])
+        ]
+        assert [resps[0][0] for resps in row["resps"]] == pytest.approx(values, abs=1e-4)
+        assert row["acc"] == float(values[0] > values[1])
+    assert 0 < sum(row["acc"] for row in rows) < len(rows)
+
+
+def test_likelihood_is_nats_a_token_of_the_answer(manager):
+    lm = lm_of()
+    rows = run(manager, {"kind": "likelihood", "items": "calc.jsonl", "few_shot": NO_SHOTS}, lm)
+    for row, item in zip(rows, stage.read_jsonl("calc.jsonl"), strict=True):
+        answer = lm.tokenizer(item["answer"], add_special_tokens=False)["input_ids"]
+        expected = -log_likelihood(lm, lm.tokenizer(item["prompt"])["input_ids"], answer) / len(answer)
+        (score,) = evaluate.item_scores("nats", "likelihood", row, lm)
+        assert (score["metric"], score["item"]) == ("nats", item["id"])
+        assert score["value"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_batch_size_does_not_change_what_is_asked(manager):
+    options = {"kind": "choice", "items": "cmp.jsonl", "few_shot": NO_SHOTS}
+    for one, many in zip(run(manager, options, lm_of(1)), run(manager, options, lm_of(64)), strict=True):
+        assert [r[0][0] for r in one["resps"]] == pytest.approx([r[0][0] for r in many["resps"]], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["generation", "choice"])
+def test_a_prompt_that_would_be_cut_is_refused(manager, kind):
+    rows = items.sample_items(random.Random(1), "calibration", 40, {"cmp": 1.0}, [1, 1])
+    stage.write_jsonl(stage.Path("many.jsonl"), rows)
+    options = GREEDY | {"kind": kind, "items": "cmp.jsonl", "few_shot": {"count": 40, "items": "many.jsonl"}}
+    with pytest.raises(UserError, match="128 positions"):
+        run(manager, options)
+
+
+def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
+    outputs = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-m", "orchard.evaluate", "base-random"], cwd=project, check=True)
+        folder = project / "results/evals/base-random"
+        outputs.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert set(outputs[0]) == {"scores.parquet", "samples.parquet", "record.json"}
+    assert outputs[0] == outputs[1]
+    record = json.loads(outputs[0]["record.json"])
+    assert set(record["inputs"]) == {
+        "calc.jsonl",
+        "cmp.jsonl",
+        "pairs.jsonl",
+        "shots.jsonl",
+        "results/models/base-random",
+    }
+
+
+@pytest.mark.parametrize("n", [1, 4, 7])
+def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(n):
+    for right, k in itertools.product(range(n + 1), range(1, n + 1)):
+        subsets = list(itertools.combinations([True] * right + [False] * (n - right), k))
+        assert scoring.pass_at_k(n, right, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
+
+
+@pytest.mark.parametrize(
+    ("doc", "response", "right"),
+    [
+        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 5\n", True),
+        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 6, no, 5", False),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 1,200", "final": "1,200"}, "so 3 × 400 = 1200.", True),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "18 and then 19", False),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "", False),
+        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, " ] ]\n", True),
+        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, "] ] >", False),
+        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "The answer is -50.", True),
+        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "50", False),
+    ],
+)
+def test_verifiers(doc, response, right):
+    assert scoring.is_right(doc, response) is right
