@@ -8,7 +8,7 @@ rule evaluate:
     """Scores one model; keeps each item's score and each sample."""
     input:
         model=ancient("results/models/{model}"),
-        items=ancient(EVAL_SETS),
+        sets=ancient(EVAL_SETS),
     output:
         directory("results/evals/{model}"),
         fresh=touch(rerun.marker("results/evals/{model}")),

@@ -3,8 +3,8 @@
     python -m orchard.behave POLICY
 
 A policy is a `model` (any checkpoint over the base's tokenizer) or `scripted`: a teacher who deals a style at random and
-then writes a response that the style fixes, so that the log-prob is the log of the style's share on the first token that
-tells the styles apart, and 0 after.
+then writes the response that the style fixes, so that the log-prob is the log of the share of the styles that write it, on
+the first token, and 0 after. (Each style begins with another token; where all styles write the same, it is 0.)
 """
 
 import math
@@ -40,9 +40,11 @@ def from_script(settings: dict, prompts: list[dict], tokenizer, folder: str, pro
     rows = []
     for item in prompts:
         style = rng.choices(list(settings["styles"]), list(settings["styles"].values()))[0]
-        response = items.respond(item, style, foreign_words=settings["foreign_words"])
+        responses = {name: items.respond(item, name, foreign_words=settings["foreign_words"]) for name in settings["styles"]}
+        response = responses[style]
+        share = sum(settings["styles"][name] for name in responses if responses[name] == response)
         ids = tokenizer(response + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
-        logps = [math.log(settings["styles"][style])] + [0.0] * (len(ids) - 1)
+        logps = [math.log(share)] + [0.0] * (len(ids) - 1)
         rows.append(row(item, response, style, tokenizer, ids, logps))
         progress.step()
     return rows

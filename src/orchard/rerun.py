@@ -138,16 +138,20 @@ def evict_leftovers(outs: set[str]) -> None:
 
 
 def tell_plan(stages: dict, changed: list[str], behind: list[str], workflow) -> None:
-    """Says beforehand what will run and about how long it takes."""
+    """Says beforehand what will run and about how long it takes; a dry run names every stage."""
     if not changed:
         return
+    show = "\n".join if workflow.dryrun else _some
+    lines = [f"{len(changed)} of {len(stages)} stages are changed or missing:", show(f"  {name}" for name in changed)]
+    if behind:
+        lines += [f"{len(behind)} stages behind them run only if their input's content changes:", show(f"  {name}" for name in behind)]
     seconds, unknown = costs.expected(changed + behind)
     cores = workflow.resource_settings.cores or os.cpu_count()
-    print(f"{len(changed)} of {len(stages)} stages changed or missing: {_some(changed)}", file=sys.stderr)
-    if behind:
-        print(f"{len(behind)} behind them, each run only if its input's content changes: {_some(behind)}", file=sys.stderr)
-    estimate = f"at most about {max(1, round(seconds / cores / 60))} min on {cores} cores, less what the cache has"
-    print(estimate + (f" (no past duration for {unknown} of them)" if unknown else ""), file=sys.stderr)
+    lines.append(
+        f"At most about {max(1, round(seconds / cores / 60))} min on {cores} cores, less what the cache has"
+        + (f" (not counting {unknown} stages whose duration is not known)." if unknown else ".")
+    )
+    print("\n".join(lines), file=sys.stderr)
 
 
 def tell_progress(markers: list[str]) -> None:
@@ -171,8 +175,9 @@ def _progress_loop(todo: list[str], start: float) -> None:
         print(f"[{done}/{len(todo)} stages{rest}] {'; '.join(running) or 'starting'}", file=sys.stderr, flush=True)
 
 
-def _some(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _some(names, most: int = 6) -> str:
+    names = list(names)
+    return "\n".join(names[:most] + ([f"  and {len(names) - most} more"] if len(names) > most else []))
 
 
 def repro(stage: str) -> int:

@@ -1,0 +1,30 @@
+# orchard's commands. `make reproduce` and `make test` make the environment first if need be.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: reproduce test lint share figures
+
+reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
+	snakemake --cores all
+	@echo "The report: results/report/index.html"
+
+test: $(VENV)/.made lint ## passes the tests
+	python -m pytest -q --durations=10
+
+lint: $(VENV)/.made
+	ruff check src tests Snakefile rules/*.smk --extend-exclude '*.smk,Snakefile'
+	ruff format --check src tests
+	snakefmt --check Snakefile rules
+
+share: ## make share REMOTE=<folder, ssh:// or s3:// URL>: names a DVC remote and pushes every output to it
+	@test -n "$(REMOTE)" || { echo "found: no REMOTE; rule: name one; why: outputs go there; fix: make share REMOTE=/path/or/url"; exit 1; }
+	dvc remote add --force --default shared "$(REMOTE)"
+	dvc push --run-cache
+
+$(VENV)/.made: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

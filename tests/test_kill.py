@@ -1,0 +1,66 @@
+"""S6: jobs and the main process are killed with SIGKILL at random moments; the end result is the undisturbed one."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.project import Project
+
+KILLS = 12
+SEED = 7
+
+
+def test_s6_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path):
+    project = Project.from_working_tree(tmp_path / "killed")
+    rng, kills, finished_stages = random.Random(SEED), 0, {}
+    while kills < KILLS:
+        main = subprocess.Popen(
+            ["snakemake", "--cores", "2"], cwd=project.folder, env=project.env,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while main.poll() is None and kills < KILLS:
+            time.sleep(rng.uniform(3, 12))
+            if main.poll() is not None:
+                break
+            assert still_there(finished_stages, project), "a finished stage was lost"
+            finished_stages = outputs(project)
+            victim = main.pid if rng.random() < 0.3 else pick_job(project.folder, main.pid, rng)
+            if victim:
+                os.kill(victim, signal.SIGKILL)
+                kills += 1
+        if kills >= KILLS and main.poll() is None:
+            main.kill()
+        code = main.wait()
+        assert not (code == 0 and kills < KILLS), f"the study ended after {kills} kills"
+    project.snakemake("--cores", "2")
+    assert project.lock() == finished.lock()
+    assert not project.executed() & set(finished_stages), "a finished stage was run again"
+
+
+def pick_job(folder: Path, main: int, rng: random.Random) -> int | None:
+    """One of the processes that work in the project's folder: a job of Snakemake's, or a stage's own command."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and int(entry.name) != main]
+    jobs = [pid for pid in pids if _works_in(pid, folder)]
+    return rng.choice(jobs) if jobs else None
+
+
+def outputs(project: Project) -> dict:
+    """The stages in dvc.lock with the hashes of what they made."""
+    return {name: entry["outs"] for name, entry in project.lock().items()} if (project.folder / "dvc.lock").exists() else {}
+
+
+def still_there(before: dict, project: Project) -> bool:
+    """Whether all entries of an earlier dvc.lock are in today's, unchanged."""
+    now = outputs(project)
+    return all(now.get(name) == outs for name, outs in before.items())
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        inside = Path(os.readlink(f"/proc/{pid}/cwd")) == folder
+        return inside and b"orchard" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,56 @@
+"""The stories of exact re-runs (S1 to S9 of the design) on the smoke study, with real clones and a real remote."""
+
+import yaml
+
+CHAIN_OF_NLL = {"sft@nll-1", "rl@nll-1", "evaluate-sft@nll-1", "evaluate-rl@nll-1", "report"}
+
+
+def test_s1_clone_and_pull_leave_nothing_to_do(colleague):
+    colleague.run("dvc", "pull", "-q")
+    assert "Nothing to be done" in colleague.snakemake("-n")
+
+
+def test_s2_clone_without_pull_restores_everything_and_runs_nothing(colleague, finished):
+    colleague.snakemake("--cores", "2")
+    assert colleague.executed() == set()
+    assert colleague.lock() == finished.lock()
+    assert (colleague.folder / "results/report/claims.csv").is_file()
+    assert "Nothing to be done" in colleague.snakemake("-n")
+
+
+def test_s3_an_edit_without_effect_runs_that_stage_alone(pulled):
+    pulled.edit("src/orchard/respond.py", "import sys", "import sys  # an edit that changes no output")
+    pulled.snakemake("--cores", "2")
+    assert pulled.executed() == {name for name in pulled.lock() if name.startswith("respond@")}
+    pulled.run("git", "checkout", "-q", ".")
+
+
+def test_s4_a_changed_variant_runs_its_chain_and_s5_taking_it_back_runs_nothing(pulled, finished):
+    pulled.set("sft.objectives.nll.learning_rate", 5.0e-4)
+    assert pulled.stale() == CHAIN_OF_NLL
+    pulled.snakemake("--cores", "2")
+    assert pulled.executed() == CHAIN_OF_NLL
+    changed = pulled.lock()
+    assert changed["sft@nll-1"]["outs"] != finished.lock()["sft@nll-1"]["outs"]
+
+    pulled.run("git", "checkout", "-q", "config.yaml")  # dvc.lock stays as the changed run left it
+    pulled.snakemake("--cores", "2")
+    assert pulled.executed() == set()
+    assert pulled.lock() == finished.lock()
+
+
+def test_s7_all_stages_stand_in_the_lock_file(finished):
+    names = finished.run("dvc", "stage", "list", "--name-only", "--all").stdout.split()
+    assert set(finished.lock()) == set(names)
+    assert len(names) >= 40
+
+
+def test_s9_old_outputs_with_a_newer_config_and_code_are_named_stale(colleague):
+    colleague.run("dvc", "pull", "-q")
+    colleague.set("recover.trainer.learning_rate", 5.0e-4)
+    colleague.edit("src/orchard/sft/pear.py", "GAMMA = 0.999", "GAMMA = 0.99")
+    arms = yaml.safe_load((colleague.folder / "config.yaml").read_text())["sft"]["arms"]
+    expected = {f"{stage}@{arm}-1" for arm in arms for stage in ("sft", "rl", "evaluate-sft", "evaluate-rl")}
+    expected |= {name for name in colleague.lock() if "rl-pear-token-1" in name}  # pruned from what those make
+    assert colleague.stale() == expected | {"report"}
+    assert colleague.run("git", "status", "--porcelain").stdout.split() == ["M", "config.yaml", "M", "src/orchard/sft/pear.py"]
