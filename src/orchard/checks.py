@@ -271,18 +271,16 @@ def broken_path_rule(path: str, folders: list[str], made: set[str], fetched: set
         fetched: the folders that fetch stages make.
     """
     parts = Path(path).parts
+    fitting = [file for file in made if file.startswith(tuple(folders))]
     if os.path.normpath(path) != path:
         return "a path is written the short way", "DVC knows a file by one path only", f"write {os.path.normpath(path)}"
     if folders == ["data/eval/"] and not path.startswith("data/eval/"):
         reason = "data/eval is what DVC watches for an evaluation; a change elsewhere would go unseen"
-        return "evaluation reads sets of role eval", reason, did_you_mean(path, [file for file in made if "/eval/" in file])
-    if parts[0] == "results":
-        return (
-            "inputs lie outside results/",
-            "stages are joined by names, not by paths",
-            "name a data set or a file of yours",
-        )
-    if parts[0] != "data":
+        return "evaluation reads sets of role eval", reason, did_you_mean(path, fitting)
+    if parts[:1] == ("results",):
+        reason = "stages are joined by names, not by paths"
+        return "inputs lie outside results/", reason, "name a data set, or a file of your own"
+    if parts[:1] != ("data",):
         there = Path(path).exists()
         return None if there else ("the file exists", "a stage reads it", "correct the path, or put the file there")
     if parts[:2] == ("data", "fetched"):
@@ -290,7 +288,6 @@ def broken_path_rule(path: str, folders: list[str], made: set[str], fetched: set
         return None if "/".join(parts[:3]) in fetched else (rule, "no stage would make it", did_you_mean(path, fetched))
     if not path.startswith(tuple(folders)):
         rule = f"it lies in {' or '.join([*folders, 'data/fetched/'])}, or outside data/"
-        fitting = [file for file in made if file.startswith(tuple(folders))]
         return (
             rule,
             "a stage reads its own kind of data, and only evaluation sees its items",

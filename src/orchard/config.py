@@ -404,6 +404,19 @@ def load(path: str | Path) -> Study:
     """
     tree = read(Path(path))
     write_resolved(tree)
+    return validate(tree, path)
+
+
+def validate(tree: Any, path: str | Path) -> Study:
+    """The study in a config's plain Python: types first, then, if these are right, the checks across parts.
+
+    Args:
+        tree: what the YAML holds.
+        path: where it stands, for the message.
+
+    Raises:
+        UserError: it breaks a rule; all mistakes are told at once.
+    """
     try:
         study = Study.model_validate(tree)
     except ValidationError as error:
@@ -523,19 +536,20 @@ def wrong_value(error: dict, key: str) -> UserError:
             "it becomes a part of file names and of DVC's stage names",
             f"rename it, for example to {'-'.join(re.findall('[a-z0-9]+', str(value).lower())) or 'a-name'!r}",
         )
-    if kind in ("union_tag_invalid", "union_tag_not_found", "literal_error"):
-        expected = error["ctx"].get("expected_tags") or error["ctx"].get("expected") or "one of the schema's"
-        field = error["ctx"].get("discriminator", "the value").strip("'")
-        return UserError(
-            f"{key}: {shown(value)}", f"{field} is {expected}", "each selects code that exists", "write one of these"
-        )
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        field = error["ctx"]["discriminator"].strip("'")
+        value = value.get(field, "missing")
+        key, kind, error = f"{key}.{field}", "literal_error", {"ctx": {"expected": error["ctx"].get("expected_tags")}}
+    if kind == "literal_error":
+        expected = error["ctx"]["expected"] or "one of those in docs/config.schema.json"
+        return UserError(f"{key}: {shown(value)}", f"it is {expected}", "each stands for code that exists", "write one")
     is_number_in_text = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", value.strip())
     fix = f"correct {key}"
     if is_number_in_text and kind in ("float_type", "int_type"):
         fix = "write the number without quotes; YAML reads 1e-3 as text, so write 1.0e-3"
     return UserError(
         f"{key}: {shown(value)}",
-        error["msg"].replace("Input should be", "it is", 1),
+        error["msg"].replace("Input should be", "it is", 1).replace(" or object to extract fields from", ""),
         "a stage takes the value as it stands; nothing is converted",
         fix,
     )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
@@ -24,7 +24,7 @@ def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
                         "name a folder made by save_pretrained")  # fmt: skip
     try:
         model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded: {error}", "a model folder holds whole weights that fit its config",
                         "a part of a model gives wrong numbers", "fetch or make the checkpoint again")  # fmt: skip
     missing = sorted(info["missing_keys"])

