@@ -14,7 +14,7 @@ import yaml
 from orchard.errors import UserError
 
 LOCK = Path("dvc.lock")
-CODE = (".py", ".lock", ".yaml")
+CODE = ("src/", "requirements.lock")
 INDENT = "    "
 
 
@@ -66,10 +66,10 @@ def tell(name: str, stages: dict[str, dict], told: set[str]) -> Iterator[str]:
             yield f"{INDENT}parameter: {file}: {key} = {json.dumps(value, ensure_ascii=False)}"
     deps = [(dep, makers_of(dep["path"], stages)) for dep in stage.get("deps", [])]
     for dep, makers in deps:
-        if not makers and dep["path"].endswith(CODE):
+        if dep["path"].startswith(CODE):
             yield f"{INDENT}code: {with_hash(dep)}"
     for dep, makers in deps:
-        if makers or not dep["path"].endswith(CODE):
+        if not dep["path"].startswith(CODE):
             yield f"{INDENT}input: {with_hash(dep)}" + ("" if makers else ", from outside")
         for maker in makers:
             yield from (INDENT * 2 + line for line in tell(maker, stages, told))
