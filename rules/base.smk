@@ -8,12 +8,12 @@ rule base:
     output:
         directory("results/models/base-{base}"),
         fresh=touch(rerun.marker("results/models/base-{base}")),
-    params:
-        stage="base@{base}",
     log:
         "logs/base-{base}.log",
     benchmark:
         "logs/benchmarks/base-{base}.tsv"
     threads: lambda wildcards: config["base"][wildcards.base]["threads"]
+    params:
+        stage="base@{base}",
     shell:
         REPRO

@@ -9,12 +9,12 @@ rule behave:
     output:
         "data/behave/{policy}.parquet",
         fresh=touch(rerun.marker("data/behave/{policy}.parquet")),
-    params:
-        stage="behave@{policy}",
     log:
         "logs/behave-behave-{policy}.log",
     benchmark:
         "logs/benchmarks/behave-behave-{policy}.tsv"
     threads: 1
+    params:
+        stage="behave@{policy}",
     shell:
         REPRO

@@ -6,13 +6,13 @@ rule fetch:
     output:
         directory("data/fetched/{name}"),
         fresh=touch(rerun.marker("data/fetched/{name}")),
-    params:
-        stage="fetch@{name}",
     log:
         "logs/fetch-{name}.log",
     benchmark:
         "logs/benchmarks/fetch-{name}.tsv"
     threads: 1
+    params:
+        stage="fetch@{name}",
     shell:
         REPRO
 
@@ -22,15 +22,15 @@ rule generate:
     output:
         "data/{role}/{set}.jsonl",
         fresh=touch(rerun.marker("data/{role}/{set}.jsonl")),
-    wildcard_constraints:
-        set="|".join([*config["data"]["generate"], "none"]),
-    params:
-        stage="generate@{set}",
     log:
         "logs/generate-{role}-{set}.log",
     benchmark:
         "logs/benchmarks/generate-{role}-{set}.tsv"
+    wildcard_constraints:
+        set="|".join([*config["data"]["generate"], "none"]),
     threads: 1
+    params:
+        stage="generate@{set}",
     shell:
         REPRO
 
@@ -42,14 +42,14 @@ rule ingest:
     output:
         "data/{role}/{set}.jsonl",
         fresh=touch(rerun.marker("data/{role}/{set}.jsonl")),
-    wildcard_constraints:
-        set="|".join([*config["data"]["ingest"], "none"]),
-    params:
-        stage="ingest@{set}",
     log:
         "logs/ingest-{role}-{set}.log",
     benchmark:
         "logs/benchmarks/ingest-{role}-{set}.tsv"
+    wildcard_constraints:
+        set="|".join([*config["data"]["ingest"], "none"]),
     threads: 1
+    params:
+        stage="ingest@{set}",
     shell:
         REPRO

@@ -1,7 +1,11 @@
 """Evaluation of every model of the DAG with lm-eval on the study's tasks."""
 
-
-EVAL_SETS = expand("data/eval/{set}.jsonl", set=[name for kind in ("generate", "ingest") for name, settings in config["data"][kind].items() if settings["role"] == "eval"])
+EVAL_SETS = [
+    f"data/eval/{name}.jsonl"
+    for kind in ("generate", "ingest")
+    for name, settings in config["data"][kind].items()
+    if settings["role"] == "eval"
+]
 
 
 rule evaluate:
@@ -12,12 +16,12 @@ rule evaluate:
     output:
         directory("results/evals/{model}"),
         fresh=touch(rerun.marker("results/evals/{model}")),
-    params:
-        stage=lambda wildcards: "evaluate-" + wildcards.model.replace("-", "@", 1),
     log:
         "logs/evaluate-{model}.log",
     benchmark:
         "logs/benchmarks/evaluate-{model}.tsv"
     threads: 1
+    params:
+        stage=lambda wildcards: f"evaluate-{wildcards.model.replace('-', '@', 1)}",
     shell:
         REPRO

@@ -9,12 +9,12 @@ rule prune:
     output:
         directory("results/models/prune-{of}-{method}-{ratio}"),
         fresh=touch(rerun.marker("results/models/prune-{of}-{method}-{ratio}")),
-    params:
-        stage="prune@{of}-{method}-{ratio}",
     log:
         "logs/prune-{of}-{method}-{ratio}.log",
     benchmark:
         "logs/benchmarks/prune-{of}-{method}-{ratio}.tsv"
     threads: 1
+    params:
+        stage="prune@{of}-{method}-{ratio}",
     shell:
         REPRO

@@ -9,13 +9,13 @@ rule respond:
     output:
         "data/responses/{of}-{author}.jsonl",
         fresh=touch(rerun.marker("data/responses/{of}-{author}.jsonl")),
-    params:
-        stage="respond@{of}-{author}",
     log:
         "logs/respond-responses-{of}-{author}.log",
     benchmark:
         "logs/benchmarks/respond-responses-{of}-{author}.tsv"
     threads: 1
+    params:
+        stage="respond@{of}-{author}",
     shell:
         REPRO
 
@@ -28,12 +28,12 @@ rule recover:
     output:
         directory("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}"),
         fresh=touch(rerun.marker("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}")),
-    params:
-        stage="recover@{of}-{method}-{ratio}-{author}-{seed}",
     log:
         "logs/recover-{of}-{method}-{ratio}-{author}-{seed}.log",
     benchmark:
         "logs/benchmarks/recover-{of}-{method}-{ratio}-{author}-{seed}.tsv"
     threads: 1
+    params:
+        stage="recover@{of}-{method}-{ratio}-{author}-{seed}",
     shell:
         REPRO

@@ -27,12 +27,12 @@ rule report:
     output:
         directory("results/report"),
         fresh=touch(rerun.marker("results/report")),
-    params:
-        stage="report",
     log:
         "logs/report.log",
     benchmark:
         "logs/benchmarks/report.tsv"
     threads: 1
+    params:
+        stage="report",
     shell:
         REPRO

@@ -9,12 +9,12 @@ rule rl:
     output:
         directory("results/models/rl-{start}-{seed}"),
         fresh=touch(rerun.marker("results/models/rl-{start}-{seed}")),
-    params:
-        stage="rl@{start}-{seed}",
     log:
         "logs/rl-{start}-{seed}.log",
     benchmark:
         "logs/benchmarks/rl-{start}-{seed}.tsv"
     threads: 1
+    params:
+        stage="rl@{start}-{seed}",
     shell:
         REPRO

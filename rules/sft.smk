@@ -9,12 +9,12 @@ rule sft:
     output:
         directory("results/models/sft-{objective}-{seed}"),
         fresh=touch(rerun.marker("results/models/sft-{objective}-{seed}")),
-    params:
-        stage="sft@{objective}-{seed}",
     log:
         "logs/sft-{objective}-{seed}.log",
     benchmark:
         "logs/benchmarks/sft-{objective}-{seed}.tsv"
     threads: 1
+    params:
+        stage="sft@{objective}-{seed}",
     shell:
         REPRO

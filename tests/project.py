@@ -19,9 +19,11 @@ class Project:
         self.folder = folder
         self.env = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "GIT_AUTHOR_NAME": "orchard", "GIT_AUTHOR_EMAIL": "orchard@example.org",
-            "GIT_COMMITTER_NAME": "orchard", "GIT_COMMITTER_EMAIL": "orchard@example.org",
-        }  # fmt: skip
+            "GIT_AUTHOR_NAME": "orchard",
+            "GIT_AUTHOR_EMAIL": "orchard@example.org",
+            "GIT_COMMITTER_NAME": "orchard",
+            "GIT_COMMITTER_EMAIL": "orchard@example.org",
+        }
 
     @classmethod
     def from_working_tree(cls, folder: Path, study: str = "studies/smoke.yaml") -> "Project":
@@ -45,7 +47,9 @@ class Project:
     def run(self, *command: str, ok: bool = True) -> subprocess.CompletedProcess:
         """Runs a command to its end; unless ``ok`` is false, a failure shows what it printed."""
         done = subprocess.run(command, cwd=self.folder, env=self.env, text=True, capture_output=True)
-        assert done.returncode == 0 or not ok, f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}{self.logs()}"
+        assert done.returncode == 0 or not ok, (
+            f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}{self.logs()}"
+        )
         return done
 
     def snakemake(self, *options: str) -> str:

@@ -18,9 +18,12 @@ def test_s6_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path)
     rng, kills, finished_stages = random.Random(SEED), 0, {}
     while kills < KILLS:
         main = subprocess.Popen(
-            ["snakemake", "--cores", "2"], cwd=project.folder, env=project.env,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            ["snakemake", "--cores", "2"],
+            cwd=project.folder,
+            env=project.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while main.poll() is None and kills < KILLS:
             time.sleep(rng.uniform(3, 12))
             if main.poll() is not None:
@@ -49,7 +52,11 @@ def pick_job(folder: Path, main: int, rng: random.Random) -> int | None:
 
 def outputs(project: Project) -> dict:
     """The stages in dvc.lock with the hashes of what they made."""
-    return {name: entry["outs"] for name, entry in project.lock().items()} if (project.folder / "dvc.lock").exists() else {}
+    return (
+        {name: entry["outs"] for name, entry in project.lock().items()}
+        if (project.folder / "dvc.lock").exists()
+        else {}
+    )
 
 
 def still_there(before: dict, project: Project) -> bool:

@@ -53,4 +53,9 @@ def test_s9_old_outputs_with_a_newer_config_and_code_are_named_stale(colleague):
     expected = {f"{stage}@{arm}-1" for arm in arms for stage in ("sft", "rl", "evaluate-sft", "evaluate-rl")}
     expected |= {name for name in colleague.lock() if "rl-pear-token-1" in name}  # pruned from what those make
     assert colleague.stale() == expected | {"report"}
-    assert colleague.run("git", "status", "--porcelain").stdout.split() == ["M", "config.yaml", "M", "src/orchard/sft/pear.py"]
+    assert colleague.run("git", "status", "--porcelain").stdout.split() == [
+        "M",
+        "config.yaml",
+        "M",
+        "src/orchard/sft/pear.py",
+    ]

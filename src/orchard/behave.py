@@ -3,8 +3,8 @@
     python -m orchard.behave POLICY
 
 A policy is a `model` (any checkpoint over the base's tokenizer) or `scripted`: a teacher who deals a style at random and
-then writes the response that the style fixes, so that the log-prob is the log of the share of the styles that write it, on
-the first token, and 0 after. (Each style begins with another token; where all styles write the same, it is 0.)
+then writes the response that the style fixes. Its log-prob is the log of the share of the styles that write it, on the
+first token, and 0 after. (Each style begins with another token; where all styles write the same, it is 0.)
 """
 
 import math
@@ -40,7 +40,9 @@ def from_script(settings: dict, prompts: list[dict], tokenizer, folder: str, pro
     rows = []
     for item in prompts:
         style = rng.choices(list(settings["styles"]), list(settings["styles"].values()))[0]
-        responses = {name: items.respond(item, name, foreign_words=settings["foreign_words"]) for name in settings["styles"]}
+        responses = {
+            name: items.respond(item, name, foreign_words=settings["foreign_words"]) for name in settings["styles"]
+        }
         response = responses[style]
         share = sum(settings["styles"][name] for name in responses if responses[name] == response)
         ids = tokenizer(response + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
@@ -81,8 +83,12 @@ def row(item: dict, response: str, style: str, tokenizer, ids: list[int], logps:
 def check(rows: list[dict], name: str) -> None:
     """Refuses an empty data set."""
     if not rows:
-        raise UserError(f"policy {name!r} gave no right response", "behaviour data has at least one row",
-                        "SFT needs examples", "name a stronger policy, or set keep_correct_only: false")  # fmt: skip
+        raise UserError(
+            f"policy {name!r} gave no right response",
+            "behaviour data has at least one row",
+            "SFT needs examples",
+            "name a stronger policy, or set keep_correct_only: false",
+        )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ def measured() -> list[dict]:
     rows = []
     for file in sorted(BENCHMARKS.glob("*.tsv")):
         for row in _rows(file, "\t"):
-            rows.append({"stage": file.stem, "seconds": float(row["s"]), "cpu": row["cpu_time"], "memory": row["max_rss"]})
+            rows.append(
+                {"stage": file.stem, "seconds": float(row["s"]), "cpu": row["cpu_time"], "memory": row["max_rss"]}
+            )
     return rows
 
 

@@ -1,6 +1,6 @@
 """Makes one generated data set: pretraining text, prompts to train on, calibration items or evaluation items.
 
-    python -m orchard.generate SET
+python -m orchard.generate SET
 """
 
 import random

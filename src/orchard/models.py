@@ -20,17 +20,29 @@ def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
         UserError: the folder is not a model, or its weights lack a tensor that the architecture has.
     """
     if not (Path(folder) / "config.json").is_file():
-        raise UserError(f"{folder} has no config.json", "a model is a Hugging Face folder", "the architecture is read from it",
-                        "name a folder made by save_pretrained")  # fmt: skip
+        raise UserError(
+            f"{folder} has no config.json",
+            "a model is a Hugging Face folder",
+            "the architecture is read from it",
+            "name a folder made by save_pretrained",
+        )
     try:
         model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{folder} cannot be loaded: {error}", "a model folder holds whole weights that fit its config",
-                        "a part of a model gives wrong numbers", "fetch or make the checkpoint again")  # fmt: skip
+        raise UserError(
+            f"{folder} cannot be loaded: {error}",
+            "a model folder holds whole weights that fit its config",
+            "a part of a model gives wrong numbers",
+            "fetch or make the checkpoint again",
+        ) from error
     missing = sorted(info["missing_keys"])
     if missing:
-        raise UserError(f"{folder} lacks {len(missing)} tensors, first {missing[0]}", "a checkpoint has every tensor of its architecture",
-                        "a missing tensor would be filled with random numbers", "fetch or make the checkpoint again")  # fmt: skip
+        raise UserError(
+            f"{folder} lacks {len(missing)} tensors, first {missing[0]}",
+            "a checkpoint has every tensor of its architecture",
+            "a missing tensor would be filled with random numbers",
+            "fetch or make the checkpoint again",
+        )
     return model.eval()
 
 
@@ -41,8 +53,12 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
         UserError: the folder holds no tokenizer.json.
     """
     if not (Path(folder) / "tokenizer.json").is_file():
-        raise UserError(f"{folder} has no tokenizer.json", "a model folder holds its tokenizer", "text must be cut as in training",
-                        "save the tokenizer into the model's folder")  # fmt: skip
+        raise UserError(
+            f"{folder} has no tokenizer.json",
+            "a model folder holds its tokenizer",
+            "text must be cut as in training",
+            "save the tokenizer into the model's folder",
+        )
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -57,7 +73,7 @@ def save(model, tokenizer, folder: Path) -> None:
 
 
 def drift(before: str | Path, after: str | Path) -> float:
-    """The Euclidean distance between the parameters of two checkpoints, in float64 (claim P8: ‖theta_RL − theta_SFT‖)."""
+    """The Euclidean distance of two checkpoints' parameters, in float64 (claim P8: ‖theta_RL − theta_SFT‖)."""
     total = 0.0
     with _weights(before) as old, _weights(after) as new:
         for key in old.keys():  # noqa: SIM118  (safe_open is not a mapping)

@@ -1,6 +1,6 @@
 """Recovery of a pruned model: finetuning on one author's responses; all authors get the same prompts and steps.
 
-    python -m orchard.recover MODEL METHOD RATIO AUTHOR SEED
+python -m orchard.recover MODEL METHOD RATIO AUTHOR SEED
 """
 
 import json
@@ -19,7 +19,14 @@ def main() -> None:
     target = f"results/models/recover-{name}-{author}-{seed}"
     with stage.output(target) as scratch, stage.resumable(target) as state:
         tokens = finetune(settings, int(seed), pruned, responses, scratch, state, f"recover@{name}-{author}-{seed}")
-        facts = {"of": of, "method": method, "ratio": float(ratio), "author": author, "seed": int(seed), "tokens": tokens}
+        facts = {
+            "of": of,
+            "method": method,
+            "ratio": float(ratio),
+            "author": author,
+            "seed": int(seed),
+            "tokens": tokens,
+        }
         facts["dropped"] = json.loads(Path(pruned, "record.json").read_text())["dropped"]
         stage.write_record(scratch, "recover", settings, [pruned, responses], **facts)
 

@@ -16,10 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-
-import yaml
 
 from orchard import config, costs
 from orchard.errors import UserError
@@ -27,7 +24,9 @@ from orchard.errors import UserError
 MARKERS = Path(".dvc/tmp/fresh")
 EVICTED = Path(".scratch/evicted")
 PROGRESS = Path("logs/progress")
-TELL_EVERY = 15  # seconds between two lines of progress: ours, often enough to see movement, seldom enough to read the log
+TELL_EVERY = (
+    15  # seconds between two lines of progress: ours, often enough to see movement, seldom enough to read the log
+)
 _held_lock = None  # keeps this process's lock file open until the process ends
 
 
@@ -75,7 +74,10 @@ def staleness() -> tuple[dict[str, str], list[str], list[str]]:
         with Repo(_wait_for_lock=True) as repo:
             changed = set(repo.status())
             graph = repo.index.graph
-            stages = {stage.addressing: str(Path(stage.outs[0].fs_path).relative_to(repo.root_dir)) for stage in repo.index.stages}
+            stages = {
+                stage.addressing: str(Path(stage.outs[0].fs_path).relative_to(repo.root_dir))
+                for stage in repo.index.stages
+            }
             behind = {
                 user.addressing
                 for stage in graph.nodes
@@ -100,8 +102,12 @@ def set_marker(out: str, fresh: bool) -> None:
 def refuse_overrides(overrides: dict, files: list) -> None:
     """Snakemake's --config and --configfile would change what Snakemake sees and not what DVC sees."""
     if overrides or [Path(file).name for file in files] not in ([], ["config.yaml"]):
-        raise UserError(f"--config or --configfile ({overrides or files})", "the study is the content of config.yaml",
-                        "DVC decides what to run by that file and would not see the change", "edit config.yaml, or copy a file of studies/ over it")  # fmt: skip
+        raise UserError(
+            f"--config or --configfile ({overrides or files})",
+            "the study is the content of config.yaml",
+            "DVC decides what to run by that file and would not see the change",
+            "edit config.yaml, or copy a file of studies/ over it",
+        )
 
 
 def take_lock() -> None:
@@ -115,21 +121,27 @@ def take_lock() -> None:
     try:
         fcntl.flock(_held_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise SystemExit("\nfound: another snakemake runs in this folder\n rule: one at a time\n  why: both would write "
-                         "the same outputs\n  fix: wait for it, or stop it\n") from None  # fmt: skip
+        raise SystemExit(
+            "\nfound: another snakemake runs in this folder\n rule: one at a time\n  why: both would write "
+            "the same outputs\n  fix: wait for it, or stop it\n"
+        ) from None
     for lock in Path(".snakemake/locks").glob("*"):
         lock.unlink()
 
 
 def evict_leftovers(outs: set[str]) -> None:
-    """Moves what no stage of this study makes out of data/ and results/, so that a stage that reads a folder sees its own.
+    """Moves what no stage of this study makes out of data/ and results/: a stage that reads a folder sees its own.
 
     Such files come from another study or an earlier config; DVC's cache still has them.
     """
     parents = {Path(out).parent for out in outs} | {Path("results/models"), Path("results/evals")}
     for parent in sorted(parents & {p for p in parents if p.is_dir()}):
         for child in sorted(parent.iterdir()):
-            if str(child) not in outs and not any(Path(out).is_relative_to(child) for out in outs) and child.name[0] != ".":
+            if (
+                str(child) not in outs
+                and not any(Path(out).is_relative_to(child) for out in outs)
+                and child.name[0] != "."
+            ):
                 target = EVICTED / child
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
@@ -144,7 +156,10 @@ def tell_plan(stages: dict, changed: list[str], behind: list[str], workflow) -> 
     show = "\n".join if workflow.dryrun else _some
     lines = [f"{len(changed)} of {len(stages)} stages are changed or missing:", show(f"  {name}" for name in changed)]
     if behind:
-        lines += [f"{len(behind)} stages behind them run only if their input's content changes:", show(f"  {name}" for name in behind)]
+        lines += [
+            f"{len(behind)} stages behind them run only if their input's content changes:",
+            show(f"  {name}" for name in behind),
+        ]
     seconds, unknown = costs.expected(changed + behind)
     cores = workflow.resource_settings.cores or os.cpu_count()
     lines.append(
@@ -155,7 +170,7 @@ def tell_plan(stages: dict, changed: list[str], behind: list[str], workflow) -> 
 
 
 def tell_progress(markers: list[str]) -> None:
-    """Starts a thread that prints, now and then, which stages run, how far each is and about how long the rest takes."""
+    """Starts a thread that prints which stages run, how far each is and about how long the rest takes."""
     todo = [name for name in markers if not Path(name).exists()]
     shutil.rmtree(PROGRESS, ignore_errors=True)
     threading.Thread(target=_progress_loop, args=(todo, time.monotonic()), daemon=True).start()

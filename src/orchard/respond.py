@@ -16,7 +16,9 @@ def main() -> None:
     settings, path = stage.params("recover", author), stage.params("recover", "prompts")
     stage.set_threads(1)
     prompts = stage.read_jsonl(path)
-    responses = from_model(of, author, settings, prompts) if settings["kind"] == "model" else from_author(settings, prompts)
+    responses = (
+        from_model(of, author, settings, prompts) if settings["kind"] == "model" else from_author(settings, prompts)
+    )
     rows = [
         {"id": item["id"], "task": item["task"], "prompt": item["prompt"], "response": response}
         for item, response in zip(prompts, responses, strict=True)
@@ -39,7 +41,12 @@ def from_model(of: str, author: str, settings: dict, prompts: list[dict]) -> lis
     folder = f"results/models/{of}"
     texts = [item["prompt"] for item in prompts]
     progress = stage.Progress(f"respond@{of}-{author}", len(texts))
-    return [text for text, *_ in sampling.sample(models.load_model(folder), models.load_tokenizer(folder), texts, settings, progress)]
+    return [
+        text
+        for text, *_ in sampling.sample(
+            models.load_model(folder), models.load_tokenizer(folder), texts, settings, progress
+        )
+    ]
 
 
 if __name__ == "__main__":

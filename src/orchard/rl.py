@@ -77,7 +77,12 @@ def verified(prompts: list[str], completions: list[str], task: list[str], **_) -
 
 def curve(history: list[dict]) -> list[dict]:
     """Reward, entropy and length of each step; no times, which would differ from run to run."""
-    names = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "mixed": "frac_reward_zero_std"}
+    names = {
+        "reward": "reward",
+        "entropy": "entropy",
+        "length": "completions/mean_length",
+        "mixed": "frac_reward_zero_std",
+    }
     return [
         {"step": row["step"]} | {name: row[key] for name, key in names.items() if key in row}
         for row in history

@@ -23,7 +23,9 @@ def sample(
     if settings["temperature"] > 0:
         options = {"do_sample": True, "temperature": settings["temperature"], "top_p": settings["top_p"], "top_k": 0}
     for start in range(0, len(prompts), settings["batch_size"]):
-        batch = tokenizer(prompts[start : start + settings["batch_size"]], return_tensors="pt", padding=True, padding_side="left")
+        batch = tokenizer(
+            prompts[start : start + settings["batch_size"]], return_tensors="pt", padding=True, padding_side="left"
+        )
         generated = model.generate(
             input_ids=batch["input_ids"].to(model.device),
             attention_mask=batch["attention_mask"].to(model.device),

@@ -75,7 +75,7 @@ def output(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def resumable(path: str | Path) -> Iterator[Path]:
-    """Yields a folder for the resume state of the output ``path``: it outlives a kill, and goes when the block ends well."""
+    """Yields the folder of the resume state of an output: it outlives a kill, and goes when the block ends well."""
     folder = SCRATCH / "resume" / path
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
@@ -99,8 +99,12 @@ def content_hash(path: Path) -> str:
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     if not path.is_dir():
-        raise UserError(f"no file or folder {path}", "an input of a stage exists", "its content goes into the record",
-                        "run `snakemake --cores all`, which makes inputs first")  # fmt: skip
+        raise UserError(
+            f"no file or folder {path}",
+            "an input of a stage exists",
+            "its content goes into the record",
+            "run `snakemake --cores all`, which makes inputs first",
+        )
     listing = [
         f"{file.relative_to(path)} {content_hash(file)}"
         for file in sorted(path.rglob("*"))
@@ -117,8 +121,12 @@ def read_jsonl(path: str | Path) -> list[dict]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no file {path}", "a data set that the config names exists", "a stage reads it",
-                        "correct the path in config.yaml, or put the file there")  # fmt: skip
+        raise UserError(
+            f"no file {path}",
+            "a data set that the config names exists",
+            "a stage reads it",
+            "correct the path in config.yaml, or put the file there",
+        )
     rows = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         try:
@@ -126,13 +134,20 @@ def read_jsonl(path: str | Path) -> list[dict]:
             if not isinstance(row, dict):
                 raise ValueError("not an object")
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: {line[:60]!r} ({error})", "every line is one whole JSON object",
-                            "a truncated file would silently become a smaller data set",
-                            "fetch or write the file again")  # fmt: skip
+            raise UserError(
+                f"{path}, line {number}: {line[:60]!r} ({error})",
+                "every line is one whole JSON object",
+                "a truncated file would silently become a smaller data set",
+                "fetch or write the file again",
+            ) from error
         rows.append(row)
     if not rows:
-        raise UserError(f"{path} has no rows", "a data set has at least one row", "nothing can be learnt or scored on none",
-                        "check the step that made it, and the limits in config.yaml")  # fmt: skip
+        raise UserError(
+            f"{path} has no rows",
+            "a data set has at least one row",
+            "nothing can be learnt or scored on none",
+            "check the step that made it, and the limits in config.yaml",
+        )
     return rows
 
 

@@ -1,6 +1,6 @@
 """Makes a base model: pretrained here, or loaded from a folder or a GGUF file.
 
-    python -m orchard.base NAME
+python -m orchard.base NAME
 """
 
 import sys

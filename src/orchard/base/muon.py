@@ -6,7 +6,11 @@ for all matrices of one shape at once.
 
 import torch
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
+NEWTON_SCHULZ = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # coefficients of Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
 ITERATIONS = 5  # the same source
 MOMENTUM = 0.95  # the same source
 
@@ -21,7 +25,9 @@ class Muon(torch.optim.Optimizer):
         adam_betas: moments of the rest.
     """
 
-    def __init__(self, model: torch.nn.Module, learning_rate: float, adam_learning_rate: float, adam_betas: tuple[float, float]):
+    def __init__(
+        self, model: torch.nn.Module, learning_rate: float, adam_learning_rate: float, adam_betas: tuple[float, float]
+    ):
         named = list(model.named_parameters())
         matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name]
         rest = [p for name, p in named if not (p.ndim == 2 and ".layers." in name)]
@@ -70,7 +76,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """The nearest semi-orthogonal matrix of each (batch, rows, columns), roughly: singular values end in about 0.7 to 1.2."""
+    """Roughly the nearest semi-orthogonal matrix of each (batch, rows, columns): singular values of about 0.7 to 1.2."""
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices

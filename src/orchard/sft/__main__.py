@@ -14,7 +14,9 @@ from orchard import stage
 def main() -> None:
     objective, seed = sys.argv[1], int(sys.argv[2])
     settings = stage.params("sft")
-    settings = {key: settings[key] for key in ("base", "data", "trainer")} | {"objective": settings["objectives"][objective]}
+    settings = {key: settings[key] for key in ("base", "data", "trainer")} | {
+        "objective": settings["objectives"][objective]
+    }
     stage.set_threads(1)
     base, data = f"results/models/{settings['base']}", f"data/behave/{settings['data']}.parquet"
     target = f"results/models/sft-{objective}-{seed}"
@@ -23,7 +25,9 @@ def main() -> None:
             shutil.copytree(base, scratch, ignore=shutil.ignore_patterns("record.json", ".snakemake_timestamp"))
         else:
             finetune(settings, seed, base, data, scratch, state, f"sft@{objective}-{seed}")
-        stage.write_record(scratch, "sft", settings, [base, data], objective=objective, seed=seed, base=settings["base"])
+        stage.write_record(
+            scratch, "sft", settings, [base, data], objective=objective, seed=seed, base=settings["base"]
+        )
 
 
 def finetune(settings: dict, seed: int, base: str, data: str, scratch, state, name: str) -> None:

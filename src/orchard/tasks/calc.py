@@ -1,8 +1,8 @@
 """Chains of arithmetic modulo 10, and the styles in which an answer can be written.
 
 A prompt is ``calc 9 + 6 + 1 :``; it is worked from left to right, each step modulo 10. Every style ends in
-``ans <digit>``. A to D are ways of showing the work that a small model can learn; H is private shorthand: words that are
-a hash of prompt and step, which nobody can learn to predict and which say nothing about the answer.
+``ans <digit>``. A to D are ways of showing the work that a small model can learn; H is private shorthand: words that
+are a hash of prompt and step, which nobody can learn to predict and which say nothing about the answer.
 """
 
 import hashlib
@@ -40,7 +40,9 @@ def answer(prompt: str) -> str:
     return str(work(prompt)[-1][3])
 
 
-def respond(prompt: str, style: str, foreign_words: int = 6, noise: float = 0.0, rng: random.Random | None = None) -> str:
+def respond(
+    prompt: str, style: str, foreign_words: int = 6, noise: float = 0.0, rng: random.Random | None = None
+) -> str:
     """The worked answer in one style; with ``noise``, the share of step results that are a random digit instead."""
     steps = _with_noise(work(prompt), noise, rng) if noise else work(prompt)
     if style == "A":

@@ -5,7 +5,7 @@ import random
 from orchard.tasks.calc import SHORTHAND
 
 PAIRS = {"(": ")", "[": "]", "{": "}"}
-NAMES = SHORTHAND  # the facts' names are the same nonce words that the foreign style is made of, so both are in the vocabulary
+NAMES = SHORTHAND  # the nonce words of the foreign style, so that a base model knows them
 ATTRIBUTES = {
     "color": "red blue green black white pink".split(),
     "size": "tiny small medium large huge vast".split(),
