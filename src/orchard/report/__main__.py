@@ -1,0 +1,101 @@
+"""Writes the study's report: claims with verdicts, tables, figures and a web page.
+
+python -m orchard.report
+"""
+
+import json
+from pathlib import Path
+
+import pandas
+
+from orchard import stage
+from orchard.report import claims, figures, page, rows, tables
+from orchard.report.figures import Figure
+from orchard.report.rows import Evaluations
+
+
+def main() -> None:
+    settings, study = stage.params("report"), stage.params("name")
+    evaluations = rows.read(Path("results/evals"))
+    results = rows.tidy(evaluations)
+    judged = claims.judge_all(evaluations, settings)
+    with stage.output("results/report") as scratch:
+        scratch.mkdir()
+        results.to_parquet(scratch / "results.parquet", index=False)
+        results.to_csv(scratch / "results.csv", index=False, float_format="%.6f")
+        judged.to_csv(scratch / "claims.csv", index=False, float_format="%.6f")
+        judged = pandas.read_csv(scratch / "claims.csv", dtype={"n": "Int64"})  # the page shows what the file says
+        drawn = make_figures(evaluations, settings)
+        for figure in drawn:
+            figure.save(scratch)
+        (scratch / "metrics.json").write_text(json.dumps(metrics(evaluations, settings, judged), indent=2) + "\n")
+        (scratch / "summary.md").write_text(page.markdown(judged, study, settings["confidence"]))
+        (scratch / "index.html").write_text(
+            page.html(
+                study=study,
+                confidence=settings["confidence"],
+                claims=page.claim_rows(judged),
+                figures={figure.name: (figure, figure.inline_svg(scratch)) for figure in drawn},
+                results=page.results_table(results),
+                seeds=seeds(evaluations),
+                unreported=tables.unreported(evaluations, settings),
+            )
+        )
+
+
+def make_figures(evaluations: Evaluations, settings: dict) -> list[Figure]:
+    """The figures that the study has data for."""
+    bars = (
+        f"Bars are {settings['confidence']:.0%} intervals over replicates and questions; "
+        "over questions alone where there is one replicate. Long bars leave the picture; the table has their ends."
+    )
+    retained = tables.retentions(evaluations, settings)
+    candidates = [
+        Figure(
+            "reinforcement",
+            "pass@1 before and after RL",
+            f"The same RL from each SFT objective. {bars}",
+            tables.reinforcement(evaluations, settings),
+            figures.reinforcement,
+        ),
+        Figure(
+            "retention",
+            "What pruning leaves, without recovery",
+            f"Pruned score as a share of the unpruned one, of generation and of classification. {bars}",
+            retained[retained["recovery"] == "none"],
+            figures.retention,
+        ),
+        Figure(
+            "recovery",
+            "What recovery brings back",
+            "Retention of pruned models without recovery, after training on open data, and after training on the "
+            f"unpruned model's own responses. {bars}",
+            tables.recovered(retained),
+            figures.recovery,
+        ),
+    ]
+    return [figure for figure in candidates if len(figure.table)]
+
+
+def metrics(evaluations: Evaluations, settings: dict, judged: pandas.DataFrame) -> dict[str, float]:
+    """Flat numbers for `dvc metrics show`: each tested claim's estimate and interval, and pass@1 by objective."""
+    tested = judged[judged["ours"].notna() & ~judged["id"].str.contains("/")]
+    found = {f"{row.id}_{name}": getattr(row, name) for row in tested.itertuples() for name in ("ours", "low", "high")}
+    for row in tables.reinforcement(evaluations, settings).to_dict("records"):
+        found[f"{row['objective']}_{row['when'].replace(' ', '_')}_pass@1"] = round(row["pass@1"], 6)
+    return found
+
+
+def seeds(evaluations: Evaluations) -> dict[str, int]:
+    """The number of replicates of each group of trained models, and of recovery runs."""
+    found: dict[str, set] = {}
+    for name, own in evaluations.facts.items():
+        if own["stage"] in ("sft", "rl"):
+            found.setdefault(evaluations.group(name), set()).add(own["seed"])
+        if own["stage"] == "recover":
+            found.setdefault(f"recovery of {evaluations.group(own['of'])}", set()).add((own["of"], own["seed"]))
+    return {group: len(members) for group, members in sorted(found.items())}
+
+
+if __name__ == "__main__":
+    stage.run(main)

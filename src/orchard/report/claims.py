@@ -1,0 +1,90 @@
+"""The claims table: each claim of the papers, the paper's number, ours with its interval, and a verdict."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas
+import yaml
+
+from orchard.report import measures
+from orchard.report.measures import Finding, NotTestedError
+from orchard.report.rows import Evaluations
+from orchard.report.statistics import Interval
+
+COLUMNS = ["id", "verdict", "paper", "ours", "low", "high", "n", "could_have_seen", "command"]
+REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_TESTED = "reproduced", "not reproduced", "inconclusive", "not tested"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim as claims.yaml states it; its comments say what the fields mean."""
+
+    id: str
+    paper: str
+    statement: str
+    number: str
+    trust: str = ""
+    measure: str = ""
+    measured_as: str = ""
+    direction: str = "+"
+    training: bool = False
+
+
+def load() -> list[Claim]:
+    """All claims of both papers."""
+    return [Claim(**entry) for entry in yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text())]
+
+
+def judge_all(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """Judges every claim.
+
+    Returns:
+        A row a claim, with the columns of COLUMNS: ours, low, high and could_have_seen are fractions (0.02 is two
+        points), n is the number of replicates. Pruning claims are followed by a row for each setting, the verdict's
+        first; its id is ``<claim>/<group>/<method>/<ratio>``.
+    """
+    rows = [row for claim in load() for row in judge(claim, evaluations, settings)]
+    return pandas.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+
+
+def judge(claim: Claim, evaluations: Evaluations, settings: dict) -> list[dict]:
+    """The rows of one claim."""
+    try:
+        if not claim.measure:
+            raise NotTestedError("not in this study")
+        findings = getattr(measures, claim.measure)(evaluations, settings)
+    except NotTestedError as reason:
+        return [{"id": claim.id, "verdict": f"{NOT_TESTED} ({reason})", "paper": claim.number}]
+    first = measures.headline(findings)
+    ordered = [first, *(finding for finding in findings if finding is not first)]
+    settings_ids = [
+        "/".join(map(str, (claim.id, *asdict(finding.cell).values()))) for finding in ordered if finding.cell
+    ]
+    return [_row(claim, first, claim.id), *map(partial(_row, claim), ordered, settings_ids)]
+
+
+def verdict(claim: Claim, found: Interval) -> str:
+    """Reproduced or not where the interval leaves zero out, else inconclusive; one seed settles no training claim."""
+    if claim.training and found.replicates == 1:
+        return f"{INCONCLUSIVE} (one seed)"
+    if found.low == found.high:
+        return f"{INCONCLUSIVE} (no question tells the models apart)"
+    if found.low <= 0 <= found.high:
+        return INCONCLUSIVE
+    return REPRODUCED if (found.low > 0) == (claim.direction == "+") else NOT_REPRODUCED
+
+
+def _row(claim: Claim, finding: Finding, name: str) -> dict:
+    found = finding.interval
+    return {
+        "id": name,
+        "verdict": verdict(claim, found),
+        "paper": claim.number,
+        "ours": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n": found.replicates,
+        "could_have_seen": found.could_have_seen,
+        "command": f"snakemake --cores all results/report && python -m orchard trace results/evals/{finding.models[0]}",
+    }

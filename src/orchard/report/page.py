@@ -1,0 +1,96 @@
+"""The report as a web page that needs nothing beside it, and its claims table as Markdown."""
+
+from pathlib import Path
+
+import pandas
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from orchard.report import claims
+
+PAPERS = {
+    "PEAR": "PEAR: Good SFT Optimizes for SFT, Better SFT Prepares for Reinforcement Learning (arXiv 2602.01058)",
+    "LLP": "On the Limits of Layer Pruning for Generative Reasoning in LLMs (arXiv 2602.01997)",
+}
+
+
+def points(fraction: float) -> str:
+    """A difference as signed percentage points: 0.0213 is +2.1."""
+    return f"{100 * fraction:+.1f}".replace("-", "−")
+
+
+def size(fraction: float) -> str:
+    """A size in percentage points, without a sign; a dash where there is none."""
+    return "–" if pandas.isna(fraction) else f"{100 * fraction:.1f}"
+
+
+def share(fraction: float) -> str:
+    """A number between 0 and about 1, to three places; a dash where there is none."""
+    return "–" if pandas.isna(fraction) else f"{fraction:.3f}".replace("-", "−")
+
+
+def cell(value) -> str:
+    """A value of a figure's table."""
+    return share(value) if isinstance(value, float) else str(value)
+
+
+def html(**content) -> str:
+    """Fills the template; see report.html.j2 for what it needs."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"points": points, "size": size, "share": share, "cell": cell}
+    return environment.get_template("report.html.j2").render(papers=PAPERS, **content)
+
+
+def claim_rows(judged: pandas.DataFrame) -> list[dict]:
+    """The claims for the page: each with its words, its numbers, and the rows of its settings under ``settings``."""
+    words = {claim.id: claim for claim in claims.load()}
+    found = []
+    for row in judged.to_dict("records"):
+        name, _, setting = row["id"].partition("/")
+        row |= {"claim": words[name], "setting": setting.replace("/", ", ")}
+        row["outcome"], _, row["reason"] = row["verdict"].rstrip(")").partition(" (")
+        if setting:
+            found[-1]["settings"].append(row)
+        else:
+            found.append(row | {"settings": []})
+    return found
+
+
+def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
+    """The claims table for a README: the tested claims, then the names of the others."""
+    tested = [row for row in claim_rows(judged) if row["outcome"] != claims.NOT_TESTED]
+    others = [row for row in claim_rows(judged) if row["outcome"] == claims.NOT_TESTED]
+    lines = [
+        f"Study `{study}`; differences in points with {confidence:.0%} intervals, n training replicates.",
+        "*Could have seen*: the smallest difference that such a run tells from zero four times in five.",
+        "Inconclusive is a verdict.",
+        "",
+        "| claim | paper | ours | n | verdict | could have seen |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {row['id']}: {row['claim'].statement} | {row['claim'].number} "
+            f"| {points(row['ours'])} [{points(row['low'])}, {points(row['high'])}] | {row['n']} "
+            f"| **{row['verdict']}** | {size(row['could_have_seen'])} |"
+            for row in tested
+        ),
+        "",
+        *(f"- {row['id']}: {row['verdict']}" for row in others if row["claim"].measure),
+        f"- Not tested in this study: {', '.join(row['id'] for row in others if not row['claim'].measure)}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def results_table(results: pandas.DataFrame) -> dict:
+    """The results with a row a model: a score with its standard error for each task and metric."""
+    columns = sorted({(row.task, row.metric) for row in results.itertuples()})
+    models = []
+    for name, rows in results.groupby("model", sort=True):
+        scores = {(row.task, row.metric): (row.mean, row.standard_error) for row in rows.itertuples()}
+        models.append({"model": name, "scores": [scores.get(column) for column in columns]})
+    items = results.drop_duplicates(["task"]).set_index("task")["items"].to_dict()
+    return {"columns": columns, "models": models, "items": items}

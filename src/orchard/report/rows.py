@@ -1,0 +1,113 @@
+"""Reads the evaluations of a study and lays them out as rows: one a model, task and metric."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from orchard.errors import UserError
+
+FACTS = ["stage", "objective", "seed", "of", "method", "ratio", "author"]
+
+
+@dataclass
+class Evaluations:
+    """What ``results/evals`` holds.
+
+    Attributes:
+        facts: for each model, what its record says of it: stage, objective, seed, of, method, ratio, author.
+        scores: one row a model, task, item and metric, with its kind and value.
+        chance: for each task, the score of a guess: 1 / number of choices, 0 for generation.
+    """
+
+    facts: dict[str, dict]
+    scores: pandas.DataFrame
+    chance: dict[str, float]
+    _items: dict[tuple, pandas.Series] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key, rows in self.scores.groupby(["model", "task", "metric"], sort=True):
+            self._items[key] = rows.set_index("item")["value"].sort_index()
+        self._refuse_unlike_items()
+
+    def select(self, **facts) -> list[str]:
+        """The models whose facts are these, in order."""
+        return sorted(name for name, own in self.facts.items() if all(own.get(key) == facts[key] for key in facts))
+
+    def values(self, models: list[str], task: str, metric: str) -> np.ndarray:
+        """Scores of shape (models, items), the items of each row in the same order."""
+        return np.stack([self._items[name, task, metric].to_numpy() for name in models])
+
+    def has(self, model: str, task: str, metric: str) -> bool:
+        """Whether the model was scored so."""
+        return (model, task, metric) in self._items
+
+    def largest_k(self, task: str) -> int:
+        """The largest k of a generation task's pass@k metrics; 0 if it has none."""
+        metrics = self.scores.loc[self.scores["task"] == task, "metric"].unique()
+        return max((int(metric.removeprefix("pass@")) for metric in metrics if metric.startswith("pass@")), default=0)
+
+    def group(self, model: str) -> str:
+        """What a model is a replicate of: all rl-nll-<seed> are rl-nll; a base model stands for itself."""
+        own = self.facts[model]
+        return f"{own['stage']}-{own['objective']}" if own["stage"] in ("sft", "rl") else model
+
+    def _refuse_unlike_items(self) -> None:
+        first = {}
+        for (model, task, metric), values in self._items.items():
+            other, expected = first.setdefault((task, metric), (model, values.index))
+            if not values.index.equals(expected):
+                raise UserError(f"results/evals/{model} has other items in task {task} than results/evals/{other}",
+                                "all models answer the same items of a task", "differences are taken item by item",
+                                "evaluate them again with one config: `snakemake --cores all`")  # fmt: skip
+
+
+def read(folder: Path) -> Evaluations:
+    """Reads every evaluation in a folder.
+
+    Raises:
+        UserError: there is none, one lacks a file, or models differ in the items of a task.
+    """
+    found = sorted(path for path in folder.glob("*") if path.is_dir())
+    if not found:
+        raise UserError(f"{folder} holds no evaluation", "the report reads at least one", "it tells what was measured",
+                        "run `snakemake --cores all`")  # fmt: skip
+    facts, scores, chance = {}, [], {}
+    for path in found:
+        for file in ("record.json", "scores.parquet", "samples.parquet"):
+            if not (path / file).is_file():
+                raise UserError(f"no {path / file}", "an evaluation holds scores, samples and a record",
+                                "the report reads all three",
+                                "run `snakemake --cores all`, which makes it again")  # fmt: skip
+        record = json.loads((path / "record.json").read_text())
+        facts[record["model"]] = {key: record["model_record"].get(key) for key in FACTS}
+        own = pandas.read_parquet(path / "scores.parquet")
+        scores.append(own.assign(model=record["model"]))
+        chance |= chances(own, pandas.read_parquet(path / "samples.parquet"))
+    return Evaluations(facts, pandas.concat(scores, ignore_index=True), chance)
+
+
+def chances(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, float]:
+    """The score of a guess for each task: 0 for generation, else the mean of 1 / number of choices."""
+    kinds = scores.drop_duplicates("task").set_index("task")["kind"]
+    return {
+        task: 0.0
+        if kinds[task] == "generation"
+        else float((1 / rows["responses"].map(lambda text: len(json.loads(text)))).mean())
+        for task, rows in samples.groupby("task")
+        if kinds[task] in ("generation", "choice", "minimal-pair")
+    }
+
+
+def tidy(evaluations: Evaluations) -> pandas.DataFrame:
+    """One row a model, task and metric: the facts of the model, mean, standard error over items, number of items."""
+    keys = ["model", "task", "kind", "metric"]
+    rows = evaluations.scores.groupby(keys, sort=True)["value"].agg(["mean", "sem", "size"]).reset_index()
+    rows = rows.rename(columns={"sem": "standard_error", "size": "items"})
+    facts = pandas.DataFrame(
+        [{"model": name, **own} for name, own in evaluations.facts.items()], columns=["model", *FACTS]
+    )
+    facts = facts.astype({"seed": "Int64", "ratio": "Float64"})
+    return facts.merge(rows, on="model").sort_values(keys, ignore_index=True)

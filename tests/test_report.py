@@ -1,0 +1,313 @@
+"""The report stage, run for real on evaluations with planted effects."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import product
+
+import numpy as np
+import pandas
+import pytest
+import yaml
+
+from orchard.report import claims, measures, rows, tables
+from orchard.report.claims import COLUMNS, Claim
+from orchard.report.statistics import Interval
+
+SETTINGS = {
+    "confidence": 0.95,
+    "generation": ["calc"],
+    "classification": ["fact", "cmp"],
+    "pear": {"task": "calc", "baseline": "nll", "treatment": "pear-token"},
+}
+KINDS = {"calc": ("generation", 200, 0), "fact": ("choice", 60, 6), "cmp": ("choice", 150, 3)}
+OF = ["base-tiny", "rl-pear-token-1", "rl-pear-token-2"]
+SKILL = {("sft", "none"): 0.45, ("sft", "nll"): 0.38, ("sft", "pear-token"): 0.62}
+SKILL |= {("rl", "none"): 0.62, ("rl", "nll"): 0.68, ("rl", "pear-token"): 0.83}
+KEEPS = {0.25: {"none": 0.35, "open": 0.55, "self": 0.75}, 0.375: {"none": 0.1, "open": 0.3, "self": 0.5}}
+KEEPS_CHOICE = {"none": 0.9, "open": 0.93, "self": 0.97}
+
+
+def write_model(root, name, calc, choice, **facts):
+    """An evaluation as the evaluate stage writes it, from the chance of a right answer to an average question."""
+    random = np.random.default_rng(list(name.encode()))
+    scores, samples = [], []
+    for task, (kind, count, choices) in KINDS.items():
+        hard = np.random.default_rng(count).uniform(-0.5, 0.5, count)  # the same questions for every model
+        for number in range(count):
+            item = f"{task}-{number:03}"
+            if kind == "generation":
+                right = random.binomial(8, calc + 2 * hard[number] * calc * (1 - calc))
+                values, responses = {"pass@1": right / 8, "pass@8": float(right > 0)}, ["ans 1"] * 8
+            else:
+                values, responses = {"acc": float(random.random() < choice)}, [[-1.0, False]] * choices
+            scores += [
+                {"task": task, "kind": kind, "item": item, "metric": metric, "value": value}
+                for metric, value in values.items()
+            ]
+            samples.append({"task": task, "item": item, "prompt": "", "target": "", "responses": json.dumps(responses)})
+    folder = root / "results/evals" / name
+    folder.mkdir(parents=True)
+    pandas.DataFrame(scores).to_parquet(folder / "scores.parquet", index=False)
+    pandas.DataFrame(samples).to_parquet(folder / "samples.parquet", index=False)
+    (folder / "record.json").write_text(json.dumps({"model": name, "model_record": facts}))
+
+
+def write_study(root, settings=SETTINGS, skip=()):
+    """The default study's models, but for the stages in ``skip``."""
+    (root / "config.yaml").write_text(yaml.safe_dump({"name": "synthetic", "report": settings}))
+    write_model(root, "base-tiny", 0.5, 0.97, stage="base")
+    for (stage, objective), seed in product(SKILL, (1, 2, 3)):
+        if stage not in skip:
+            skill = SKILL[stage, objective] + 0.01 * (seed - 2)
+            write_model(root, f"{stage}-{objective}-{seed}", skill, 0.97, stage=stage, objective=objective, seed=seed)
+    for of, method, ratio in product(OF, ("reverse", "block-influence"), KEEPS):
+        facts = {"of": of, "method": method, "ratio": ratio}
+        before = 0.5 if of == "base-tiny" else 0.83
+        for name, keeps in KEEPS[ratio].items():
+            stage = "prune" if name == "none" else "recover"
+            if stage in skip or (name != "none" and method == "reverse"):
+                continue
+            model = f"{stage}-{of}-{method}-{ratio}" + (f"-{name}-1" if stage == "recover" else "")
+            own = facts if stage == "prune" else facts | {"author": name, "seed": 1}
+            write_model(root, model, before * keeps, 0.97 * KEEPS_CHOICE[name], stage=stage, **own)
+    return root
+
+
+def report(root):
+    """Runs the stage as the workflow does, and returns its folder."""
+    done = subprocess.run([sys.executable, "-m", "orchard.report"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return root / "results/report"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def folder(study):
+    return report(study)
+
+
+@pytest.fixture(scope="module")
+def judged(folder):
+    return pandas.read_csv(folder / "claims.csv").set_index("id")
+
+
+def evaluations_of(root):
+    return rows.read(root / "results/evals")
+
+
+def test_writes_what_dvc_and_readers_expect(folder):
+    figures = {
+        f"{name}.{kind}" for name in ("reinforcement", "retention", "recovery") for kind in ("svg", "png", "csv")
+    }
+    files = {"results.parquet", "results.csv", "claims.csv", "metrics.json", "index.html", "summary.md"}
+    assert {path.name for path in folder.iterdir()} == figures | files
+
+
+def test_two_runs_give_the_same_bytes(folder, tmp_path):
+    again = report(write_study(tmp_path))
+    assert hashes(again) == hashes(folder)
+
+
+def hashes(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_claims_table_has_every_claim_once_and_its_columns(folder):
+    judged = pandas.read_csv(folder / "claims.csv")
+    assert list(judged.columns) == COLUMNS
+    headlines = [name for name in judged["id"] if "/" not in name]
+    assert headlines == [f"P{number}" for number in range(1, 11)] + [f"L{number}" for number in range(1, 14)]
+
+
+def test_planted_effects_are_found(judged):
+    assert judged.loc["P2", "verdict"] == "reproduced"
+    assert judged.loc["P2", "n"] == 3
+    assert judged.loc["P2", "ours"] == pytest.approx(0.15, abs=0.03)
+    assert judged.loc["L11/base-tiny/block-influence/0.25", "ours"] == pytest.approx(0.35 - 0.9, abs=0.06)
+    assert judged.loc["L3/rl-pear-token/block-influence/0.25", "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
+
+
+def test_an_estimate_is_the_paired_difference(study, judged):
+    scores = evaluations_of(study).scores
+    calc = scores[(scores["task"] == "calc") & (scores["metric"] == "pass@1")].groupby("model")["value"].mean()
+    pear, nll = (np.mean([calc[f"rl-{arm}-{seed}"] for seed in (1, 2, 3)]) for arm in ("pear-token", "nll"))
+    assert judged.loc["P2", "ours"] == pytest.approx(pear - nll, abs=1e-6)
+
+
+def test_retention_is_the_ratio_of_the_means(study):
+    scores = evaluations_of(study).scores.groupby(["model", "task", "metric"])["value"].mean()
+    found = tables.retentions(evaluations_of(study), SETTINGS).set_index(
+        ["of", "method", "ratio", "recovery", "family"]
+    )["retention"]
+    pruned, unpruned = (
+        np.mean([scores[f"{stem}{of}{tail}", task, "acc"] for of in OF[1:] for task in ("fact", "cmp")])
+        for stem, tail in (("prune-", "-reverse-0.25"), ("", ""))
+    )
+    assert found["rl-pear-token", "reverse", 0.25, "none", "classification"] == pytest.approx(pruned / unpruned)
+
+
+def test_headline_is_block_influence_at_a_quarter_on_the_group_with_most_replicates(judged):
+    numbers = ["ours", "low", "high", "n", "could_have_seen"]
+    for name in ("L2", "L3", "L11"):
+        assert list(judged.loc[name, numbers]) == list(
+            judged.loc[f"{name}/rl-pear-token/block-influence/0.25", numbers]
+        )
+    assert judged.loc["L11", "n"] == 2
+
+
+def test_one_seed_cannot_settle_a_training_claim(judged):
+    assert judged.loc["L3/base-tiny/block-influence/0.25", "verdict"] == "inconclusive (one seed)"
+    assert judged.loc["L11/base-tiny/block-influence/0.25", "verdict"] == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "replicates", "training", "expected"),
+    [
+        (0.01, 0.05, 3, True, "reproduced"),
+        (-0.05, -0.01, 3, True, "not reproduced"),
+        (-0.01, 0.05, 3, True, "inconclusive"),
+        (0.0, 0.05, 3, True, "inconclusive"),
+        (0.01, 0.05, 1, True, "inconclusive (one seed)"),
+        (-0.05, -0.01, 1, True, "inconclusive (one seed)"),
+        (0.01, 0.05, 1, False, "reproduced"),
+        (0.02, 0.02, 3, True, "inconclusive (no question tells the models apart)"),
+    ],
+)
+def test_verdict(low, high, replicates, training, expected):
+    claim = Claim("P0", "PEAR", "", "", direction="+", training=training)
+    assert claims.verdict(claim, Interval((low + high) / 2, low, high, 0.1, replicates)) == expected
+    mirrored = Claim("P0", "PEAR", "", "", direction="-", training=training)
+    assert claims.verdict(mirrored, Interval(-(low + high) / 2, -high, -low, 0.1, replicates)) == expected
+
+
+def test_a_study_without_an_arm_says_why_it_does_not_test(tmp_path):
+    folder = report(write_study(tmp_path, SETTINGS | {"pear": None}, skip=("recover",)))
+    judged = pandas.read_csv(folder / "claims.csv").set_index("id")
+    assert judged.loc["P2", "verdict"] == "not tested (config.yaml names no arms to compare: report.pear is null)"
+    assert judged.loc["L3", "verdict"].startswith("not tested (no pruned model was recovered")
+    assert judged.loc["P1", "verdict"] == "not tested (not in this study)"
+    assert judged.loc["P2", ["ours", "low", "high", "n", "could_have_seen", "command"]].isna().all()
+    assert not judged.loc["L11", "verdict"].startswith("not tested")
+
+
+def test_a_study_of_one_base_model_still_has_a_report(tmp_path):
+    folder = report(write_study(tmp_path, skip=("sft", "rl", "prune", "recover")))
+    judged = pandas.read_csv(folder / "claims.csv")
+    assert judged["verdict"].str.startswith("not tested").all()
+    assert not list(folder.glob("*.svg"))
+
+
+def test_retention_at_chance_is_not_reported(tmp_path):
+    root = write_study(tmp_path)
+    shutil.rmtree(root / "results/evals/base-tiny")
+    write_model(root, "base-tiny", 0.5, 1 / 3, stage="base")  # cmp has three choices: a guess; fact has six: above it
+    evaluations = evaluations_of(root)
+    assert evaluations.chance == {"calc": 0.0, "fact": pytest.approx(1 / 6), "cmp": pytest.approx(1 / 3)}
+    assert measures.reported_tasks(evaluations, SETTINGS, "base-tiny", "classification") == ["fact"]
+    assert "Retention of base-tiny on cmp is not reported" in (report(root) / "index.html").read_text()
+
+
+def test_recovery_seeds_of_one_model_are_replicates_but_not_beside_another_model(tmp_path):
+    root = write_study(tmp_path)
+    for of in ("base-tiny", "rl-pear-token-1"):
+        facts = {"of": of, "method": "block-influence", "ratio": 0.25, "author": "self", "seed": 2}
+        write_model(root, f"recover-{of}-block-influence-0.25-self-2", 0.4, 0.9, stage="recover", **facts)
+    evaluations = evaluations_of(root)
+    of_base, of_rl = (
+        measures.clusters(
+            evaluations,
+            measures.models_of(evaluations, measures.Cell(group, "block-influence", 0.25), "recover", "self"),
+        )
+        for group in ("base-tiny", "rl-pear-token")
+    )
+    assert [len(names) for names in of_base] == [1, 1]
+    assert [len(names) for names in of_rl] == [2, 1]
+
+
+def test_models_with_other_items_are_refused(tmp_path):
+    root = write_study(tmp_path, skip=("rl", "prune", "recover"))
+    path = root / "results/evals/sft-nll-1/scores.parquet"
+    pandas.read_parquet(path).iloc[3:].to_parquet(path, index=False)
+    done = subprocess.run([sys.executable, "-m", "orchard.report"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "results/evals/sft-nll-1 has other items in task calc" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_results_are_tidy(folder):
+    results = pandas.read_parquet(folder / "results.parquet")
+    assert not results.duplicated(["model", "task", "metric"]).any()
+    row = results[
+        (results["model"] == "recover-base-tiny-block-influence-0.25-self-1") & (results["metric"] == "pass@1")
+    ].iloc[0]
+    assert (row["of"], row["method"], row["ratio"], row["author"], row["seed"], row["items"]) == (
+        "base-tiny", "block-influence", 0.25, "self", 1, 200
+    )  # fmt: skip
+    assert len(pandas.read_csv(folder / "results.csv")) == len(results)
+
+
+def test_metrics_are_flat_numbers(folder, judged):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert all(isinstance(value, float) for value in metrics.values())
+    assert metrics["P2_ours"] == judged.loc["P2", "ours"]
+
+
+class Cells(HTMLParser):
+    """The text of the cells of the claims table, a list a row."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.inside, self.cell = [], False, False
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "section":
+            self.inside = ("class", "claims") in attrs
+        if self.inside and tag == "tr":
+            self.rows.append([])
+        if self.inside and tag == "td":
+            self.rows[-1].append("")
+            self.cell = True
+
+    def handle_endtag(self, tag):
+        self.cell = self.cell and tag != "td"
+
+    def handle_data(self, data):
+        if self.cell:
+            self.rows[-1][-1] += data
+
+
+def test_numbers_of_the_page_are_those_of_the_file(folder):
+    page = Cells()
+    page.feed((folder / "index.html").read_text())
+    shown = [row for row in page.rows if row]
+    judged = pandas.read_csv(folder / "claims.csv", dtype={"n": "Int64"})
+    tested = judged[judged["ours"].notna()].to_dict("records")
+    assert len(shown) == len(tested) > 10
+    for cells, row in zip(shown, tested, strict=True):
+        ours, n, verdict, seen = (text.strip() for text in cells[2:6])
+        numbers = [
+            float(part) for part in ours.replace("−", "-").replace("[", "").replace("]", "").replace(",", "").split()
+        ]
+        assert numbers == [round(100 * row[name] + 0.0, 1) for name in ("ours", "low", "high")]
+        assert (int(n), " ".join(verdict.split())) == (row["n"], row["verdict"])
+        size = row["could_have_seen"]
+        assert seen == "–" if np.isnan(size) else float(seen) == round(100 * size, 1)
+
+
+def test_page_stands_alone_and_can_be_read_aloud(folder):
+    text = (folder / "index.html").read_text()
+    assert "<script" not in text
+    assert "src=" not in text
+    assert 'rel="stylesheet"' not in text
+    assert text.count('role="img" aria-label="') == text.count("<svg") == 3
+    assert "prefers-color-scheme: dark" in text
+    identifiers = [part.split('"')[0] for part in text.split(' id="')[1:]]
+    assert len(identifiers) == len(set(identifiers))

@@ -1,0 +1,173 @@
+"""The intervals: against sums written out by hand, and by simulation of seeds crossed with questions."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.stats import norm, t
+
+from orchard.report import statistics
+
+REPETITIONS = 1000
+QUESTIONS = 60
+
+
+def simulated(random, seeds, effect=0.0, of_seed=0.05, of_question=0.12, of_cell=0.4, questions=QUESTIONS):
+    """Differences (seeds, questions) with random effects of seed, question and both."""
+    return (
+        effect
+        + random.normal(0, of_seed, (seeds, 1))
+        + random.normal(0, of_question, (1, questions))
+        + random.normal(0, of_cell, (seeds, questions))
+    )
+
+
+def of_mean(*tasks, confidence=0.95):
+    return statistics.interval(*statistics.mean(list(tasks)), confidence)
+
+
+def pairs_variance(values):
+    """The two-way clustered variance as a sum over pairs of cells that share a seed or a question."""
+    cells = list(product(*map(range, values.shape)))
+    rest = (values - values.mean()) / values.size
+    seeds, questions = values.shape
+    sums = {"seed": 0.0, "question": 0.0, "cell": 0.0}
+    for (s, q), (other_s, other_q) in product(cells, cells):
+        product_of_rests = rest[s, q] * rest[other_s, other_q]
+        sums["seed"] += product_of_rests * (s == other_s)
+        sums["question"] += product_of_rests * (q == other_q)
+        sums["cell"] += product_of_rests * (s == other_s and q == other_q)
+    counts = {"seed": seeds, "question": questions, "cell": values.size}
+    return {name: total * counts[name] / (counts[name] - 1) for name, total in sums.items()}
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_variance_is_the_sum_over_pairs_that_share_a_cluster(number):
+    values = simulated(np.random.default_rng(number), 4, of_seed=0.3, of_question=0.3)[:, :9]
+    by = pairs_variance(values)
+    assert by["seed"] + by["question"] - by["cell"] > max(
+        by["seed"], by["question"]
+    )  # else this test is of the next one
+    half = t.ppf(0.975, 3) * (by["seed"] + by["question"] - by["cell"]) ** 0.5
+    found = of_mean(values)
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
+
+
+def test_variance_never_falls_below_a_one_way_variance():
+    values = np.array([[1.0, -1.0, 1.0, -1.0], [-1.0, 1.0, -1.0, 1.0], [1.0, 1.0, -1.0, -1.0]])
+    by = pairs_variance(values)
+    assert by["seed"] + by["question"] - by["cell"] < max(by["seed"], by["question"])
+    found = of_mean(values)
+    assert found.high - found.value == pytest.approx(t.ppf(0.975, 2) * max(by["seed"], by["question"]) ** 0.5)
+
+
+def test_one_seed_gives_a_normal_interval_over_questions():
+    values = simulated(np.random.default_rng(1), 1)
+    found = of_mean(values, confidence=0.9)
+    half = norm.ppf(0.95) * values.std(ddof=1) / QUESTIONS**0.5
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
+    assert found.replicates == 1
+
+
+def test_mean_over_tasks_weights_tasks_alike_and_ignores_what_lies_between_them():
+    random = np.random.default_rng(2)
+    easy, hard = simulated(random, 3)[:, :10], simulated(random, 3, effect=5.0)
+    found, shifted = of_mean(easy, hard), of_mean(easy, hard + 100.0)
+    assert found.value == pytest.approx((easy.mean() + hard.mean()) / 2)
+    assert shifted.high - shifted.low == pytest.approx(found.high - found.low)
+
+
+def test_ratio_of_tasks_is_the_ratio_of_their_means():
+    over = [np.array([[0.2, 0.4]]), np.array([[0.6, 0.6, 0.6]])]
+    under = [np.array([[0.5, 0.7]]), np.array([[1.0, 1.0, 1.0]])]
+    value, influence = statistics.ratio(over, under)
+    assert value == pytest.approx((0.3 + 0.6) / (0.6 + 1.0))
+    assert influence.shape == (1, 5)
+    assert influence.sum() == pytest.approx(0)
+
+
+def test_influence_of_a_ratio_is_its_change_when_a_question_counts_more():
+    random = np.random.default_rng(3)
+    under = random.uniform(0.5, 1, (3, 8))
+    over = under * random.uniform(0.2, 0.6, (3, 8))
+    _, influence = statistics.ratio([over], [under])
+    step = 1e-6
+    for cell in product(range(3), range(8)):
+        weights = np.full((3, 8), 1.0)
+        weights[cell] += step
+        change = ((weights * over).sum() / (weights * under).sum() - over.mean() / under.mean()) / step
+        assert influence[cell] == pytest.approx(change, rel=1e-4, abs=1e-7)
+
+
+def coverage(seeds, **spreads):
+    random = np.random.default_rng(seeds)
+    found = [of_mean(simulated(random, seeds, effect=0.1, **spreads)) for _ in range(REPETITIONS)]
+    return np.mean([one.low <= 0.1 <= one.high for one in found])
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_coverage_of_a_mean(seeds):
+    """Spreads of the size that pass@1 of 8 samples on the default study's 200 questions has."""
+    assert 0.92 <= coverage(seeds, of_seed=0.04, of_question=0.05, of_cell=0.3, questions=200) <= 0.995
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 20])
+@pytest.mark.parametrize(
+    "spreads",
+    [
+        {"of_seed": 0.0, "of_question": 0.0, "of_cell": 0.4},
+        {"of_seed": 0.05, "of_question": 0.12, "of_cell": 0.4},
+        {"of_seed": 0.02, "of_question": 0.4, "of_cell": 0.1},
+        {"of_seed": 0.3, "of_question": 0.02, "of_cell": 0.1},
+    ],
+)
+def test_coverage_does_not_fall_short_wherever_the_noise_comes_from(seeds, spreads):
+    """No upper bound here: with few seeds and little noise of theirs, the interval is wider than it need be."""
+    assert coverage(seeds, **spreads) >= 0.92
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_coverage_of_a_ratio(seeds):
+    random, hits = np.random.default_rng(seeds), 0
+    for _ in range(REPETITIONS):
+        unpruned = 0.8 + simulated(random, seeds, of_seed=0.04, of_cell=0.1)
+        pruned = 0.5 * unpruned + simulated(random, seeds, of_cell=0.1)
+        found = statistics.interval(*statistics.ratio([pruned], [unpruned]), 0.95)
+        hits += found.low <= 0.5 <= found.high
+    assert 0.92 <= hits / REPETITIONS <= 0.995
+
+
+def test_questions_alone_would_not_cover():
+    """Why the seed is the unit: with seed effects, an interval that pools the seeds' questions misses far too often."""
+    random, hits = np.random.default_rng(7), 0
+    for _ in range(REPETITIONS):
+        values = simulated(random, 3, of_seed=0.1)
+        half = 1.96 * values.std(ddof=1) / values.size**0.5
+        hits += abs(values.mean()) <= half
+    assert hits / REPETITIONS < 0.8
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_a_planted_effect_is_found_as_often_as_computed(seeds):
+    """The effect planted is the one that the formula gives from the true error, where it promises 80 %."""
+    random = np.random.default_rng(seeds)
+    of_seed, of_question, of_cell = 0.1, 0.02, 0.2  # mostly seeds, so that the degrees of freedom are those of seeds
+    error = (of_seed**2 / seeds + of_question**2 / QUESTIONS + of_cell**2 / (seeds * QUESTIONS)) ** 0.5
+    effect = error * t.ppf([0.975, statistics.POWER], seeds - 1).sum()
+    effects = {"effect": effect, "of_seed": of_seed, "of_question": of_question, "of_cell": of_cell}
+    found = [of_mean(simulated(random, seeds, **effects)) for _ in range(REPETITIONS)]
+    assert 0.74 <= np.mean([one.low > 0 for one in found]) <= 0.86
+    assert np.median([one.could_have_seen for one in found]) == pytest.approx(effect, rel=0.25)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_arms_that_are_alike_differ_in_at_most_one_study_of_twenty(seeds):
+    """A/A: two arms of pass@1 from 8 samples, the same chances up to the seed's luck, paired by seed and question."""
+    random, alarms, studies = np.random.default_rng(seeds), 0, 4 * REPETITIONS
+    for _ in range(studies):
+        easy = random.normal(0, 1, (1, QUESTIONS))
+        arms = [random.binomial(8, 1 / (1 + np.exp(-easy - random.normal(0, 0.4, (seeds, 1))))) / 8 for _ in range(2)]
+        found = of_mean(arms[0] - arms[1])
+        alarms += not found.low <= 0 <= found.high
+    assert alarms / studies <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
