@@ -1,7 +1,7 @@
 """orchard: base model → SFT objective → RL → layer pruning → recovery → evaluation → report.
 
-Snakemake schedules, DVC decides (src/orchard/rerun.py): a stage that DVC calls unchanged has a marker in
-.dvc/tmp/fresh/; a changed one has none, so its job runs `dvc repro` of that stage.
+Snakemake schedules, DVC decides (src/orchard/rerun.py): a stage that DVC calls changed has a new stamp among its inputs,
+so its job runs `dvc repro` of that stage.
 """
 
 import sys
@@ -13,7 +13,7 @@ from orchard import rerun
 configfile: "config.yaml"
 
 
-MARKERS = rerun.prepare(workflow)
+OUTPUTS = rerun.prepare(workflow)
 REPRO = "exec python -m orchard.rerun {params.stage} > {log} 2>&1"
 
 
@@ -38,8 +38,8 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        MARKERS,
+        OUTPUTS,
 
 
 onstart:
-    rerun.tell_progress(MARKERS)
+    rerun.tell_progress()

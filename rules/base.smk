@@ -4,10 +4,10 @@
 rule base:
     """Makes one base model."""
     input:
-        lambda wildcards: ancient(config["base"][wildcards.base]["source"]),
+        source=lambda wildcards: ancient(config["base"][wildcards.base]["source"]),
+        stamp=rerun.stamp("results/models/base-{base}"),
     output:
         directory("results/models/base-{base}"),
-        fresh=touch(rerun.marker("results/models/base-{base}")),
     log:
         "logs/base-{base}.log",
     benchmark:

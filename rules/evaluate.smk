@@ -13,9 +13,9 @@ rule evaluate:
     input:
         model=ancient("results/models/{model}"),
         sets=ancient(EVAL_SETS),
+        stamp=rerun.stamp("results/evals/{model}"),
     output:
         directory("results/evals/{model}"),
-        fresh=touch(rerun.marker("results/evals/{model}")),
     log:
         "logs/evaluate-{model}.log",
     benchmark:

@@ -5,10 +5,10 @@ rule prune:
     """Drops a share of a model's layers."""
     input:
         model=ancient("results/models/{of}"),
-        calibration=ancient(config["prune"]["calibration"]["items"]),
+        calibration=lambda wildcards: ancient(config["prune"]["calibration"]["items"]),
+        stamp=rerun.stamp("results/models/prune-{of}-{method}-{ratio}"),
     output:
         directory("results/models/prune-{of}-{method}-{ratio}"),
-        fresh=touch(rerun.marker("results/models/prune-{of}-{method}-{ratio}")),
     log:
         "logs/prune-{of}-{method}-{ratio}.log",
     benchmark:

@@ -5,10 +5,10 @@ rule respond:
     """Writes one author's responses to the recovery prompts (self: sampled from the unpruned model)."""
     input:
         model=ancient("results/models/{of}"),
-        prompts=ancient(config["recover"]["prompts"]),
+        prompts=lambda wildcards: ancient(config["recover"]["prompts"]),
+        stamp=rerun.stamp("data/responses/{of}-{author}.jsonl"),
     output:
         "data/responses/{of}-{author}.jsonl",
-        fresh=touch(rerun.marker("data/responses/{of}-{author}.jsonl")),
     log:
         "logs/respond-responses-{of}-{author}.log",
     benchmark:
@@ -25,9 +25,9 @@ rule recover:
     input:
         pruned=ancient("results/models/prune-{of}-{method}-{ratio}"),
         responses=ancient("data/responses/{of}-{author}.jsonl"),
+        stamp=rerun.stamp("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}"),
     output:
         directory("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}"),
-        fresh=touch(rerun.marker("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}")),
     log:
         "logs/recover-{of}-{method}-{ratio}-{author}-{seed}.log",
     benchmark:

@@ -24,9 +24,9 @@ rule report:
     """Draws up the report."""
     input:
         evaluations=ancient(expand("results/evals/{model}", model=EVALUATED)),
+        stamp=rerun.stamp("results/report"),
     output:
         directory("results/report"),
-        fresh=touch(rerun.marker("results/report")),
     log:
         "logs/report.log",
     benchmark:

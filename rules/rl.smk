@@ -5,10 +5,10 @@ rule rl:
     """Runs GRPO with verified 0/1 rewards."""
     input:
         checkpoint=ancient("results/models/sft-{start}-{seed}"),
-        prompts=ancient(config["rl"]["recipe"]["prompts"]),
+        prompts=lambda wildcards: ancient(config["rl"]["recipe"]["prompts"]),
+        stamp=rerun.stamp("results/models/rl-{start}-{seed}"),
     output:
         directory("results/models/rl-{start}-{seed}"),
-        fresh=touch(rerun.marker("results/models/rl-{start}-{seed}")),
     log:
         "logs/rl-{start}-{seed}.log",
     benchmark:

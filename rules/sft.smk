@@ -4,11 +4,11 @@
 rule sft:
     """Finetunes the base with one objective."""
     input:
-        base=ancient(f"results/models/{config['sft']['base']}"),
-        data=ancient(f"data/behave/{config['sft']['data']}.parquet"),
+        base=lambda wildcards: ancient(f"results/models/{config['sft']['base']}"),
+        data=lambda wildcards: ancient(f"data/behave/{config['sft']['data']}.parquet"),
+        stamp=rerun.stamp("results/models/sft-{objective}-{seed}"),
     output:
         directory("results/models/sft-{objective}-{seed}"),
-        fresh=touch(rerun.marker("results/models/sft-{objective}-{seed}")),
     log:
         "logs/sft-{objective}-{seed}.log",
     benchmark:

@@ -71,8 +71,7 @@ def rules_graph(project: Project) -> dict[str, set[str]]:
         output = re.search(r"^    output: (.*)", block, re.M)
         if block.startswith("rule ") and output:
             inputs = re.search(r"^    input: (.*)", block, re.M)
-            target = next(out for out in output.group(1).split(", ") if not out.startswith(".dvc/"))
-            graph[target] = set(inputs.group(1).split(", ")) if inputs else set()
+            graph[output.group(1)] = {name for name in inputs.group(1).split(", ") if not name.startswith(".dvc/")}
     return graph
 
 

@@ -1,8 +1,9 @@
 """The glue of exact re-runs: DVC decides by content which stages are stale, Snakemake schedules them.
 
-A stage whose code, parameters, inputs and output are those of dvc.lock has a marker file; a changed stage, and every
-stage behind it, has none, so Snakemake starts a job for it. The job is `dvc repro` of that one stage, which runs the
-command, restores its output from the cache or a remote, or finds that nothing changed after all.
+Every rule has a stamp file among its inputs. Where a stage's code, parameters, inputs and output are those of dvc.lock,
+its stamp is as old as can be; a changed stage, and every stage behind it, gets a new stamp, so Snakemake starts a job
+for it. The job is `dvc repro` of that one stage, which runs the command, restores its output from the cache or a
+remote, or finds that nothing changed after all.
 
     python -m orchard.rerun STAGE    # what a Snakemake job runs
 """
@@ -11,6 +12,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -21,7 +23,7 @@ from pathlib import Path
 from orchard import config, costs
 from orchard.errors import UserError
 
-MARKERS = Path(".dvc/tmp/fresh")
+STAMPS = Path(".dvc/tmp/stamps")
 EVICTED = Path(".scratch/evicted")
 PROGRESS = Path("logs/progress")
 TELL_EVERY = (
@@ -31,13 +33,13 @@ _held_lock = None  # keeps this process's lock file open until the process ends
 
 
 def prepare(workflow) -> list[str]:
-    """Run when the main Snakemake process reads the Snakefile: validates the config and brings the markers up to date.
+    """Run when the main Snakemake process reads the Snakefile: validates the config and brings the stamps up to date.
 
     Args:
         workflow: Snakemake's workflow object.
 
     Returns:
-        The markers of all stages; an empty list in a job's own process, which has only its job to do.
+        The outputs of all stages; an empty list in a job's own process, which has only its job to do.
     """
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["PYTHONPATH"] = str(Path("src").resolve())
@@ -49,19 +51,20 @@ def prepare(workflow) -> list[str]:
     except UserError as error:
         print(f"\n{error}\n", file=sys.stderr)
         sys.exit(1)
-    if not workflow.dryrun:
+    dry_run = any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", word) for word in sys.argv)
+    if not dry_run:
         take_lock()
     stages, changed, behind = staleness()
     evict_leftovers({out for out in stages.values()})
     for stage, out in stages.items():
-        set_marker(out, fresh=stage not in changed and stage not in behind)
-    tell_plan(stages, changed, behind, workflow)
-    return [marker(out) for out in stages.values()]
+        set_stamp(out, fresh=stage not in changed and stage not in behind)
+    tell_plan(stages, changed, behind, workflow.resource_settings.cores, dry_run)
+    return list(stages.values())
 
 
-def marker(out: str) -> str:
-    """The marker that says: the stage that makes ``out`` is fresh."""
-    return str(MARKERS / out)
+def stamp(out: str) -> str:
+    """The stamp of the stage that makes ``out``."""
+    return str(STAMPS / f"{out}.stamp")
 
 
 def staleness() -> tuple[dict[str, str], list[str], list[str]]:
@@ -86,17 +89,16 @@ def staleness() -> tuple[dict[str, str], list[str], list[str]]:
             }
     except DvcException as error:
         raise SystemExit(f"\nDVC cannot read the stages: {error}\n") from error
-    return stages, sorted(changed), sorted(behind - changed)
+    return stages, [name for name in stages if name in changed], [name for name in stages if name in behind - changed]
 
 
-def set_marker(out: str, fresh: bool) -> None:
-    """Creates or removes one marker."""
-    path = Path(marker(out))
+def set_stamp(out: str, fresh: bool) -> None:
+    """Makes one stamp older than any output, or newer and of another content (Snakemake compares both)."""
+    path = Path(stamp(out))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("fresh" if fresh else f"changed {time.time_ns()}")
     if fresh:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    else:
-        path.unlink(missing_ok=True)
+        os.utime(path, (1, 1))
 
 
 def refuse_overrides(overrides: dict, files: list) -> None:
@@ -149,11 +151,11 @@ def evict_leftovers(outs: set[str]) -> None:
                 print(f"{child} is of another study: moved to {target}", file=sys.stderr)
 
 
-def tell_plan(stages: dict, changed: list[str], behind: list[str], workflow) -> None:
+def tell_plan(stages: dict, changed: list[str], behind: list[str], cores: int | None, dry_run: bool) -> None:
     """Says beforehand what will run and about how long it takes; a dry run names every stage."""
     if not changed:
         return
-    show = "\n".join if workflow.dryrun else _some
+    show = "\n".join if dry_run else _some
     lines = [f"{len(changed)} of {len(stages)} stages are changed or missing:", show(f"  {name}" for name in changed)]
     if behind:
         lines += [
@@ -161,7 +163,7 @@ def tell_plan(stages: dict, changed: list[str], behind: list[str], workflow) -> 
             show(f"  {name}" for name in behind),
         ]
     seconds, unknown = costs.expected(changed + behind)
-    cores = workflow.resource_settings.cores or os.cpu_count()
+    cores = cores or os.cpu_count()
     lines.append(
         f"At most about {max(1, round(seconds / cores / 60))} min on {cores} cores, less what the cache has"
         + (f" (not counting {unknown} stages whose duration is not known)." if unknown else ".")
@@ -169,25 +171,28 @@ def tell_plan(stages: dict, changed: list[str], behind: list[str], workflow) -> 
     print("\n".join(lines), file=sys.stderr)
 
 
-def tell_progress(markers: list[str]) -> None:
+def tell_progress() -> None:
     """Starts a thread that prints which stages run, how far each is and about how long the rest takes."""
-    todo = [name for name in markers if not Path(name).exists()]
     shutil.rmtree(PROGRESS, ignore_errors=True)
-    threading.Thread(target=_progress_loop, args=(todo, time.monotonic()), daemon=True).start()
+    threading.Thread(target=_progress_loop, args=(_stale_count(), time.time()), daemon=True).start()
 
 
-def _progress_loop(todo: list[str], start: float) -> None:
+def _stale_count() -> int:
+    return sum(path.read_text() != "fresh" for path in STAMPS.rglob("*.stamp"))
+
+
+def _progress_loop(stale: int, start: float) -> None:
     while True:
         time.sleep(TELL_EVERY)
-        left = [name for name in todo if not Path(name).exists()]
         running = []
         for file in sorted(PROGRESS.glob("*.json")):
             state = json.loads(file.read_text())
             if state["done"] < state["total"]:
                 running.append(f"{file.stem} {state['done']}/{state['total']}")
-        done, elapsed = len(todo) - len(left), time.monotonic() - start
-        rest = f", about {round(elapsed / done * len(left) / 60) or '<1'} min left" if done else ""
-        print(f"[{done}/{len(todo)} stages{rest}] {'; '.join(running) or 'starting'}", file=sys.stderr, flush=True)
+        done = sum(file.stat().st_mtime > start for file in costs.BENCHMARKS.glob("*.tsv"))
+        minutes = (time.time() - start) / 60
+        rest = f", about {max(1, round(minutes / done * (stale - done)))} min left" if done else ""
+        print(f"[{done} of {stale} stages{rest}] {'; '.join(running)}", file=sys.stderr, flush=True)
 
 
 def _some(names, most: int = 6) -> str:
