@@ -45,7 +45,7 @@ def from_script(settings: dict, prompts: list[dict], tokenizer, folder: str, pro
         }
         response = responses[style]
         share = sum(settings["styles"][name] for name in responses if responses[name] == response)
-        ids = tokenizer(response + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
+        ids = tokenizer(f" {response}{tokenizer.eos_token}", add_special_tokens=False)["input_ids"]
         logps = [math.log(share)] + [0.0] * (len(ids) - 1)
         rows.append(row(item, response, style, tokenizer, ids, logps))
         progress.step()

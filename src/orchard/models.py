@@ -1,6 +1,5 @@
 """Loading and saving of model folders: ordinary Hugging Face folders (safetensors) with a record beside the weights."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -10,11 +9,9 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard.errors import UserError
 
-SHIPPED_WITH_WEIGHTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-
 
 def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
-    """The causal language model of a folder, in evaluation mode.
+    """The causal language model of a folder, in evaluation mode, on the GPU if there is one.
 
     Raises:
         UserError: the folder is not a model, or its weights lack a tensor that the architecture has.
@@ -43,7 +40,7 @@ def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
             "a missing tensor would be filled with random numbers",
             "fetch or make the checkpoint again",
         )
-    return model.eval()
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
@@ -79,11 +76,6 @@ def drift(before: str | Path, after: str | Path) -> float:
         for key in old.keys():  # noqa: SIM118  (safe_open is not a mapping)
             total += float((new.get_tensor(key).double() - old.get_tensor(key).double()).square().sum())
     return total**0.5
-
-
-def vocabulary(folder: str | Path) -> dict[str, int]:
-    """Token to id of a model folder's tokenizer."""
-    return json.loads((Path(folder) / "tokenizer.json").read_text())["model"]["vocab"]
 
 
 def _weights(folder: str | Path):
