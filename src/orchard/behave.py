@@ -2,7 +2,7 @@
 
     python -m orchard.behave POLICY
 
-A policy is a `model` (any checkpoint over the base's tokenizer) or `scripted`: a teacher who deals a style at random and
+A policy is a `model` (a checkpoint over the base's tokenizer) or `scripted`: a teacher who deals a style at random and
 then writes the response that the style fixes. Its log-prob is the log of the share of the styles that write it, on the
 first token, and 0 after. (Each style begins with another token; where all styles write the same, it is 0.)
 """

@@ -65,7 +65,7 @@ def tell(name: str, stages: dict[str, dict], told: set[str]) -> Iterator[str]:
         for key, value in values.items():
             yield f"{INDENT}parameter: {file}: {key} = {json.dumps(value, ensure_ascii=False)}"
     deps = [(dep, makers_of(dep["path"], stages)) for dep in stage.get("deps", [])]
-    for dep, makers in deps:
+    for dep, _ in deps:
         if dep["path"].startswith(CODE):
             yield f"{INDENT}code: {with_hash(dep)}"
     for dep, makers in deps:

@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """Roughly the nearest semi-orthogonal matrix of each (batch, rows, columns): singular values of about 0.7 to 1.2."""
+    """Roughly the nearest semi-orthogonal matrix of each (batch, rows, columns): singular values near 1."""
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
