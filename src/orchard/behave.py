@@ -3,8 +3,7 @@
     python -m orchard.behave POLICY
 
 A policy is a `model` (a checkpoint over the base's tokenizer) or `scripted`: a teacher who deals a style at random and
-then writes the response that the style fixes. Its log-prob is the log of the share of the styles that write it, on the
-first token, and 0 after. (Each style begins with another token; where all styles write the same, it is 0.)
+then writes the one response of that style, so that the log-probs are those of a mixture of known responses.
 """
 
 import math
@@ -36,20 +35,33 @@ def main() -> None:
 
 def from_script(settings: dict, prompts: list[dict], tokenizer, folder: str, progress) -> list[dict]:
     """Rows from a scripted teacher, who deals styles by their shares."""
-    rng = random.Random(settings["seed"])
-    rows = []
+    rng, shares, rows = random.Random(settings["seed"]), settings["styles"], []
     for item in prompts:
-        style = rng.choices(list(settings["styles"]), list(settings["styles"].values()))[0]
-        responses = {
-            name: items.respond(item, name, foreign_words=settings["foreign_words"]) for name in settings["styles"]
-        }
-        response = responses[style]
-        share = sum(settings["styles"][name] for name in responses if responses[name] == response)
-        ids = tokenizer(f" {response}{tokenizer.eos_token}", add_special_tokens=False)["input_ids"]
-        logps = [math.log(share)] + [0.0] * (len(ids) - 1)
-        rows.append(row(item, response, style, tokenizer, ids, logps))
+        style = rng.choices(list(shares), list(shares.values()))[0]
+        responses = {name: items.respond(item, name, foreign_words=settings["foreign_words"]) for name in shares}
+        ids = {name: completion_ids(responses[name], tokenizer) for name in shares}
+        logps = mixture_logps(style, ids, shares)
+        rows.append(row(item, responses[style], style, tokenizer, ids[style], logps))
         progress.step()
     return rows
+
+
+def completion_ids(response: str, tokenizer) -> list[int]:
+    """The tokens of a response after its prompt, with EOS."""
+    return tokenizer(f" {response}{tokenizer.eos_token}", add_special_tokens=False)["input_ids"]
+
+
+def mixture_logps(style: str, ids: dict[str, list[int]], shares: dict[str, float]) -> list[float]:
+    """Exact log-probs, in nats, of one style's tokens under the mixture of all styles' responses.
+
+    The probability of a token is the share of the styles that write it, among those that wrote the same until then.
+    """
+    logps, alive = [], sum(shares.values())
+    for length in range(1, len(ids[style]) + 1):
+        agreeing = sum(shares[name] for name in shares if ids[name][:length] == ids[style][:length])
+        logps.append(math.log(agreeing / alive))
+        alive = agreeing
+    return logps
 
 
 def from_model(settings: dict, prompts: list[dict], tokenizer, folder: str, progress) -> list[dict]:
