@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test lint share figures
+.PHONY: reproduce test lint publish share
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -17,6 +17,9 @@ lint: $(VENV)/.made
 	ruff check src tests Snakefile rules/*.smk --extend-exclude '*.smk,Snakefile'
 	ruff format --check src tests
 	snakefmt --check Snakefile rules
+
+publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ and the README
+	python -m orchard publish
 
 share: ## make share REMOTE=<folder, ssh:// or s3:// URL>: names a DVC remote and pushes every output to it
 	@test -n "$(REMOTE)" || { echo "found: no REMOTE; rule: name one; why: outputs go there; fix: make share REMOTE=/path/or/url"; exit 1; }

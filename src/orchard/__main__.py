@@ -3,6 +3,7 @@
 python -m orchard check [FILE]     validates a study (config.yaml)
 python -m orchard schema           prints the JSON schema of a study
 python -m orchard trace PATH       prints where a result comes from
+python -m orchard publish          puts a run's findings into docs/ and the README
 """
 
 import argparse
@@ -10,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from orchard import config, trace
+from orchard import config, publish, trace
 from orchard.errors import UserError
 
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The three commands."""
+    """The commands."""
     top = argparse.ArgumentParser(prog="python -m orchard", description="Checks a study, and traces its results.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="validate a study")
@@ -37,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     tracing = commands.add_parser("trace", help="print the chain from a result back to data and code")
     tracing.add_argument("path", help="an output of a stage, or a file in one")
     tracing.set_defaults(run=lambda options: trace.trace(options.path))
+    publishing = commands.add_parser("publish", help="put a run's findings into docs/ and the README")
+    publishing.set_defaults(run=lambda options: publish.publish())
     return top
 
 

@@ -21,14 +21,18 @@ def family(stage: str) -> str:
 
 
 def measured() -> list[dict]:
-    """Wall seconds, CPU seconds and peak memory (MB) of each stage, from Snakemake's benchmark files."""
-    rows = []
-    for file in sorted(BENCHMARKS.glob("*.tsv")):
-        for row in _rows(file, "\t"):
-            rows.append(
-                {"stage": file.stem, "seconds": float(row["s"]), "cpu": row["cpu_time"], "memory": row["max_rss"]}
-            )
-    return rows
+    """Wall seconds, CPU seconds and peak memory (MB) of each job of this folder, from Snakemake's benchmark files."""
+    return [
+        {
+            "job": file.stem,
+            "family": file.stem.split("-")[0],
+            "seconds": float(row["s"]),
+            "cpu": row["cpu_time"],
+            "memory": row["max_rss"],
+        }
+        for file in sorted(BENCHMARKS.glob("*.tsv"))
+        for row in _rows(file, "\t")
+    ]
 
 
 def _rows(file: Path, delimiter: str) -> list[dict]:

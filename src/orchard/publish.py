@@ -1,0 +1,52 @@
+"""Puts a run's findings where readers of the repository see them: docs, the README's claims table, expected costs."""
+
+import csv
+import shutil
+from pathlib import Path
+
+from orchard import costs
+from orchard.errors import UserError
+
+REPORT, DOCS, README = Path("results/report"), Path("docs/report"), Path("README.md")
+BEGIN, END = "<!-- claims: written by `make publish` -->", "<!-- /claims -->"
+
+
+def publish() -> str:
+    """Copies tables and figures of results/report to docs/report, the claims table into the README, durations to docs/.
+
+    Raises:
+        UserError: there is no report yet.
+    """
+    if not (REPORT / "summary.md").is_file():
+        raise UserError(
+            f"no {REPORT}/summary.md",
+            "a run comes before its publication",
+            "the numbers are its own",
+            "run `snakemake --cores all`",
+        )
+    shutil.rmtree(DOCS, ignore_errors=True)
+    DOCS.mkdir(parents=True)
+    for file in [REPORT / "summary.md", REPORT / "claims.csv", *sorted(REPORT.glob("*.png"))]:
+        shutil.copy(file, DOCS)
+    before, _, rest = README.read_text().partition(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{table((DOCS / 'summary.md').read_text())}\n{END}{rest.partition(END)[2]}")
+    write_costs()
+    return f"{DOCS}, {README} and {costs.SHIPPED} tell of the run in results/"
+
+
+def table(summary: str) -> str:
+    """The claims table alone: the lines of a Markdown summary that begin with a bar."""
+    return "\n".join(line for line in summary.splitlines() if line.startswith("|"))
+
+
+def write_costs() -> None:
+    """The mean wall time of one stage of each family, from this folder's benchmarks."""
+    seconds: dict[str, list[float]] = {}
+    for row in costs.measured():
+        seconds.setdefault(row["family"], []).append(row["seconds"])
+    with costs.SHIPPED.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["family", "seconds", "stages"])
+        writer.writerows(
+            [name, round(sum(times) / len(times), 1), len(times)] for name, times in sorted(seconds.items())
+        )
