@@ -14,7 +14,7 @@ configfile: "config.yaml"
 
 
 OUTPUTS = rerun.prepare(workflow)
-REPRO = "exec python -m orchard.rerun {params.stage} > {log} 2>&1"
+REPRO = "exec python -m orchard.job {params.stage} > {log} 2>&1"
 
 
 wildcard_constraints:

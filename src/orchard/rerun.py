@@ -2,19 +2,15 @@
 
 Every rule has a stamp file among its inputs. Where a stage's code, parameters, inputs and output are those of dvc.lock,
 its stamp is as old as can be; a changed stage, and every stage behind it, gets a new stamp, so Snakemake starts a job
-for it. The job is `dvc repro` of that one stage, which runs the command, restores its output from the cache or a
-remote, or finds that nothing changed after all.
-
-    python -m orchard.rerun STAGE    # what a Snakemake job runs
+for it. The job (orchard.job) is `dvc repro` of that one stage, which runs the command, restores its output from the
+cache or a remote, or finds that nothing changed after all.
 """
 
-import ctypes
 import fcntl
 import json
 import os
 import re
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -198,21 +194,3 @@ def _progress_loop(stale: int, start: float) -> None:
 def _some(names, most: int = 6) -> str:
     names = list(names)
     return "\n".join(names[:most] + ([f"  and {len(names) - most} more"] if len(names) > most else []))
-
-
-def repro(stage: str) -> int:
-    """Reproduces one stage by DVC, in this process; waits where another job has DVC's lock. Returns the exit status."""
-    _die_with_parent()
-    from dvc.cli import main
-
-    return main(["--wait-for-lock", "repro", "--single-item", "--pull", stage])
-
-
-def _die_with_parent() -> None:
-    """On Linux, a job ends when Snakemake is killed, so that the next run does not meet its orphan."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
-
-
-if __name__ == "__main__":
-    sys.exit(repro(sys.argv[1]))

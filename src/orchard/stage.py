@@ -50,7 +50,7 @@ def params(*keys: str) -> dict | list:
 
 def run(main: Callable[[], None]) -> None:
     """Runs a stage's main function; a user's mistake ends in its one message and exit status 1, without a traceback."""
-    _die_with_parent()
+    die_with_parent()
     try:
         main()
     except UserError as error:
@@ -180,7 +180,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _die_with_parent() -> None:
-    """On Linux, a stage ends when the `dvc repro` above it is killed, so that no orphan writes beside its successor."""
+def die_with_parent() -> None:
+    """On Linux, this process ends when the one above it is killed, so that no orphan works beside its successor."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
