@@ -4,7 +4,7 @@
 rule base:
     """Makes one base model."""
     input:
-        source=lambda wildcards: ancient(config["base"][wildcards.base]["source"]),
+        source=rerun.made(lambda wildcards: config["base"][wildcards.base]["source"]),
         stamp=rerun.stamp("results/models/base-{base}"),
     output:
         directory("results/models/base-{base}"),

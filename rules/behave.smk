@@ -4,8 +4,8 @@
 rule behave:
     """Writes one policy's responses to the SFT prompts, with the log-prob of each token."""
     input:
-        model=lambda wildcards: ancient(f"results/models/{config['behave'][wildcards.policy]['model']}"),
-        prompts=lambda wildcards: ancient(config["behave"][wildcards.policy]["prompts"]),
+        model=rerun.made(lambda wildcards: f"results/models/{config['behave'][wildcards.policy]['model']}"),
+        prompts=rerun.made(lambda wildcards: config["behave"][wildcards.policy]["prompts"]),
         stamp=rerun.stamp("data/behave/{policy}.parquet"),
     output:
         "data/behave/{policy}.parquet",

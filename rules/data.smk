@@ -40,7 +40,7 @@ rule generate:
 rule ingest:
     """Brings one set of items into orchard's form."""
     input:
-        source=lambda wildcards: ancient(config["data"]["ingest"][wildcards.set]["path"]),
+        source=rerun.made(lambda wildcards: config["data"]["ingest"][wildcards.set]["path"]),
         stamp=rerun.stamp("data/{role}/{set}.jsonl"),
     output:
         "data/{role}/{set}.jsonl",

@@ -11,8 +11,8 @@ EVAL_SETS = [
 rule evaluate:
     """Scores one model; keeps each item's score and each sample."""
     input:
-        model=ancient("results/models/{model}"),
-        sets=ancient(EVAL_SETS),
+        model=rerun.made("results/models/{model}"),
+        sets=rerun.made(EVAL_SETS),
         stamp=rerun.stamp("results/evals/{model}"),
     output:
         directory("results/evals/{model}"),

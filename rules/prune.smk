@@ -4,8 +4,8 @@
 rule prune:
     """Drops a share of a model's layers."""
     input:
-        model=ancient("results/models/{of}"),
-        calibration=lambda wildcards: ancient(config["prune"]["calibration"]["items"]),
+        model=rerun.made("results/models/{of}"),
+        calibration=rerun.made(lambda wildcards: config["prune"]["calibration"]["items"]),
         stamp=rerun.stamp("results/models/prune-{of}-{method}-{ratio}"),
     output:
         directory("results/models/prune-{of}-{method}-{ratio}"),

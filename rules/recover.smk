@@ -4,8 +4,8 @@
 rule respond:
     """Writes one author's responses to the recovery prompts (self: sampled from the unpruned model)."""
     input:
-        model=ancient("results/models/{of}"),
-        prompts=lambda wildcards: ancient(config["recover"]["prompts"]),
+        model=rerun.made("results/models/{of}"),
+        prompts=rerun.made(lambda wildcards: config["recover"]["prompts"]),
         stamp=rerun.stamp("data/responses/{of}-{author}.jsonl"),
     output:
         "data/responses/{of}-{author}.jsonl",
@@ -23,8 +23,8 @@ rule respond:
 rule recover:
     """Finetunes a pruned model on one author's responses."""
     input:
-        pruned=ancient("results/models/prune-{of}-{method}-{ratio}"),
-        responses=ancient("data/responses/{of}-{author}.jsonl"),
+        pruned=rerun.made("results/models/prune-{of}-{method}-{ratio}"),
+        responses=rerun.made("data/responses/{of}-{author}.jsonl"),
         stamp=rerun.stamp("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}"),
     output:
         directory("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}"),

@@ -23,7 +23,7 @@ EVALUATED = [
 rule report:
     """Draws up the report."""
     input:
-        evaluations=ancient(expand("results/evals/{model}", model=EVALUATED)),
+        evaluations=rerun.made(expand("results/evals/{model}", model=EVALUATED)),
         stamp=rerun.stamp("results/report"),
     output:
         directory("results/report"),

@@ -4,8 +4,8 @@
 rule rl:
     """Runs GRPO with verified 0/1 rewards."""
     input:
-        checkpoint=ancient("results/models/sft-{start}-{seed}"),
-        prompts=lambda wildcards: ancient(config["rl"]["recipe"]["prompts"]),
+        checkpoint=rerun.made("results/models/sft-{start}-{seed}"),
+        prompts=rerun.made(lambda wildcards: config["rl"]["recipe"]["prompts"]),
         stamp=rerun.stamp("results/models/rl-{start}-{seed}"),
     output:
         directory("results/models/rl-{start}-{seed}"),

@@ -4,8 +4,8 @@
 rule sft:
     """Finetunes the base with one objective."""
     input:
-        base=lambda wildcards: ancient(f"results/models/{config['sft']['base']}"),
-        data=lambda wildcards: ancient(f"data/behave/{config['sft']['data']}.parquet"),
+        base=rerun.made(lambda wildcards: f"results/models/{config['sft']['base']}"),
+        data=rerun.made(lambda wildcards: f"data/behave/{config['sft']['data']}.parquet"),
         stamp=rerun.stamp("results/models/sft-{objective}-{seed}"),
     output:
         directory("results/models/sft-{objective}-{seed}"),

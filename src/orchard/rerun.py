@@ -14,7 +14,10 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from snakemake.io import ancient
 
 from orchard import config, costs
 from orchard.errors import UserError
@@ -61,6 +64,30 @@ def prepare(workflow) -> list[str]:
 def stamp(out: str) -> str:
     """The stamp of the stage that makes ``out``."""
     return str(STAMPS / f"{out}.stamp")
+
+
+def made(paths: str | list[str] | Callable) -> Callable:
+    """Inputs of a rule that other stages make: time stamps count only where such a stage is stale.
+
+    Args:
+        paths: a pattern with wildcards, a list of paths, or a function from wildcards to a path.
+
+    Returns:
+        An input function for Snakemake. What a fresh stage made is `ancient`, since a clone's time stamps say nothing;
+        what a stale stage makes is not, so that the stages behind it are started after it.
+    """
+
+    def of(wildcards):
+        if isinstance(paths, list):
+            return [_edge(path) for path in paths]
+        return _edge(paths(wildcards) if callable(paths) else paths.format(**wildcards))
+
+    return of
+
+
+def _edge(path: str):
+    state = Path(stamp(path))
+    return path if state.is_file() and state.read_text() != "fresh" else ancient(path)
 
 
 def staleness() -> tuple[dict[str, str], list[str], list[str]]:
