@@ -59,7 +59,7 @@ def test_an_edge_taken_out_is_noticed(tmp_path):
     project.edit("dvc.yaml", "      - ${rl.recipe.prompts}\n", "")
     assert rules_graph(project) != dvc_graph(project)
     project = Project.from_working_tree(tmp_path / "rules")
-    project.edit("rules/recover.smk", 'responses=ancient("data/responses/{of}-{author}.jsonl"),', "")
+    project.edit("rules/recover.smk", 'responses=rerun.made("data/responses/{of}-{author}.jsonl"),', "")
     assert rules_graph(project) != dvc_graph(project)
 
 
