@@ -14,7 +14,7 @@ test: $(VENV)/.made lint ## passes the tests
 	python -m pytest -q --durations=10
 
 lint: $(VENV)/.made
-	ruff check src tests Snakefile rules/*.smk --extend-exclude '*.smk,Snakefile'
+	ruff check src tests
 	ruff format --check src tests
 	snakefmt --check Snakefile rules
 

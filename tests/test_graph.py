@@ -89,3 +89,11 @@ def dvc_graph(project: Project) -> dict[str, set[str]]:
             if not dep.startswith("src/"):
                 graph[out] |= inside or {dep}
     return graph
+
+
+def test_snakemakes_linter_has_one_reasoned_complaint():
+    """No rule names a conda environment or container: requirements.lock pins the whole environment for every stage."""
+    project = Project(ROOT)
+    said = project.run("snakemake", "--lint", ok=False)
+    complaints = re.findall(r"^ {4}\* (.+?):?$", said.stdout + said.stderr, re.M)
+    assert set(complaints) == {"Specify a conda environment or container for each rule."}
