@@ -43,3 +43,7 @@ rule all:
 
 onstart:
     rerun.tell_progress()
+
+
+onerror:
+    rerun.tell_failures()

@@ -28,6 +28,9 @@ PROGRESS = Path("logs/progress")
 TELL_EVERY = (
     15  # seconds between two lines of progress: ours, often enough to see movement, seldom enough to read the log
 )
+FAILED = "ERROR: failed to reproduce"  # what DVC writes into a job's log
+LAST_LINES = 12  # of a failed job's log: ours, enough for a message of four lines or the end of a traceback
+_START = time.time()
 _held_lock = None  # keeps this process's lock file open until the process ends
 
 
@@ -216,6 +219,14 @@ def _progress_loop(stale: int, start: float) -> None:
         minutes = (time.time() - start) / 60
         rest = f", about {max(1, round(minutes / done * (stale - done)))} min left" if done else ""
         print(f"[{done} of {stale} stages{rest}] {'; '.join(running)}", file=sys.stderr, flush=True)
+
+
+def tell_failures() -> None:
+    """Names the log of each stage that failed in this run, with its last lines."""
+    for log in sorted(Path("logs").glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        if log.stat().st_mtime > _START and any(line.startswith(FAILED) for line in lines):
+            print(f"\nfailed: {log}, which ends in", *lines[-LAST_LINES:], sep="\n  ", file=sys.stderr)
 
 
 def _some(names, most: int = 6) -> str:
