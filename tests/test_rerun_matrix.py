@@ -1,8 +1,9 @@
 """This edit of the config → exactly these stages are stale (DVC's own word, before anything behind them is known)."""
 
-import pytest
+import json
 
-DATA = "generate@"
+import pytest
+import yaml
 
 
 def stages(project, *prefixes: str) -> set[str]:
@@ -17,7 +18,7 @@ MATRIX = {
     "sft.trainer.batch_size": (16, ("sft@",)),
     "sft.objectives.pear-token.learning_rate": (5.0e-4, ("sft@pear-token-1",)),
     "rl.recipe.learning_rate": (1.0e-4, ("rl@",)),
-    "prune.calibration.batch_size": (16, ("prune@",)),
+    "prune.calibration.batch_size": (8, ("prune@",)),
     "recover.trainer.epochs": (3, ("recover@",)),
     "recover.self.temperature": (0.8, ("respond@rl-pear-token-1-self",)),
     "evaluate.limit": (10, ("evaluate-",)),
@@ -33,13 +34,9 @@ def test_an_edit_makes_exactly_its_stages_stale(pulled, key):
         status = pulled.run("dvc", "status", "--json").stdout
     finally:
         pulled.run("git", "checkout", "-q", "config.yaml")
-    import json
-
     assert set(json.loads(status)) == stages(pulled, *prefixes)
 
 
 def test_every_top_level_key_has_a_row(pulled):
-    import yaml
-
     tree = yaml.safe_load((pulled.folder / "config.yaml").read_text())
     assert {key.split(".")[0] for key in MATRIX} == set(tree)
