@@ -1,10 +1,10 @@
-"""What stages cost: measured durations of this folder's runs, else the ones that come with the project."""
+"""What stages cost: the durations that come with the project, and those of this folder's runs."""
 
 import csv
 from pathlib import Path
 
 BENCHMARKS = Path("logs/benchmarks")
-SHIPPED = Path("docs/costs.csv")  # columns: family, seconds (mean wall time of one stage on one core), measured
+SHIPPED = Path("docs/costs.csv")  # columns: family, seconds (mean wall time of a stage on one core), stages
 
 
 def expected(stages: list[str]) -> tuple[float, int]:
@@ -21,15 +21,9 @@ def family(stage: str) -> str:
 
 
 def measured() -> list[dict]:
-    """Wall seconds, CPU seconds and peak memory (MB) of each job of this folder, from Snakemake's benchmark files."""
+    """Family and wall seconds of each job of this folder, from Snakemake's benchmark files."""
     return [
-        {
-            "job": file.stem,
-            "family": file.stem.split("-")[0],
-            "seconds": float(row["s"]),
-            "cpu": row["cpu_time"],
-            "memory": row["max_rss"],
-        }
+        {"family": file.stem.split("-")[0], "seconds": float(row["s"])}
         for file in sorted(BENCHMARKS.glob("*.tsv"))
         for row in _rows(file, "\t")
     ]

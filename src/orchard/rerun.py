@@ -19,15 +19,12 @@ from pathlib import Path
 
 from snakemake.io import ancient
 
-from orchard import config, costs
+from orchard import config, costs, stage
 from orchard.errors import UserError
 
 STAMPS = Path(".dvc/tmp/stamps")
-EVICTED = Path(".scratch/evicted")
-PROGRESS = Path("logs/progress")
-TELL_EVERY = (
-    15  # seconds between two lines of progress: ours, often enough to see movement, seldom enough to read the log
-)
+EVICTED = stage.SCRATCH / "evicted"
+TELL_EVERY = 15  # seconds between two lines of progress: ours, often enough to see movement and still read the log
 FAILED = "ERROR: failed to reproduce"  # what DVC writes into a job's log
 LAST_LINES = 12  # of a failed job's log: ours, enough for a message of four lines or the end of a traceback
 _START = time.time()
@@ -50,16 +47,16 @@ def prepare(workflow) -> list[str]:
     try:
         config.load("config.yaml")
         refuse_overrides(workflow.config_settings.config, workflow.config_settings.configfiles)
+        dry_run = any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", word) for word in sys.argv)
+        if not dry_run:
+            take_lock()
     except UserError as error:
         print(f"\n{error}\n", file=sys.stderr)
         sys.exit(1)
-    dry_run = any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", word) for word in sys.argv)
-    if not dry_run:
-        take_lock()
     stages, changed, behind = staleness()
-    evict_leftovers({out for out in stages.values()})
-    for stage, out in stages.items():
-        set_stamp(out, fresh=stage not in changed and stage not in behind)
+    evict_leftovers(set(stages.values()))
+    for name, out in stages.items():
+        set_stamp(out, fresh=name not in changed and name not in behind)
     tell_plan(stages, changed, behind, workflow.resource_settings.cores, dry_run)
     return list(stages.values())
 
@@ -90,7 +87,11 @@ def made(paths: str | list[str] | Callable) -> Callable:
 
 def _edge(path: str):
     state = Path(stamp(path))
-    return path if state.is_file() and state.read_text() != "fresh" else ancient(path)
+    return path if state.is_file() and _is_stale(state) else ancient(path)
+
+
+def _is_stale(state: Path) -> bool:
+    return state.read_text() != "fresh"
 
 
 def staleness() -> tuple[dict[str, str], list[str], list[str]]:
@@ -104,14 +105,14 @@ def staleness() -> tuple[dict[str, str], list[str], list[str]]:
             changed = set(repo.status())
             graph = repo.index.graph
             stages = {
-                stage.addressing: str(Path(stage.outs[0].fs_path).relative_to(repo.root_dir))
-                for stage in repo.index.stages
+                node.addressing: str(Path(node.outs[0].fs_path).relative_to(repo.root_dir))
+                for node in repo.index.stages
             }
             behind = {
                 user.addressing
-                for stage in graph.nodes
-                if stage.addressing in changed
-                for user in networkx.ancestors(graph, stage)
+                for node in graph.nodes
+                if node.addressing in changed
+                for user in networkx.ancestors(graph, node)
             }
     except DvcException as error:
         raise SystemExit(f"\nDVC cannot read the stages: {error}\n") from error
@@ -149,9 +150,11 @@ def take_lock() -> None:
     try:
         fcntl.flock(_held_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise SystemExit(
-            "\nfound: another snakemake runs in this folder\n rule: one at a time\n  why: both would write "
-            "the same outputs\n  fix: wait for it, or stop it\n"
+        raise UserError(
+            "another snakemake runs in this folder",
+            "one at a time",
+            "both would write the same outputs",
+            "wait for it, or stop it",
         ) from None
     for lock in Path(".snakemake/locks").glob("*"):
         lock.unlink()
@@ -163,13 +166,9 @@ def evict_leftovers(outs: set[str]) -> None:
     Such files come from another study or an earlier config; DVC's cache still has them.
     """
     parents = {Path(out).parent for out in outs} | {Path("results/models"), Path("results/evals")}
-    for parent in sorted(parents & {p for p in parents if p.is_dir()}):
+    for parent in sorted(filter(Path.is_dir, parents)):
         for child in sorted(parent.iterdir()):
-            if (
-                str(child) not in outs
-                and not any(Path(out).is_relative_to(child) for out in outs)
-                and child.name[0] != "."
-            ):
+            if child.name[0] != "." and not any(Path(out).is_relative_to(child) for out in outs):
                 target = EVICTED / child
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
@@ -199,19 +198,16 @@ def tell_plan(stages: dict, changed: list[str], behind: list[str], cores: int | 
 
 def tell_progress() -> None:
     """Starts a thread that prints which stages run, how far each is and about how long the rest takes."""
-    shutil.rmtree(PROGRESS, ignore_errors=True)
-    threading.Thread(target=_progress_loop, args=(_stale_count(), time.time()), daemon=True).start()
-
-
-def _stale_count() -> int:
-    return sum(path.read_text() != "fresh" for path in STAMPS.rglob("*.stamp"))
+    shutil.rmtree(stage.PROGRESS, ignore_errors=True)
+    stale = sum(map(_is_stale, STAMPS.rglob("*.stamp")))
+    threading.Thread(target=_progress_loop, args=(stale, time.time()), daemon=True).start()
 
 
 def _progress_loop(stale: int, start: float) -> None:
     while True:
         time.sleep(TELL_EVERY)
         running = []
-        for file in sorted(PROGRESS.glob("*.json")):
+        for file in sorted(stage.PROGRESS.glob("*.json")):
             state = json.loads(file.read_text())
             if state["done"] < state["total"]:
                 running.append(f"{file.stem} {state['done']}/{state['total']}")
