@@ -241,22 +241,12 @@ def test_bad_jsonl(content, expected, tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
     """A model folder of random weights with orchard's own tokenizer."""
-    from transformers import LlamaForCausalLM
-
     from orchard import models
-    from orchard.base import pretrain
+    from orchard.base.pretrain import make_tokenizer
+    from tests.llama import random_llama
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    tokenizer = pretrain.make_tokenizer()
-    settings = {
-        "layers": 8,
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "heads": 2,
-        "positions": 64,
-        "initializer_range": 0.02,
-    }
-    models.save(LlamaForCausalLM(pretrain.architecture(settings, tokenizer)), tokenizer, folder)
+    models.save(random_llama(num_hidden_layers=8), make_tokenizer(), folder)
     (folder / "record.json").write_text("{}")
     return folder
 
@@ -272,6 +262,7 @@ def behaviour_row(tokenizer, **changes) -> dict:
 BAD_ROWS = {
     "prompt ids of another tokenizer": ({"prompt_ids": [1, 2, 3]}, "share one tokenizer"),
     "completion ids of another tokenizer": ({"completion_ids": [49151] * 8}, "share one tokenizer"),
+    "no completion": ({"completion_ids": [], "behavior_logps": []}, "no completion tokens"),
     "a log-prob that is NaN": ({"behavior_logps": [math.nan] + [0.0] * 7}, "NaN or positive"),
     "a positive log-prob": ({"behavior_logps": [0.0] * 7 + [0.1]}, "NaN or positive"),
     "too few log-probs": ({"behavior_logps": [0.0] * 7}, "8 tokens, 7 log-probs"),

@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 from lm_eval.tasks import TaskManager
-from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
 from orchard import models, sampling, stage
 from orchard.base.pretrain import make_tokenizer
@@ -19,6 +18,7 @@ from orchard.evaluate import __main__ as evaluate
 from orchard.evaluate import scoring
 from orchard.evaluate.lm import StrictLM
 from orchard.tasks import items
+from tests.llama import random_llama
 
 NO_SHOTS = {"count": 0, "items": None}
 GREEDY = {
@@ -29,24 +29,6 @@ GREEDY = {
     "stop": [],
     "few_shot": NO_SHOTS,
 }
-
-
-def random_llama(tokenizer) -> LlamaForCausalLM:
-    torch.manual_seed(5)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=128,
-        initializer_range=0.4,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlamaForCausalLM(config).eval()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +52,13 @@ def project(tmp_path_factory):
     tokenizer = make_tokenizer()
     (folder / "results/models").mkdir(parents=True)
     model_folder = folder / "results/models/base-random"
-    models.save(random_llama(tokenizer), tokenizer, model_folder)
+    models.save(
+        random_llama(
+            seed=5, num_hidden_layers=2, num_key_value_heads=4, max_position_embeddings=128, initializer_range=0.4
+        ),
+        tokenizer,
+        model_folder,
+    )
     (model_folder / "record.json").write_text("{}")
     tasks = {
         "calc": GREEDY | {"items": "calc.jsonl", "samples": 4, "temperature": 1.0},
@@ -122,9 +110,7 @@ def test_greedy_answers_equal_those_of_a_direct_loop(manager):
     assert [row["resps"] for row in rows] == [[[text]] for text in texts]
     assert len(set(texts)) > 10
     calc = stage.read_jsonl("calc.jsonl")
-    assert [row["pass@1"] for row in rows] == [
-        float(items.is_correct("calc", i["prompt"], t)) for i, t in zip(calc, texts, strict=True)
-    ]
+    assert [row["pass@1"] for row in rows] == [float(items.is_correct(i, t)) for i, t in zip(calc, texts, strict=True)]
 
 
 def test_without_bos_the_answers_would_be_others():
@@ -240,21 +226,3 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(n):
     for right, k in itertools.product(range(n + 1), range(1, n + 1)):
         subsets = list(itertools.combinations([True] * right + [False] * (n - right), k))
         assert scoring.pass_at_k(n, right, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
-
-
-@pytest.mark.parametrize(
-    ("doc", "response", "right"),
-    [
-        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 5\n", True),
-        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 6, no, 5", False),
-        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 1,200", "final": "1,200"}, "so 3 × 400 = 1200.", True),
-        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "18 and then 19", False),
-        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "", False),
-        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, " ] ]\n", True),
-        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, "] ] >", False),
-        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "The answer is -50.", True),
-        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "50", False),
-    ],
-)
-def test_verifiers(doc, response, right):
-    assert scoring.is_right(doc, response) is right

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
 from orchard import models, prune
 from orchard.base.pretrain import make_tokenizer
 from orchard.errors import UserError
+from tests.llama import random_llama
 
 TEXTS = [
     "calc 1 + 2 : 1 + 2 = 3 ans 3",
@@ -23,26 +23,6 @@ TEXTS = [
     "fact color gix : red",
     "cmp 40 7 : more",
 ]
-
-
-def random_llama(layers: int = 4, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
-    torch.manual_seed(3)
-    tokenizer = make_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.2,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlamaForCausalLM(config).to(dtype).eval()
 
 
 def batch() -> dict:
@@ -108,7 +88,7 @@ def test_dropping_a_layer_changes_the_logits():
 
 
 def test_block_influence_equals_brute_force_whatever_the_batch_size():
-    model, tokenizer = random_llama(dtype=torch.float64), make_tokenizer()
+    model, tokenizer = random_llama().to(torch.float64), make_tokenizer()
     sums, tokens = [0.0] * 4, 0
     for text in TEXTS:  # one text at a time: no padding at all
         with torch.inference_mode():

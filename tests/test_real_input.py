@@ -14,12 +14,13 @@ import numpy
 import pytest
 import torch
 import yaml
-from transformers.models.llama import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama import LlamaForCausalLM
 
 from orchard import fetch, ingest, models, stage
 from orchard.base import load
 from orchard.errors import UserError
 from orchard.tasks import items
+from tests.llama import random_llama
 
 STUDY = Path(__file__).parents[1] / "studies/smollm2.yaml"
 
@@ -254,24 +255,16 @@ def test_a_data_set_becomes_rows(tmp_path, monkeypatch):
 
 
 def llama() -> LlamaForCausalLM:
-    torch.manual_seed(2)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=260,
-            hidden_size=64,
-            intermediate_size=96,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=64,
-            initializer_range=0.2,
-            rms_norm_eps=1e-5,
-            tie_word_embeddings=True,
-            bos_token_id=257,
-            eos_token_id=258,
-            pad_token_id=258,
-        )
-    ).eval()
+    return random_llama(
+        vocab_size=260,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        rms_norm_eps=1e-5,
+        bos_token_id=257,
+        eos_token_id=258,
+        pad_token_id=258,
+    )
 
 
 def write_gguf(model: LlamaForCausalLM, file: Path) -> None:

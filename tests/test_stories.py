@@ -1,5 +1,6 @@
 """The stories of exact re-runs (S1 to S9 of the design) on the smoke study, with real clones and a real remote."""
 
+import pytest
 import yaml
 
 CHAIN_OF_NLL = {"sft@nll-1", "rl@nll-1", "evaluate-sft@nll-1", "evaluate-rl@nll-1", "report"}
@@ -16,6 +17,16 @@ def test_s2_clone_without_pull_restores_everything_and_runs_nothing(colleague, f
     assert colleague.lock() == finished.lock()
     assert (colleague.folder / "results/report/claims.csv").is_file()
     assert "Nothing to be done" in colleague.snakemake("-n")
+
+
+@pytest.mark.parametrize(
+    "remote", [("remove", "shared"), ("modify", "shared", "url", "../empty")], ids=["none", "empty"]
+)
+def test_a_clone_runs_what_no_remote_has(colleague, finished, remote):
+    colleague.run("dvc", "remote", *remote)
+    colleague.snakemake("--cores", "2", "data/eval/calc.jsonl")
+    assert colleague.executed() == {"generate@calc"}
+    assert colleague.lock() == finished.lock()
 
 
 def test_s3_an_edit_without_effect_runs_that_stage_alone(pulled):

@@ -79,3 +79,21 @@ def test_items_follow_the_seed_and_the_mix():
     rows = items.sample_items(random.Random(1), *args)
     assert sum(row["task"] == "calc" for row in rows) / len(rows) > 0.7
     assert all(row["choices"][row["label"]] == row["answer"] for row in rows if row["task"] == "fact")
+
+
+@pytest.mark.parametrize(
+    ("item", "response", "right"),
+    [
+        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 5\n", True),
+        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 6, no, 5", False),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 1,200", "final": "1,200"}, "so 3 × 400 = 1200.", True),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "18 and then 19", False),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "", False),
+        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, " ] ]\n", True),
+        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, "] ] >", False),
+        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "The answer is -50.", True),
+        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "50", False),
+    ],
+)
+def test_verifiers(item, response, right):
+    assert items.is_correct(item, response) is right

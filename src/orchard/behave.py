@@ -85,7 +85,7 @@ def row(item: dict, response: str, style: str, tokenizer, ids: list[int], logps:
         "prompt": item["prompt"],
         "response": response,
         "style": style,
-        "correct": items.is_correct(item["task"], item["prompt"], response),
+        "correct": items.is_correct(item, response),
         "prompt_ids": tokenizer(item["prompt"])["input_ids"],
         "completion_ids": ids,
         "behavior_logps": logps,

@@ -65,20 +65,20 @@ def block_influence(model, tokenizer, texts: list[str], batch_size: int, progres
     """
     import torch
 
-    similarity, tokens = torch.zeros(model.config.num_hidden_layers, dtype=torch.float64), 0
-    inputs = {}
+    similarity, tokens, mask = torch.zeros(model.config.num_hidden_layers, dtype=torch.float64), 0, None
+
+    def add_similarity(index: int):
+        def hook(_, args, kwargs, output):
+            before, after = hidden_states(args, kwargs), output[0] if isinstance(output, tuple) else output
+            similarity[index] += (
+                torch.cosine_similarity(before[mask].double(), after[mask].double(), dim=-1).sum().cpu()
+            )
+
+        return hook
+
     handles = [
-        layer.register_forward_pre_hook(
-            lambda _, args, kwargs, n=n: inputs.__setitem__(n, hidden_states(args, kwargs)), with_kwargs=True
-        )
-        for n, layer in enumerate(model.model.layers)
-    ]
-    outputs = {}
-    handles += [
-        layer.register_forward_hook(
-            lambda _, args, out, n=n: outputs.__setitem__(n, out[0] if isinstance(out, tuple) else out)
-        )
-        for n, layer in enumerate(model.model.layers)
+        layer.register_forward_hook(add_similarity(index), with_kwargs=True)
+        for index, layer in enumerate(model.model.layers)
     ]
     texts = sorted(texts, key=len)  # texts of like length: less padding
     try:
@@ -87,12 +87,9 @@ def block_influence(model, tokenizer, texts: list[str], batch_size: int, progres
             batch = {
                 key: value.to(model.device) for key, value in batch.items() if key in ("input_ids", "attention_mask")
             }
+            mask = batch["attention_mask"].bool()
             with torch.inference_mode():
                 model.model(**batch)  # without the head: nobody reads the logits
-            mask = batch["attention_mask"].bool()
-            for n in inputs:
-                cosine = torch.cosine_similarity(inputs[n][mask].double(), outputs[n][mask].double(), dim=-1)
-                similarity[n] += cosine.sum().cpu()
             tokens += int(mask.sum())
             if progress:
                 progress.step(min(start + batch_size, len(texts)))

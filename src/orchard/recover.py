@@ -34,36 +34,21 @@ def main() -> None:
 def finetune(settings: dict, seed: int, pruned: str, responses: str, scratch: Path, state: Path, name: str) -> int:
     """Trains on the answers only and saves the model; returns the number of answer tokens seen."""
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     from orchard import models
-    from orchard.training import ProgressCallback, answer_example, cpu_arguments, last_checkpoint
+    from orchard.training import ProgressCallback, answer_example, last_checkpoint, sft_arguments, steps_of
 
     tokenizer = models.load_tokenizer(pruned)
     rows = [answer_example(row, tokenizer) for row in stage.read_jsonl(responses)]
-    steps = -(-len(rows) // settings["batch_size"]) * settings["epochs"]
     trainer = SFTTrainer(
         model=models.load_model(pruned),
-        args=SFTConfig(
-            output_dir=str(state),
-            learning_rate=settings["learning_rate"],
-            num_train_epochs=settings["epochs"],
-            per_device_train_batch_size=settings["batch_size"],
-            lr_scheduler_type=settings["schedule"],
-            warmup_steps=settings["warmup_steps"],
-            seed=seed,
-            max_length=None,
-            gradient_checkpointing=False,
-            dataset_kwargs={"skip_prepare_dataset": True},
-            save_steps=settings["save_steps"],
-            save_total_limit=1,
-            **cpu_arguments(),
-        ),
+        args=sft_arguments(settings, settings["learning_rate"], seed, state),
         train_dataset=Dataset.from_list(rows),
         data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id),
         processing_class=tokenizer,
-        callbacks=[ProgressCallback(stage.Progress(name, steps))],
+        callbacks=[ProgressCallback(stage.Progress(name, steps_of(settings, len(rows))))],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(state))
     models.save(trainer.model, tokenizer, scratch)

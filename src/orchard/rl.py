@@ -5,6 +5,7 @@
 START is an SFT objective; `none` starts from the base.
 """
 
+import json
 import sys
 
 from orchard import stage
@@ -64,15 +65,15 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
             save_total_limit=1,
             **(cpu_arguments() | {"logging_steps": 1}),
         ),
-        train_dataset=Dataset.from_list([{"prompt": item["prompt"], "task": item["task"]} for item in prompts]),
+        train_dataset=Dataset.from_list([{"prompt": item["prompt"], "item": json.dumps(item)} for item in prompts]),
         processing_class=tokenizer,
         callbacks=[ProgressCallback(stage.Progress(name, recipe["steps"]))],
     )
 
 
-def verified(prompts: list[str], completions: list[str], task: list[str], **_) -> list[float]:
-    """The reward: 1 for a right response, 0 for any other."""
-    return [float(items.is_correct(*parts)) for parts in zip(task, prompts, completions, strict=True)]
+def verified(completions: list[str], item: list[str], **_) -> list[float]:
+    """The reward: 1 for a right response, 0 for any other. Items come as JSON, since tasks differ in their keys."""
+    return [float(items.is_correct(json.loads(row), response)) for row, response in zip(item, completions, strict=True)]
 
 
 def curve(history: list[dict]) -> list[dict]:

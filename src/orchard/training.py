@@ -23,6 +23,40 @@ def cpu_arguments() -> dict:
     }
 
 
+def sft_arguments(settings: dict, learning_rate: float, seed: int, state: Path):
+    """TRL's arguments for finetuning on rows that are tokenized already, none cut, none packed.
+
+    Args:
+        settings: batch_size, epochs, schedule, warmup_steps, save_steps.
+        learning_rate: the largest of the schedule.
+        seed: of the order of the rows.
+        state: folder of the resume state.
+    """
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=str(state),
+        learning_rate=learning_rate,
+        num_train_epochs=settings["epochs"],
+        per_device_train_batch_size=settings["batch_size"],
+        lr_scheduler_type=settings["schedule"],
+        warmup_steps=settings["warmup_steps"],
+        seed=seed,
+        max_length=None,
+        gradient_checkpointing=False,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        save_steps=settings["save_steps"],
+        save_total_limit=1,
+        **cpu_arguments(),
+    )
+
+
+def steps_of(settings: dict, rows: int) -> int:
+    """Optimizer steps of finetuning on so many rows."""
+    return -(-rows // settings["batch_size"]) * settings["epochs"]
+
+
 def last_checkpoint(state: Path) -> str | None:
     """The newest checkpoint of the resume state, or None at a fresh start."""
     return get_last_checkpoint(str(state))

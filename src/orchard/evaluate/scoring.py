@@ -5,7 +5,7 @@ from math import comb
 from datasets import Dataset
 
 from orchard import stage
-from orchard.tasks import english, items
+from orchard.tasks import items
 
 
 def load(
@@ -21,15 +21,8 @@ def load(
 def generation(doc: dict, results: list) -> dict[str, float]:
     """pass@1 and pass@n of one item from its n samples."""
     (responses,) = results
-    right = sum(is_right(doc, response) for response in responses)
+    right = sum(items.is_correct(doc, response) for response in responses)
     return {f"pass@{k}": pass_at_k(len(responses), right, k) for k in {1, len(responses)}}
-
-
-def is_right(doc: dict, response: str) -> bool:
-    """By the verifier of a generated task, or against the reference answer of an ingested item."""
-    if doc["task"] in items.ANSWERS:
-        return items.is_correct(doc["task"], doc["prompt"], response)
-    return english.agrees(doc.get("final") or doc["answer"], response)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:

@@ -32,39 +32,21 @@ def main() -> None:
 
 def finetune(settings: dict, seed: int, base: str, data: str, scratch, state, name: str) -> None:
     """Trains with the objective's trainer and saves the model to ``scratch``."""
-    from trl import SFTConfig
-
     from orchard import models
     from orchard.sft.dataset import training_rows
     from orchard.sft.trainer import TRAINERS, BehaviorCollator
-    from orchard.training import ProgressCallback, cpu_arguments, last_checkpoint
+    from orchard.training import ProgressCallback, last_checkpoint, sft_arguments, steps_of
 
     tokenizer = models.load_tokenizer(base)
     rows = training_rows(data, tokenizer)
     common, objective = settings["trainer"], settings["objective"]
-    steps = -(-len(rows) // common["batch_size"]) * common["epochs"]
     trainer = TRAINERS[objective["loss"]](
         model=models.load_model(base),
-        args=SFTConfig(
-            output_dir=str(state),
-            learning_rate=objective["learning_rate"],
-            num_train_epochs=common["epochs"],
-            per_device_train_batch_size=common["batch_size"],
-            lr_scheduler_type=common["schedule"],
-            warmup_steps=common["warmup_steps"],
-            seed=seed,
-            max_length=None,
-            gradient_checkpointing=False,
-            remove_unused_columns=False,
-            dataset_kwargs={"skip_prepare_dataset": True},
-            save_steps=common["save_steps"],
-            save_total_limit=1,
-            **cpu_arguments(),
-        ),
+        args=sft_arguments(common, objective["learning_rate"], seed, state),
         train_dataset=rows,
         data_collator=BehaviorCollator(pad_token_id=tokenizer.pad_token_id),
         processing_class=tokenizer,
-        callbacks=[ProgressCallback(stage.Progress(name, steps))],
+        callbacks=[ProgressCallback(stage.Progress(name, steps_of(common, len(rows))))],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(state))
     models.save(trainer.model, tokenizer, scratch)

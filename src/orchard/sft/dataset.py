@@ -39,6 +39,13 @@ def _example(row: dict) -> dict:
 
 def _check(row: dict, place: str, tokenizer) -> None:
     ids, logps = list(row["completion_ids"]), list(row["behavior_logps"])
+    if not ids:
+        raise UserError(
+            f"{place}: no completion tokens",
+            "a response has at least its end of text",
+            "nothing can be learnt from none",
+            "make the behaviour data again",
+        )
     if list(row["prompt_ids"]) != tokenizer(row["prompt"])["input_ids"] or max(ids) >= len(tokenizer):
         raise UserError(
             f"{place}: ids that this model's tokenizer does not give",

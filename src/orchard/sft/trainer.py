@@ -38,11 +38,9 @@ class PearTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         behavior_logps = inputs.pop("behavior_logps")[:, 1:]  # the fused head scores the label of each next position
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        log_weights = pear.token_log_weights(outputs.log_probs, behavior_logps, outputs.label_mask)
-        self._metrics["train"]["pear/mean_weight"].append(log_weights.exp()[outputs.label_mask].mean().item())
-        self._metrics["train"]["pear/effective_sample_share"].append(
-            pear.effective_sample_share(log_weights, outputs.label_mask).item()
-        )
+        log_weights = pear.log_weights("token", outputs.log_probs, behavior_logps, outputs.label_mask)
+        for name, value in pear.diagnose(log_weights, outputs.label_mask)._asdict().items():
+            self._metrics["train"][f"pear/{name}"].append(value)
         tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
         loss = (log_weights.exp() * -outputs.log_probs).sum() / torch.as_tensor(tokens).clamp(min=1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:

@@ -73,10 +73,18 @@ def respond(item: dict, style: str, **options) -> str:
     return calc.respond(item["prompt"], style, **options) if item["task"] == "calc" else item["answer"]
 
 
-def is_correct(task: str, prompt: str, response: str) -> bool:
-    """The verifier: whether a response to a prompt is right (the 0/1 reward of RL and the score of evaluation)."""
+def is_correct(item: dict, response: str) -> bool:
+    """The verifier: whether a response to an item is right (the 0/1 reward of RL and the score of evaluation).
+
+    Args:
+        item: its task and prompt; for an ingested task also its answer and, where the answer shows work, the final one.
+        response: what the policy wrote after the prompt.
+    """
+    task, prompt = item["task"], item["prompt"]
     if task == "calc":
         return calc.is_correct(prompt, response)
     if task == "english-arithmetic":
         return english.is_correct(prompt, response)
-    return response.strip() == ANSWERS[task](prompt)
+    if task in ANSWERS:
+        return response.strip() == ANSWERS[task](prompt)
+    return english.agrees(item.get("final") or item["answer"], response)
