@@ -7,21 +7,15 @@ so its job runs `dvc repro` of that stage.
 import sys
 
 sys.path.insert(0, f"{workflow.basedir}/src")  # this clone's code, whatever is installed
-from orchard import rerun
+from orchard import rerun, runs
 
 
 configfile: "config.yaml"
 
 
 OUTPUTS = rerun.prepare(workflow)
+RUNS = runs.expand(config)
 REPRO = "exec python -m orchard.job {params.stage} > {log} 2>&1"
-
-
-wildcard_constraints:
-    seed=r"\d+",
-    ratio=r"[\d.]+",
-    method="|".join(config["prune"]["methods"] + ["none"]),
-    author="|".join(config["recover"]["authors"] + ["none"]),
 
 
 include: "rules/data.smk"

@@ -6,13 +6,13 @@ rule behave:
     input:
         model=rerun.made(lambda wildcards: f"results/models/{config['behave'][wildcards.policy]['model']}"),
         prompts=rerun.made(lambda wildcards: config["behave"][wildcards.policy]["prompts"]),
-        stamp=rerun.stamp("data/behave/{policy}.parquet"),
+        stamp=rerun.stamp("data/behave/{policy}"),
     output:
-        "data/behave/{policy}.parquet",
+        directory("data/behave/{policy}"),
     log:
-        "logs/behave-behave-{policy}.log",
+        "logs/behave-{policy}.log",
     benchmark:
-        "logs/benchmarks/behave-behave-{policy}.tsv"
+        "logs/benchmarks/behave-{policy}.tsv"
     threads: 1
     params:
         stage="behave@{policy}",

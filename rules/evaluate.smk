@@ -22,6 +22,6 @@ rule evaluate:
         "logs/benchmarks/evaluate-{model}.tsv"
     threads: 1
     params:
-        stage=lambda wildcards: f"evaluate-{wildcards.model.replace('-', '@', 1)}",
+        stage="evaluate@{model}",
     shell:
         REPRO

@@ -4,17 +4,17 @@
 rule prune:
     """Drops a share of a model's layers."""
     input:
-        model=rerun.made("results/models/{of}"),
+        model=rerun.made(lambda wildcards: f"results/models/{RUNS['prune'][wildcards.run]['of']}"),
         calibration=rerun.made(lambda wildcards: config["prune"]["calibration"]["items"]),
-        stamp=rerun.stamp("results/models/prune-{of}-{method}-{ratio}"),
+        stamp=rerun.stamp("results/models/prune-{run}"),
     output:
-        directory("results/models/prune-{of}-{method}-{ratio}"),
+        directory("results/models/prune-{run}"),
     log:
-        "logs/prune-{of}-{method}-{ratio}.log",
+        "logs/prune-{run}.log",
     benchmark:
-        "logs/benchmarks/prune-{of}-{method}-{ratio}.tsv"
+        "logs/benchmarks/prune-{run}.tsv"
     threads: 1
     params:
-        stage="prune@{of}-{method}-{ratio}",
+        stage="prune@{run}",
     shell:
         REPRO

@@ -4,18 +4,18 @@
 rule respond:
     """Writes one author's responses to the recovery prompts (self: sampled from the unpruned model)."""
     input:
-        model=rerun.made("results/models/{of}"),
+        model=rerun.made(lambda wildcards: f"results/models/{RUNS['respond'][wildcards.run]['of']}"),
         prompts=rerun.made(lambda wildcards: config["recover"]["prompts"]),
-        stamp=rerun.stamp("data/responses/{of}-{author}.jsonl"),
+        stamp=rerun.stamp("data/responses/{run}.jsonl"),
     output:
-        "data/responses/{of}-{author}.jsonl",
+        "data/responses/{run}.jsonl",
     log:
-        "logs/respond-responses-{of}-{author}.log",
+        "logs/respond-{run}.log",
     benchmark:
-        "logs/benchmarks/respond-responses-{of}-{author}.tsv"
+        "logs/benchmarks/respond-{run}.tsv"
     threads: 1
     params:
-        stage="respond@{of}-{author}",
+        stage="respond@{run}",
     shell:
         REPRO
 
@@ -23,17 +23,17 @@ rule respond:
 rule recover:
     """Finetunes a pruned model on one author's responses."""
     input:
-        pruned=rerun.made("results/models/prune-{of}-{method}-{ratio}"),
-        responses=rerun.made("data/responses/{of}-{author}.jsonl"),
-        stamp=rerun.stamp("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}"),
+        pruned=rerun.made(lambda wildcards: f"results/models/{RUNS['recover'][wildcards.run]['pruned']}"),
+        responses=rerun.made(lambda wildcards: f"data/responses/{RUNS['recover'][wildcards.run]['responses']}.jsonl"),
+        stamp=rerun.stamp("results/models/recover-{run}"),
     output:
-        directory("results/models/recover-{of}-{method}-{ratio}-{author}-{seed}"),
+        directory("results/models/recover-{run}"),
     log:
-        "logs/recover-{of}-{method}-{ratio}-{author}-{seed}.log",
+        "logs/recover-{run}.log",
     benchmark:
-        "logs/benchmarks/recover-{of}-{method}-{ratio}-{author}-{seed}.tsv"
+        "logs/benchmarks/recover-{run}.tsv"
     threads: 1
     params:
-        stage="recover@{of}-{method}-{ratio}-{author}-{seed}",
+        stage="recover@{run}",
     shell:
         REPRO

@@ -4,17 +4,17 @@
 rule rl:
     """Runs GRPO with verified 0/1 rewards."""
     input:
-        checkpoint=rerun.made("results/models/sft-{start}-{seed}"),
-        prompts=rerun.made(lambda wildcards: config["rl"]["recipe"]["prompts"]),
-        stamp=rerun.stamp("results/models/rl-{start}-{seed}"),
+        checkpoint=rerun.made(lambda wildcards: f"results/models/{RUNS['rl'][wildcards.run]['start']}"),
+        prompts=rerun.made(lambda wildcards: RUNS["rl"][wildcards.run]["prompts"]),
+        stamp=rerun.stamp("results/models/rl-{run}"),
     output:
-        directory("results/models/rl-{start}-{seed}"),
+        directory("results/models/rl-{run}"),
     log:
-        "logs/rl-{start}-{seed}.log",
+        "logs/rl-{run}.log",
     benchmark:
-        "logs/benchmarks/rl-{start}-{seed}.tsv"
+        "logs/benchmarks/rl-{run}.tsv"
     threads: 1
     params:
-        stage="rl@{start}-{seed}",
+        stage="rl@{run}",
     shell:
         REPRO

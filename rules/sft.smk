@@ -1,20 +1,20 @@
-"""SFT of the base on the behaviour policy's data: one checkpoint for each objective and seed."""
+"""SFT of a base on a behaviour policy's data: one checkpoint for each arm and seed."""
 
 
 rule sft:
-    """Finetunes the base with one objective."""
+    """Finetunes a base with one objective."""
     input:
-        base=rerun.made(lambda wildcards: f"results/models/{config['sft']['base']}"),
-        data=rerun.made(lambda wildcards: f"data/behave/{config['sft']['data']}.parquet"),
-        stamp=rerun.stamp("results/models/sft-{objective}-{seed}"),
+        base=rerun.made(lambda wildcards: f"results/models/{RUNS['sft'][wildcards.run]['base']}"),
+        data=rerun.made(lambda wildcards: f"data/behave/{RUNS['sft'][wildcards.run]['data']}"),
+        stamp=rerun.stamp("results/models/sft-{run}"),
     output:
-        directory("results/models/sft-{objective}-{seed}"),
+        directory("results/models/sft-{run}"),
     log:
-        "logs/sft-{objective}-{seed}.log",
+        "logs/sft-{run}.log",
     benchmark:
-        "logs/benchmarks/sft-{objective}-{seed}.tsv"
+        "logs/benchmarks/sft-{run}.tsv"
     threads: 1
     params:
-        stage="sft@{objective}-{seed}",
+        stage="sft@{run}",
     shell:
         REPRO

@@ -18,6 +18,7 @@ class Project:
     def __init__(self, folder: Path):
         self.folder = folder
         self.env = os.environ | {
+            "PYTHONPATH": str(folder / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "GIT_AUTHOR_NAME": "orchard",
             "GIT_AUTHOR_EMAIL": "orchard@example.org",
@@ -35,6 +36,7 @@ class Project:
                 shutil.copy2(ROOT / name, folder / name)
         (folder / "config.yaml").write_text((folder / study).read_text())
         project = cls(folder)
+        project.run(sys.executable, "-m", "orchard", "check")
         project.run("git", "init", "-q", "-b", "main")
         project.commit("the smoke study")
         return project

@@ -10,7 +10,7 @@ from orchard import behave
 from orchard.base.pretrain import make_tokenizer
 from orchard.tasks import items
 
-SETTINGS = {"seed": 3, "styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H": 0.1}, "foreign_words": 6}
+SETTINGS = {"seed": 3, "styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H": 0.1}, "foreign_words": 6, "top_k": 3}
 
 
 class Silent:

@@ -16,7 +16,7 @@ from orchard.errors import UserError
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
-NAMED_BY_THE_STUDY = {"fetch", "ingest", "generate", "base", "behave", "objectives", "tasks", "mix", "styles"}
+NAMED_BY_THE_STUDY = {*"fetch ingest generate base behave arms objectives recipes tasks mix styles".split()}
 
 
 def message(tree) -> str:
@@ -119,8 +119,8 @@ def test_a_misspelt_key_is_found_and_mended():
 
 
 def test_an_integer_is_a_float():
-    tree = edited(("rl", "recipe", "temperature"), lambda place, key: place.update({key: 1}))
-    assert config.validate(tree, "config.yaml").rl.recipe.temperature == 1.0
+    tree = edited(("rl", "recipes", "grpo", "temperature"), lambda place, key: place.update({key: 1}))
+    assert config.validate(tree, "config.yaml").rl.recipes["grpo"].temperature == 1.0
 
 
 def test_ratios_agree_with_the_prune_stage():
@@ -140,19 +140,24 @@ def test_ratios_agree_with_the_prune_stage():
 
 def test_several_mistakes_are_one_message():
     tree = copy.deepcopy(DEFAULT)
-    tree["sft"]["arms"] = ["none", "nl", "pear-token"]
+    tree["sft"]["arms"]["nll"]["objective"] = "nl"
     tree["prune"]["ratios"] = [0.25, 0.3, 0.375]
     tree["evaluate"]["tasks"]["calc"]["temperature"] = 0.0
     told = message(tree)
     assert told.startswith("config.yaml: ")
-    for expected in ("sft.arms: 'nl'", "did you mean 'nll'?", "prune.ratios: 0.3", "evaluate.tasks.calc: 8 samples"):
+    for expected in (
+        "sft.arms.nll.objective: 'nl'",
+        "did you mean 'nll'?",
+        "prune.ratios: 0.3",
+        "evaluate.tasks.calc: 8 samples",
+    ):
         assert expected in told
 
 
 def test_unused_parts_are_empty():
     tree = copy.deepcopy(DEFAULT)
-    tree["behave"], tree["rl"] = {}, {"recipe": None}
-    tree["sft"] = {"base": None, "data": None, "arms": [], "seeds": [], "trainer": None, "objectives": {}}
+    tree["behave"], tree["rl"] = {}, {"arms": {}, "recipes": {}}
+    tree["sft"] = {"arms": {}, "seeds": [], "trainer": None, "objectives": {}}
     tree["prune"]["of"] = ["base-tiny"]
     tree["recover"] = {key: [] for key in ("of", "methods", "ratios", "authors", "seeds")} | {
         "prompts": None,
@@ -181,6 +186,7 @@ def test_other_kinds_are_valid():
     tree["behave"]["policy"] = {
         "kind": "model", "model": "base-tiny", "prompts": "data/prompts/sft.jsonl", "keep_correct_only": True,
         "sampling": {"seed": 1, "temperature": 1, "top_p": 1, "max_new_tokens": 8, "batch_size": 8},
+        "top_k": 8, "keep_policy": True,
     }  # fmt: skip
     tree["recover"]["authors"] += ["given"]
     tree["recover"]["given"] = {"kind": "given"}

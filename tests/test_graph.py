@@ -56,10 +56,12 @@ def test_the_rules_and_dvc_yaml_are_one_graph(project):
 
 def test_an_edge_taken_out_is_noticed(tmp_path):
     project = Project.from_working_tree(tmp_path / "dvc")
-    project.edit("dvc.yaml", "      - ${rl.recipe.prompts}\n", "")
+    project.edit("dvc.yaml", "        - ${item.prompts}\n", "")
     assert rules_graph(project) != dvc_graph(project)
     project = Project.from_working_tree(tmp_path / "rules")
-    project.edit("rules/recover.smk", 'responses=rerun.made("data/responses/{of}-{author}.jsonl"),', "")
+    project.edit(
+        "rules/prune.smk", 'calibration=rerun.made(lambda wildcards: config["prune"]["calibration"]["items"]),', ""
+    )
     assert rules_graph(project) != dvc_graph(project)
 
 

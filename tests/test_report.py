@@ -21,12 +21,13 @@ SETTINGS = {
     "confidence": 0.95,
     "generation": ["calc"],
     "classification": ["fact", "cmp"],
-    "pear": {"task": "calc", "baseline": "nll", "treatment": "pear-token"},
+    "pear": {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "pear-token"},
 }
 KINDS = {"calc": ("generation", 200, 0), "fact": ("choice", 60, 6), "cmp": ("choice", 150, 3)}
-OF = ["base-tiny", "rl-pear-token-1", "rl-pear-token-2"]
+OF = ["base-tiny", "rl-grpo-pear-token-1", "rl-grpo-pear-token-2"]
 SKILL = {("sft", "none"): 0.45, ("sft", "nll"): 0.38, ("sft", "pear-token"): 0.62}
 SKILL |= {("rl", "none"): 0.62, ("rl", "nll"): 0.68, ("rl", "pear-token"): 0.83}
+START = {"sft": "sft", "rl": "rl-grpo"}
 KEEPS = {0.25: {"none": 0.35, "open": 0.55, "self": 0.75}, 0.375: {"none": 0.1, "open": 0.3, "self": 0.5}}
 KEEPS_CHOICE = {"none": 0.9, "open": 0.93, "self": 0.97}
 
@@ -63,7 +64,9 @@ def write_study(root, settings=SETTINGS, skip=()):
     for (stage, objective), seed in product(SKILL, (1, 2, 3)):
         if stage not in skip:
             skill = SKILL[stage, objective] + 0.01 * (seed - 2)
-            write_model(root, f"{stage}-{objective}-{seed}", skill, 0.97, stage=stage, objective=objective, seed=seed)
+            facts = {"stage": stage, "objective": objective, "seed": seed, "arm": objective, "base": "base-tiny"}
+            facts |= {"data": "teacher"} | ({"recipe": "grpo"} if stage == "rl" else {})
+            write_model(root, f"{START[stage]}-{objective}-{seed}", skill, 0.97, **facts)
     for of, method, ratio in product(OF, ("reverse", "block-influence"), KEEPS):
         facts = {"of": of, "method": method, "ratio": ratio}
         before = 0.5 if of == "base-tiny" else 0.83
@@ -132,13 +135,13 @@ def test_planted_effects_are_found(judged):
     assert judged.loc["P2", "n"] == 3
     assert judged.loc["P2", "ours"] == pytest.approx(0.15, abs=0.03)
     assert judged.loc["L11/base-tiny/block-influence/0.25", "ours"] == pytest.approx(0.35 - 0.9, abs=0.06)
-    assert judged.loc["L3/rl-pear-token/block-influence/0.25", "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
+    assert judged.loc["L3/rl-grpo-pear-token/block-influence/0.25", "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
 
 
 def test_an_estimate_is_the_paired_difference(study, judged):
     scores = evaluations_of(study).scores
     calc = scores[(scores["task"] == "calc") & (scores["metric"] == "pass@1")].groupby("model")["value"].mean()
-    pear, nll = (np.mean([calc[f"rl-{arm}-{seed}"] for seed in (1, 2, 3)]) for arm in ("pear-token", "nll"))
+    pear, nll = (np.mean([calc[f"rl-grpo-{arm}-{seed}"] for seed in (1, 2, 3)]) for arm in ("pear-token", "nll"))
     assert judged.loc["P2", "ours"] == pytest.approx(pear - nll, abs=1e-6)
 
 
@@ -151,14 +154,14 @@ def test_retention_is_the_ratio_of_the_means(study):
         np.mean([scores[f"{stem}{of}{tail}", task, "acc"] for of in OF[1:] for task in ("fact", "cmp")])
         for stem, tail in (("prune-", "-reverse-0.25"), ("", ""))
     )
-    assert found["rl-pear-token", "reverse", 0.25, "none", "classification"] == pytest.approx(pruned / unpruned)
+    assert found["rl-grpo-pear-token", "reverse", 0.25, "none", "classification"] == pytest.approx(pruned / unpruned)
 
 
 def test_headline_is_block_influence_at_a_quarter_on_the_group_with_most_replicates(judged):
     numbers = ["ours", "low", "high", "n", "could_have_seen"]
     for name in ("L2", "L3", "L11"):
         assert list(judged.loc[name, numbers]) == list(
-            judged.loc[f"{name}/rl-pear-token/block-influence/0.25", numbers]
+            judged.loc[f"{name}/rl-grpo-pear-token/block-influence/0.25", numbers]
         )
     assert judged.loc["L11", "n"] == 2
 
@@ -217,7 +220,7 @@ def test_retention_at_chance_is_not_reported(tmp_path):
 
 def test_recovery_seeds_of_one_model_are_replicates_but_not_beside_another_model(tmp_path):
     root = write_study(tmp_path)
-    for of in ("base-tiny", "rl-pear-token-1"):
+    for of in ("base-tiny", "rl-grpo-pear-token-1"):
         facts = {"of": of, "method": "block-influence", "ratio": 0.25, "author": "self", "seed": 2}
         write_model(root, f"recover-{of}-block-influence-0.25-self-2", 0.4, 0.9, stage="recover", **facts)
     evaluations = evaluations_of(root)
@@ -226,7 +229,7 @@ def test_recovery_seeds_of_one_model_are_replicates_but_not_beside_another_model
             evaluations,
             measures.models_of(evaluations, measures.Cell(group, "block-influence", 0.25), "recover", "self"),
         )
-        for group in ("base-tiny", "rl-pear-token")
+        for group in ("base-tiny", "rl-grpo-pear-token")
     )
     assert [len(names) for names in of_base] == [1, 1]
     assert [len(names) for names in of_rl] == [2, 1]

@@ -17,11 +17,11 @@ MATRIX = {
     "behave.teacher.foreign_words": (5, ("behave@teacher",)),
     "sft.trainer.batch_size": (16, ("sft@",)),
     "sft.objectives.pear-token.learning_rate": (5.0e-4, ("sft@pear-token-1",)),
-    "rl.recipe.learning_rate": (1.0e-4, ("rl@",)),
+    "rl.recipes.grpo.learning_rate": (1.0e-4, ("rl@",)),
     "prune.calibration.batch_size": (8, ("prune@",)),
     "recover.trainer.epochs": (3, ("recover@",)),
-    "recover.self.temperature": (0.8, ("respond@rl-pear-token-1-self",)),
-    "evaluate.limit": (10, ("evaluate-",)),
+    "recover.self.temperature": (0.8, ("respond@rl-grpo-pear-token-1-self",)),
+    "evaluate.limit": (10, ("evaluate@",)),
     "report.confidence": (0.9, ("report",)),
 }
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-CHAIN_OF_NLL = {"sft@nll-1", "rl@nll-1", "evaluate-sft@nll-1", "evaluate-rl@nll-1", "report"}
+CHAIN_OF_NLL = {"sft@nll-1", "rl@grpo-nll-1", "evaluate@sft-nll-1", "evaluate@rl-grpo-nll-1", "report"}
 
 
 def test_s1_clone_and_pull_leave_nothing_to_do(colleague):
@@ -59,10 +59,12 @@ def test_s7_all_stages_stand_in_the_lock_file(finished):
 def test_s9_old_outputs_with_a_newer_config_and_code_are_named_stale(colleague):
     colleague.run("dvc", "pull", "-q")
     colleague.set("recover.trainer.learning_rate", 5.0e-4)
-    colleague.edit("src/orchard/sft/pear.py", "GAMMA = 0.999", "GAMMA = 0.99")
+    colleague.edit("src/orchard/sft/pear.py", "-0.08", "-0.09")
     arms = yaml.safe_load((colleague.folder / "config.yaml").read_text())["sft"]["arms"]
-    expected = {f"{stage}@{arm}-1" for arm in arms for stage in ("sft", "rl", "evaluate-sft", "evaluate-rl")}
-    expected |= {name for name in colleague.lock() if "rl-pear-token-1" in name}  # pruned from what those make
+    expected = {
+        f"{stage}{arm}-1" for arm in arms for stage in ("sft@", "rl@grpo-", "evaluate@sft-", "evaluate@rl-grpo-")
+    }
+    expected |= {name for name in colleague.lock() if "rl-grpo-pear-token-1" in name}  # pruned from what those make
     assert colleague.stale() == expected | {"report"}
     assert colleague.run("git", "status", "--porcelain").stdout.split() == [
         "M",

@@ -30,7 +30,7 @@ LOCK = {
             "deps": [{"path": "data/pretrain/mix.jsonl", "md5": MD5["mix"]}],
             "outs": [{"path": "results/models/base-tiny", "md5": f"{MD5['base']}.dir"}],
         },
-        "evaluate-base@tiny": {
+        "evaluate@base-tiny": {
             "cmd": "python -m orchard.evaluate base-tiny",
             "deps": [
                 {"path": "results/models/base-tiny", "md5": f"{MD5['base']}.dir"},
@@ -42,7 +42,7 @@ LOCK = {
     },
 }
 TREE = """\
-stage evaluate-base@tiny
+stage evaluate@base-tiny
     command: python -m orchard.evaluate base-tiny
     output: results/evals/base-tiny  md5 00000000000000000000000000000003.dir
     input: results/models/base-tiny  md5 00000000000000000000000000000002.dir

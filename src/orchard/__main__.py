@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from orchard import config, publish, trace
+from orchard import config, publish, runs, trace
 from orchard.errors import UserError
 
 
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="validate a study")
     check.add_argument("file", nargs="?", default="config.yaml", type=Path)
-    check.set_defaults(run=lambda options: f"OK: {options.file} is a valid study, {config.load(options.file).name!r}")
+    check.set_defaults(run=lambda options: checked(options.file))
     schema = commands.add_parser("schema", help="print the JSON schema of a study, for editors")
     schema.set_defaults(run=lambda options: json.dumps(config.Study.model_json_schema(), indent=2))
     tracing = commands.add_parser("trace", help="print the chain from a result back to data and code")
@@ -41,6 +41,14 @@ def parser() -> argparse.ArgumentParser:
     publishing = commands.add_parser("publish", help="put a run's findings into docs/ and the README")
     publishing.set_defaults(run=lambda options: publish.publish())
     return top
+
+
+def checked(file: Path) -> str:
+    """Validates a study; if it is the active one, brings runs.yaml up to date."""
+    study = config.load(file)
+    if file == Path("config.yaml"):
+        runs.write(study.model_dump())
+    return f"OK: {file} is a valid study, {study.name!r}"
 
 
 if __name__ == "__main__":

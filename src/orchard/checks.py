@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchard import runs
 from orchard.errors import UserError
 from orchard.tasks import calc, items
 
@@ -27,6 +28,7 @@ def cross_mistakes(study: Study) -> list[UserError]:
         ranges_go_up,
         models_exist,
         arms_exist,
+        objectives_fit_their_data,
         nothing_feeds_itself,
         recovery_has_its_pruned_models,
         authors_have_settings,
@@ -44,7 +46,7 @@ def cross_mistakes(study: Study) -> list[UserError]:
 def used_parts_are_filled(study: Study) -> Iterator[UserError]:
     """A part in use has no null and no empty list."""
     needs = {
-        "sft.arms": ["sft.seeds", "sft.base", "sft.data", "sft.trainer", "rl.recipe"],
+        "sft.arms": ["sft.seeds", "sft.trainer"],
         "prune.of": ["prune.methods", "prune.ratios", "prune.calibration"],
         "recover.of": [f"recover.{key}" for key in ("methods", "ratios", "authors", "seeds", "prompts", "trainer")],
     }
@@ -56,14 +58,14 @@ def used_parts_are_filled(study: Study) -> Iterator[UserError]:
                     f"{key}: {value!r}, while {user} names {', '.join(used)}",
                     "what a used part needs is given",
                     "its stages are the product of these lists: without one of them nothing would run",
-                    f"fill {key}, or set {user}: []",
+                    f"fill {key}, or set {user}: {type(used)()}",
                 )
 
 
 def no_list_repeats(study: Study) -> Iterator[UserError]:
     """A list that makes stages, or names tasks, has nothing twice."""
     for key in [
-        *("sft.arms", "sft.seeds", "prune.of", "prune.methods", "prune.ratios"),
+        *("sft.seeds", "prune.of", "prune.methods", "prune.ratios"),
         *("recover.of", "recover.methods", "recover.ratios", "recover.authors", "recover.seeds"),
         *("report.generation", "report.classification"),
     ]:
@@ -145,49 +147,89 @@ def models_exist(study: Study) -> Iterator[UserError]:
         if name not in known:
             yield UserError(
                 f"{key}: {name!r}",
-                "it is a model of this study: base-<name>, sft-<arm>-<seed> or rl-<arm>-<seed>",
+                "it is a model of this study: base-<name>, sft-<arm>-<seed> or rl-<recipe>-<arm>-<seed>",
                 "no stage would make it",
                 did_you_mean(name, known),
             )
-    bases = [f"base-{name}" for name in study.base]
-    if study.sft.arms and study.sft.base is not None and study.sft.base not in bases:
-        yield UserError(
-            f"sft.base: {study.sft.base!r}",
-            "it is base-<name> of a model under base",
-            "SFT starts from it",
-            did_you_mean(study.sft.base, bases),
-        )
 
 
 def arms_exist(study: Study) -> Iterator[UserError]:
-    """An arm has an objective, and its data have a policy."""
-    for arm in study.sft.arms:
-        if arm not in study.sft.objectives:
+    """An arm names an objective, a base and a policy that are there; so does whoever names an arm."""
+    bases = [f"base-{name}" for name in study.base]
+    named = [
+        (f"sft.arms.{name}.{key}", getattr(arm, key), known)
+        for name, arm in study.sft.arms.items()
+        for key, known in (("objective", study.sft.objectives), ("base", bases), ("data", study.behave))
+    ]
+    named += [("rl.arms", name, study.rl.recipes) for name in study.rl.arms]
+    named += [
+        (f"rl.arms.{recipe}", arm, study.sft.arms)
+        for recipe, arms in study.rl.arms.items()
+        for arm in ([] if arms == "all" else arms)
+    ]
+    for key, name, known in named:
+        if name not in known:
             yield UserError(
-                f"sft.arms: {arm!r}",
-                "an arm is one of sft.objectives",
-                "its loss and learning rate stand there",
-                did_you_mean(arm, study.sft.objectives),
+                f"{key}: {name!r}",
+                "it is a name that the study gives: of an objective, a base, a policy, a recipe or an arm",
+                "a run needs all its parts",
+                did_you_mean(name, known),
             )
-    if study.sft.arms and study.sft.data is not None and study.sft.data not in study.behave:
-        yield UserError(
-            f"sft.data: {study.sft.data!r}",
-            "it is one of the policies under behave",
-            "SFT learns from a policy's data",
-            did_you_mean(study.sft.data, study.behave),
-        )
+    for recipe in study.rl.recipes:
+        if recipe not in study.rl.arms:
+            yield UserError(
+                f"rl.recipes.{recipe}, without rl.arms.{recipe}",
+                "a recipe says from which arms it starts",
+                "it would run from none",
+                f"add {recipe}: all, or a list of arms, to rl.arms",
+            )
+
+
+def objectives_fit_their_data(study: Study) -> Iterator[UserError]:
+    """What an objective asks of its data, the policy gives."""
+    for name, arm in study.sft.arms.items():
+        objective, policy = study.sft.objectives.get(arm.objective), study.behave.get(arm.data)
+        if not (objective and policy):
+            continue
+        asked = f"sft.arms.{name}: loss {objective.loss}, while behave.{arm.data} has"
+        if objective.loss == "kl-stored" and policy.top_k == 0:
+            yield UserError(
+                f"{asked} top_k 0",
+                "distillation from stored tokens needs some",
+                "the loss is a sum over pi_beta's most likely tokens",
+                f"set behave.{arm.data}.top_k to 1 or more",
+            )
+        if objective.loss == "kl-live" and not (policy.kind == "model" and policy.keep_policy):
+            yield UserError(
+                f"{asked} no model at hand",
+                "live distillation needs a policy of kind model, with keep_policy: true",
+                "pi_beta is run beside pi_theta",
+                "use kl-stored, or another policy",
+            )
+        wanted = objective.select.styles if objective.select and objective.select.kind == "style" else []
+        written = list(policy.styles) if policy.kind == "scripted" else []
+        for style in wanted:
+            if style not in written:
+                styles = ", ".join(written) or "none"
+                yield UserError(
+                    f"sft.arms.{name}: select style {style}, while behave.{arm.data} writes {styles}",
+                    "a selected style is one that the policy writes",
+                    "no row would be left of it",
+                    "name one of those",
+                )
 
 
 def nothing_feeds_itself(study: Study) -> Iterator[UserError]:
     """The policy that SFT learns from does not come from that SFT."""
-    policy = study.behave.get(study.sft.data)
-    if study.sft.arms and policy and policy.model.startswith(("sft-", "rl-")):
-        yield UserError(
-            f"behave.{study.sft.data}.model: {policy.model!r}, while sft.data is {study.sft.data!r}",
-            "the policy that SFT learns from is a base",
-            "the checkpoint would have to exist before it is trained",
-            "name a base-<name>",
-        )
+    for data in dict.fromkeys(arm.data for arm in study.sft.arms.values()):
+        policy = study.behave.get(data)
+        if policy and policy.model.startswith(("sft-", "rl-")):
+            yield UserError(
+                f"behave.{data}.model: {policy.model!r}, while sft.arms learn from {data!r}",
+                "the policy that SFT learns from is a base",
+                "the checkpoint would have to exist before it is trained",
+                "name a base-<name>",
+            )
 
 
 def recovery_has_its_pruned_models(study: Study) -> Iterator[UserError]:
@@ -309,7 +351,29 @@ def rates_and_schedules_fit(study: Study) -> Iterator[UserError]:
                 "nothing would be learnt",
                 "set one, or loss: none",
             )
+        weights = objective.weights
+        if weights and weights.kind == "pear" and (weights.form == "block") != (weights.block is not None):
+            yield UserError(
+                f"sft.objectives.{name}.weights: form {weights.form}, block {weights.block}",
+                "the block form, and no other, has a block length",
+                "a length that is not read misleads",
+                "set block: 4 (the paper's figure) for form block, else null",
+            )
+        if weights and objective.loss in ("none", "dft"):
+            yield UserError(
+                f"sft.objectives.{name}: loss {objective.loss} with weights",
+                "weights multiply nll or a distillation loss",
+                "DFT is a rival that has weights of its own",
+                "set weights: null, or loss: nll",
+            )
     for key, trainer in (("sft.trainer", study.sft.trainer), ("recover.trainer", study.recover.trainer)):
+        if trainer and trainer.batch_size % trainer.accumulation:
+            yield UserError(
+                f"{key}: batch_size {trainer.batch_size}, accumulation {trainer.accumulation}",
+                "batch_size is that of an optimizer step, a multiple of accumulation",
+                "each part of it has the same number of rows",
+                f"set accumulation to a divisor of {trainer.batch_size}",
+            )
         if trainer and trainer.schedule == "constant" and trainer.warmup_steps:
             yield UserError(
                 f"{key}: schedule constant with warmup_steps {trainer.warmup_steps}",
@@ -374,20 +438,26 @@ def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
                 "the claims compare the two kinds of scoring",
                 did_you_mean(name, [n for n in kinds if kinds[n] in fitting]),
             )
-    for key in ("baseline", "treatment") if pear else ():
-        if getattr(pear, key) not in study.sft.arms:
+    known = {
+        "data": {arm.data for arm in study.sft.arms.values()},
+        "recipe": study.rl.recipes,
+        "baseline": {arm.objective for arm in study.sft.arms.values()},
+        "treatment": {arm.objective for arm in study.sft.arms.values()},
+    }
+    for key in known if pear else ():
+        if getattr(pear, key) not in known[key]:
             yield UserError(
                 f"report.pear.{key}: {getattr(pear, key)!r}",
-                "it is one of sft.arms",
-                "the arms that run can be compared",
-                did_you_mean(getattr(pear, key), study.sft.arms),
+                "it is the data, the recipe or the objective of arms that run",
+                "only what runs can be compared",
+                did_you_mean(getattr(pear, key), known[key]),
             )
     if pear and pear.baseline == pear.treatment:
         yield UserError(
             f"report.pear: baseline and treatment are both {pear.baseline!r}",
-            "they are different arms",
-            "an arm does not differ from itself",
-            "name two arms, or set report.pear: null",
+            "they are different objectives",
+            "an objective does not differ from itself",
+            "name two, or set report.pear: null",
         )
 
 
@@ -397,9 +467,12 @@ def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
 def layers_of_models(study: Study) -> dict[str, int]:
     """The models that can be pruned or imitated, and the number of layers of each."""
     layers = {f"base-{name}": base.model.layers for name, base in study.base.items()}
-    if study.sft.base in layers:
-        runs = [f"{arm}-{seed}" for arm in study.sft.arms for seed in study.sft.seeds]
-        layers |= {f"{stage}-{run}": layers[study.sft.base] for stage in ("sft", "rl") for run in runs}
+    for name, run in runs.sft(study.model_dump()["sft"]).items():
+        if run["base"] in layers:
+            layers[f"sft-{name}"] = layers[run["base"]]
+    for name, run in runs.rl(study.model_dump()["rl"], runs.sft(study.model_dump()["sft"])).items():
+        if run["start"] in layers:
+            layers[f"rl-{name}"] = layers[run["start"]]
     return layers
 
 
@@ -412,8 +485,8 @@ def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:
         yield f"base.{name}.source", base.source, ["pretrain"] if base.kind == "pretrain" else []
     for name, policy in study.behave.items():
         yield f"behave.{name}.prompts", policy.prompts, to_learn_from
-    if study.sft.arms and study.rl.recipe:
-        yield "rl.recipe.prompts", study.rl.recipe.prompts, to_learn_from
+    for name, recipe in study.rl.recipes.items():
+        yield f"rl.recipes.{name}.prompts", recipe.prompts, to_learn_from
     if study.prune.of and study.prune.calibration:
         yield "prune.calibration.items", study.prune.calibration.items, to_learn_from
     if study.recover.of and study.recover.prompts:

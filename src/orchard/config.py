@@ -186,6 +186,7 @@ class ScriptedPolicy(Part):
     seed: Seed
     styles: Shares
     foreign_words: Annotated[int, Field(ge=0, le=32)]
+    top_k: Count
 
 
 class ModelPolicy(Part):
@@ -196,12 +197,25 @@ class ModelPolicy(Part):
     prompts: Text
     keep_correct_only: bool
     sampling: Sampling
+    top_k: Count
+    keep_policy: bool
+
+
+class Lora(Part):
+    """Low-rank adapters on every linear map, merged at the end."""
+
+    rank: Natural
+    alpha: Rate
+    dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Trainer(Part):
-    """What every run of a finetuning stage has in common."""
+    """What every run of a finetuning stage has in common. Without lora every parameter is trained."""
 
     batch_size: Natural
+    accumulation: Natural
+    gradient_checkpointing: bool
+    lora: Lora | None
     epochs: Natural
     schedule: Schedule
     warmup_steps: Count
@@ -214,19 +228,64 @@ class TrainerWithRate(Trainer):
     learning_rate: Rate
 
 
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class PearWeights(Part):
+    """PEAR's weights in one of its forms, and what the controls do to them."""
+
+    kind: Literal["pear"]
+    form: Literal["sequence", "block", "token"]
+    block: Natural | None
+    gamma: Probability
+    clip: Bounds
+    log_weight_clip: Bounds
+    shuffle: Literal["tokens", "sequences"] | None
+    normalize: bool
+
+
+class LastTokens(Part):
+    """Weight 1 on the last tokens of each completion, 0 on the others."""
+
+    kind: Literal["last-tokens"]
+    share: Share
+
+
+class SelectStyles(Part):
+    """Learn from the rows of some styles of a scripted policy only."""
+
+    kind: Literal["style"]
+    styles: Annotated[list[Text], Field(min_length=1)]
+
+
+class SelectLikely(Part):
+    """Learn from the share of rows that the base finds most likely, measured against the policy."""
+
+    kind: Literal["likelihood"]
+    keep: Share
+
+
 class Objective(Part):
     """An SFT objective; ``none`` is the control without SFT."""
 
-    loss: Literal["none", "nll", "pear-token"]
+    loss: Literal["none", "nll", "dft", "kl-stored", "kl-live"]
+    weights: Annotated[PearWeights | LastTokens, Field(discriminator="kind")] | None
+    select: Annotated[SelectStyles | SelectLikely, Field(discriminator="kind")] | None
     learning_rate: Annotated[float, Field(ge=0)]
 
 
-class Sft(Part):
-    """Which objectives run, from which base, on which data."""
+class Arm(Part):
+    """One objective, from one base, on one policy's data."""
 
-    base: Text | None
-    data: Text | None
-    arms: list[Name]
+    objective: Name
+    base: Text
+    data: Text
+
+
+class Sft(Part):
+    """Which arms run, each with each seed."""
+
+    arms: dict[Name, Arm]
     seeds: list[Seed]
     trainer: Trainer | None
     objectives: dict[Name, Objective]
@@ -249,9 +308,10 @@ class Recipe(Part):
 
 
 class Rl(Part):
-    """Reinforcement learning from each SFT checkpoint."""
+    """Reinforcement learning by one or more recipes, each from the checkpoints of the arms that it names."""
 
-    recipe: Recipe | None
+    recipes: dict[Name, Recipe]
+    arms: dict[Name, Literal["all"] | list[Name]]
 
 
 class Calibration(Part):
@@ -349,9 +409,11 @@ class Evaluate(Part):
 
 
 class Pear(Part):
-    """The two arms that PEAR's claims compare."""
+    """What PEAR's claims compare: two objectives, on one policy's data, after one recipe of RL, on one task."""
 
     task: Text
+    data: Text
+    recipe: Text
     baseline: Text
     treatment: Text
 

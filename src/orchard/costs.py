@@ -15,9 +15,8 @@ def expected(stages: list[str]) -> tuple[float, int]:
 
 
 def family(stage: str) -> str:
-    """The stage family of an instance: `sft` of `sft@nll-1`, `evaluate` of `evaluate-rl@nll-1`."""
-    name = stage.split("@")[0]
-    return "evaluate" if name.startswith("evaluate-") else name
+    """The stage family of an instance: `sft` of `sft@nll-1`."""
+    return stage.split("@")[0]
 
 
 def measured() -> list[dict]:

@@ -38,7 +38,15 @@ def finetune(settings: dict, seed: int, pruned: str, responses: str, scratch: Pa
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     from orchard import models
-    from orchard.training import ProgressCallback, answer_example, last_checkpoint, sft_arguments, steps_of
+    from orchard.training import (
+        ProgressCallback,
+        adapter,
+        answer_example,
+        finish,
+        last_checkpoint,
+        sft_arguments,
+        steps_of,
+    )
 
     tokenizer = models.load_tokenizer(pruned)
     rows = [answer_example(row, tokenizer) for row in stage.read_jsonl(responses)]
@@ -48,10 +56,11 @@ def finetune(settings: dict, seed: int, pruned: str, responses: str, scratch: Pa
         train_dataset=Dataset.from_list(rows),
         data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id),
         processing_class=tokenizer,
+        peft_config=adapter(settings["lora"]),
         callbacks=[ProgressCallback(stage.Progress(name, steps_of(settings, len(rows))))],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(state))
-    models.save(trainer.model, tokenizer, scratch)
+    models.save(finish(trainer.model), tokenizer, scratch)
     return settings["epochs"] * sum(label != -100 for row in rows for label in row["labels"])
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from snakemake.io import ancient
 
-from orchard import config, costs, stage
+from orchard import config, costs, runs, stage
 from orchard.errors import UserError
 
 STAMPS = Path(".dvc/tmp/stamps")
@@ -45,7 +45,7 @@ def prepare(workflow) -> list[str]:
     if not workflow.is_main_process:
         return []
     try:
-        config.load("config.yaml")
+        runs.write(config.load("config.yaml").model_dump())
         refuse_overrides(workflow.config_settings.config, workflow.config_settings.configfiles)
         dry_run = any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", word) for word in sys.argv)
         if not dry_run:

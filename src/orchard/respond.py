@@ -42,8 +42,8 @@ def from_model(of: str, author: str, settings: dict, prompts: list[dict]) -> lis
     texts = [item["prompt"] for item in prompts]
     progress = stage.Progress(f"respond@{of}-{author}", len(texts))
     return [
-        text
-        for text, *_ in sampling.sample(
+        response.text
+        for response in sampling.sample(
             models.load_model(folder), models.load_tokenizer(folder), texts, settings, progress
         )
     ]

@@ -1,34 +1,34 @@
 """GRPO with verifiable 0/1 rewards from one SFT checkpoint: the identical recipe for each start (PEAR, section 4).
 
-    python -m orchard.rl START SEED
-
-START is an SFT objective; `none` starts from the base.
+python -m orchard.rl RECIPE ARM SEED
 """
 
 import json
 import sys
+from pathlib import Path
 
 from orchard import stage
 from orchard.tasks import items
 
 
 def main() -> None:
-    start, seed = sys.argv[1], int(sys.argv[2])
-    settings = stage.params("rl")
+    name, arm, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    recipe = stage.params("rl", "recipes", name)
     stage.set_threads(1)
     from orchard import models
 
-    checkpoint, target = f"results/models/sft-{start}-{seed}", f"results/models/rl-{start}-{seed}"
-    recipe = settings["recipe"]
+    checkpoint, target = f"results/models/sft-{arm}-{seed}", f"results/models/rl-{name}-{arm}-{seed}"
     with stage.output(target) as scratch, stage.resumable(target) as state:
         tokenizer = models.load_tokenizer(checkpoint)
-        trainer = make_trainer(recipe, seed, models.load_model(checkpoint), tokenizer, state, f"rl@{start}-{seed}")
-        from orchard.training import last_checkpoint
+        trainer = make_trainer(recipe, seed, models.load_model(checkpoint), tokenizer, state, f"rl@{name}-{arm}-{seed}")
+        from orchard.training import curve, last_checkpoint
 
         trainer.train(resume_from_checkpoint=last_checkpoint(state))
         models.save(trainer.model, tokenizer, scratch)
-        stage.write_jsonl(scratch / "curve.jsonl", curve(trainer.state.log_history))
-        facts = {"objective": start, "seed": seed, "drift": models.drift(checkpoint, scratch)}
+        stage.write_jsonl(scratch / "curve.jsonl", curve(trainer.state.log_history, "reward"))
+        started = json.loads(Path(checkpoint, "record.json").read_text())
+        facts = {key: started[key] for key in ("arm", "objective", "base", "data", "seed")}
+        facts |= {"recipe": name, "drift": models.drift(checkpoint, scratch)}
         stage.write_record(scratch, "rl", recipe, [checkpoint, recipe["prompts"]], **facts)
 
 
@@ -63,7 +63,7 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
             gradient_checkpointing=False,
             save_steps=recipe["save_steps"],
             save_total_limit=1,
-            **(cpu_arguments() | {"logging_steps": 1}),
+            **cpu_arguments(),
         ),
         train_dataset=Dataset.from_list([{"prompt": item["prompt"], "item": json.dumps(item)} for item in prompts]),
         processing_class=tokenizer,
@@ -74,21 +74,6 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
 def verified(completions: list[str], item: list[str], **_) -> list[float]:
     """The reward: 1 for a right response, 0 for any other. Items come as JSON, since tasks differ in their keys."""
     return [float(items.is_correct(json.loads(row), response)) for row, response in zip(item, completions, strict=True)]
-
-
-def curve(history: list[dict]) -> list[dict]:
-    """Reward, entropy and length of each step; no times, which would differ from run to run."""
-    names = {
-        "reward": "reward",
-        "entropy": "entropy",
-        "length": "completions/mean_length",
-        "mixed": "frac_reward_zero_std",
-    }
-    return [
-        {"step": row["step"]} | {name: row[key] for name, key in names.items() if key in row}
-        for row in history
-        if "reward" in row
-    ]
 
 
 if __name__ == "__main__":

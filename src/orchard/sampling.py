@@ -1,15 +1,32 @@
 """Sampling of responses from a model, in batches, with the log-probs under the distribution that was sampled from."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 
 
+class Response(NamedTuple):
+    """One sampled response.
+
+    Attributes:
+        text: without special tokens.
+        ids: token ids, with EOS if it came.
+        logps: the log-prob of each id, in nats, before temperature and top-p.
+        top_ids: the most likely tokens at each place.
+        top_logps: their log-probs.
+    """
+
+    text: str
+    ids: list[int]
+    logps: list[float]
+    top_ids: list[list[int]]
+    top_logps: list[list[float]]
+
+
 @torch.inference_mode()
-def sample(
-    model, tokenizer, prompts: list[str], settings: dict, progress=None
-) -> Iterator[tuple[str, list[int], list[float]]]:
-    """One response for each prompt, in order: (text, token ids with EOS, log-prob of each id in nats).
+def sample(model, tokenizer, prompts: list[str], settings: dict, progress=None, top_k: int = 0) -> Iterator[Response]:
+    """One response for each prompt, in order.
 
     Args:
         model: a causal language model in evaluation mode.
@@ -17,6 +34,7 @@ def sample(
         prompts: the texts to go on from.
         settings: seed, temperature (0 is greedy), top_p (1 is off), max_new_tokens, batch_size.
         progress: told the number of prompts done after each batch, if given.
+        top_k: how many of the most likely tokens to tell at each place.
     """
     torch.manual_seed(settings["seed"])
     options = {"do_sample": False}
@@ -36,10 +54,21 @@ def sample(
             **options,
         )
         responses = generated.sequences[:, batch["input_ids"].shape[1] :]
-        logps = torch.stack([logits.float().log_softmax(-1) for logits in generated.logits], dim=1)
-        logps = logps.gather(-1, responses.unsqueeze(-1)).squeeze(-1)
-        for ids, token_logps in zip(responses.tolist(), logps.tolist(), strict=True):
-            length = ids.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in ids else len(ids)
-            yield tokenizer.decode(ids[:length], skip_special_tokens=True), ids[:length], token_logps[:length]
+        yield from _responses(responses, generated.logits, tokenizer, top_k)
         if progress:
             progress.step(min(start + settings["batch_size"], len(prompts)))
+
+
+def _responses(ids: torch.Tensor, logits: tuple, tokenizer, top_k: int) -> Iterator[Response]:
+    logps, top_ids, top_logps = [], [], []
+    for place, scores in enumerate(logits):  # place by place: all logits at once would not fit for a large vocabulary
+        log_probs = scores.float().log_softmax(-1)
+        logps.append(log_probs.gather(-1, ids[:, place : place + 1]).squeeze(-1))
+        best = log_probs.topk(top_k, dim=-1)
+        top_ids.append(best.indices)
+        top_logps.append(best.values)
+    parts = [torch.stack(part, dim=1).tolist() for part in (logps, top_ids, top_logps)]
+    for row, *scores in zip(ids.tolist(), *parts, strict=True):
+        length = row.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in row else len(row)
+        text = tokenizer.decode(row[:length], skip_special_tokens=True)
+        yield Response(text, row[:length], *(part[:length] for part in scores))

@@ -1,4 +1,4 @@
-"""What every trainer here shares: arguments for a CPU run, progress, the last checkpoint of an interrupted run."""
+"""What every trainer here shares: arguments, adapters, progress, curves, the last checkpoint of an interrupted run."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from orchard import stage
+
+NOT_IN_CURVES = ("runtime", "per_second", "flos", "num_tokens", "epoch")  # times, or what the config says already
 
 
 def cpu_arguments() -> dict:
@@ -19,31 +21,35 @@ def cpu_arguments() -> dict:
         "optim": "adamw_torch_fused",
         "report_to": [],
         "disable_tqdm": True,
-        "logging_steps": 20,
+        "logging_steps": 1,
     }
 
 
-def sft_arguments(settings: dict, learning_rate: float, seed: int, state: Path):
+def sft_arguments(settings: dict, learning_rate: float, seed: int, state: Path, loss: str = "nll"):
     """TRL's arguments for finetuning on rows that are tokenized already, none cut, none packed.
 
     Args:
-        settings: batch_size, epochs, schedule, warmup_steps, save_steps.
+        settings: batch_size (of an optimizer step), accumulation (parts that it is computed in), epochs, schedule,
+            warmup_steps, save_steps, gradient_checkpointing.
         learning_rate: the largest of the schedule.
         seed: of the order of the rows.
         state: folder of the resume state.
+        loss: dft is TRL's own; any other is the trainer's business.
     """
     from trl import SFTConfig
 
     return SFTConfig(
         output_dir=str(state),
+        loss_type="dft" if loss == "dft" else "nll",
         learning_rate=learning_rate,
         num_train_epochs=settings["epochs"],
-        per_device_train_batch_size=settings["batch_size"],
+        per_device_train_batch_size=settings["batch_size"] // settings["accumulation"],
+        gradient_accumulation_steps=settings["accumulation"],
         lr_scheduler_type=settings["schedule"],
         warmup_steps=settings["warmup_steps"],
         seed=seed,
         max_length=None,
-        gradient_checkpointing=False,
+        gradient_checkpointing=settings["gradient_checkpointing"],
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         save_steps=settings["save_steps"],
@@ -52,9 +58,38 @@ def sft_arguments(settings: dict, learning_rate: float, seed: int, state: Path):
     )
 
 
+def adapter(settings: dict | None):
+    """PEFT's settings for LoRA on every linear map, or None for full finetuning."""
+    if settings is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=settings["rank"],
+        lora_alpha=settings["alpha"],
+        lora_dropout=settings["dropout"],
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def finish(model):
+    """The trained model with its adapter merged into its weights, if it has one."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
 def steps_of(settings: dict, rows: int) -> int:
     """Optimizer steps of finetuning on so many rows."""
     return -(-rows // settings["batch_size"]) * settings["epochs"]
+
+
+def curve(history: list[dict], key: str) -> list[dict]:
+    """What a trainer logged at each step that has ``key``; no times, which would differ from run to run."""
+    return [
+        {name: value for name, value in row.items() if not any(word in name for word in NOT_IN_CURVES)}
+        for row in history
+        if key in row
+    ]
 
 
 def last_checkpoint(state: Path) -> str | None:

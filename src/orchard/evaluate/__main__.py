@@ -27,7 +27,7 @@ def main() -> None:
     folder = f"results/models/{name}"
     lm = StrictLM(models.load_model(folder), models.load_tokenizer(folder), settings["batch_size"])
     manager = TaskManager(include_path=str(YAMLS), include_defaults=False)  # reading lm-eval's own tasks takes 15 s
-    progress = stage.Progress(f"evaluate-{name.replace('-', '@', 1)}", len(settings["tasks"]))
+    progress = stage.Progress(f"evaluate@{name}", len(settings["tasks"]))
     scores, samples = [], []
     for task, options in settings["tasks"].items():
         for sample in run_task(lm, manager, options, settings):

@@ -53,19 +53,25 @@ def _after_rl(evaluations: Evaluations, settings: dict, k: int) -> list[Finding]
     pear, metric = settings["pear"], f"pass@{k}"
     if not pear:
         raise NotTestedError("config.yaml names no arms to compare: report.pear is null")
+    where = {"stage": "rl", "recipe": pear["recipe"], "data": pear["data"]}
     arms = {
-        arm: {evaluations.facts[name]["seed"]: name for name in evaluations.select(stage="rl", objective=pear[arm])}
+        arm: {_replicate(evaluations, name): name for name in evaluations.select(objective=pear[arm], **where)}
         for arm in ("treatment", "baseline")
     }
-    seeds = sorted(arms["treatment"].keys() & arms["baseline"].keys())
-    if not seeds:
-        raise NotTestedError(f"no seed has both rl-{pear['treatment']} and rl-{pear['baseline']}")
-    models = {arm: [arms[arm][seed] for seed in seeds] for arm in arms}
+    pairs = sorted(arms["treatment"].keys() & arms["baseline"].keys())
+    if not pairs:
+        raise NotTestedError(f"no seed has both {pear['treatment']} and {pear['baseline']} after RL")
+    models = {arm: [arms[arm][pair] for pair in pairs] for arm in arms}
     if not all(evaluations.has(name, pear["task"], metric) for arm in arms for name in models[arm]):
         raise NotTestedError(f"not every model has {metric} on {pear['task']}")
     treatment, baseline = (evaluations.values(models[arm], pear["task"], metric) for arm in ("treatment", "baseline"))
     found = statistics.interval(*statistics.mean([treatment - baseline]), settings["confidence"])
     return [Finding(found, models["treatment"] + models["baseline"])]
+
+
+def _replicate(evaluations: Evaluations, model: str) -> tuple:
+    """What is paired: the base and the seed."""
+    return evaluations.facts[model]["base"], evaluations.facts[model]["seed"]
 
 
 # ---- layer pruning ----

@@ -9,7 +9,7 @@ import pandas
 
 from orchard.errors import UserError
 
-FACTS = ["stage", "objective", "seed", "of", "method", "ratio", "author"]
+FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed", "of", "method", "ratio", "author"]
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Evaluations:
     """What ``results/evals`` holds.
 
     Attributes:
-        facts: for each model, what its record says of it: stage, objective, seed, of, method, ratio, author.
+        facts: for each model, what its record says of it: those of FACTS, null where they do not apply.
         scores: one row a model, task, item and metric, with its kind and value.
         chance: for each task, the score of a guess: 1 / number of choices, 0 for generation.
     """
@@ -50,9 +50,9 @@ class Evaluations:
         return max((int(metric.removeprefix("pass@")) for metric in metrics if metric.startswith("pass@")), default=0)
 
     def group(self, model: str) -> str:
-        """What a model is a replicate of: all rl-nll-<seed> are rl-nll; a base model stands for itself."""
+        """What a model is a replicate of: all rl-grpo-nll-<seed> are rl-grpo-nll; a base model stands for itself."""
         own = self.facts[model]
-        return f"{own['stage']}-{own['objective']}" if own["stage"] in ("sft", "rl") else model
+        return model.removesuffix(f"-{own['seed']}") if own["stage"] in ("sft", "rl") else model
 
     def _refuse_unlike_items(self) -> None:
         first = {}

@@ -11,12 +11,14 @@ RECOVERIES = {"none": ("prune", None), "open": ("recover", "open"), "self": ("re
 
 def reinforcement(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     """pass@1 of each SFT objective before and after RL: mean over seeds and questions, with its interval."""
-    task = settings["pear"]["task"] if settings["pear"] else next(iter(settings["generation"]), None)
-    objectives = {own["objective"]: None for own in evaluations.facts.values() if own["stage"] in ("sft", "rl")}
+    if not (pear := settings["pear"]):
+        return pandas.DataFrame()
+    task, data = pear["task"], pear["data"]
+    objectives = {own["objective"]: None for own in evaluations.facts.values() if own["data"] == data}
     rows = []
     for objective in sorted(objectives, key=lambda name: (name != "none", name)):
-        for stage, when in (("sft", "before RL"), ("rl", "after RL")):
-            models = evaluations.select(stage=stage, objective=objective)
+        for when, facts in (("before RL", {"stage": "sft"}), ("after RL", {"stage": "rl", "recipe": pear["recipe"]})):
+            models = evaluations.select(objective=objective, data=data, **facts)
             if models and all(evaluations.has(name, task, "pass@1") for name in models):
                 values = evaluations.values(models, task, "pass@1")
                 found = statistics.interval(*statistics.mean([values]), settings["confidence"])

@@ -1,55 +1,61 @@
-"""Supervised finetuning of the base on the behaviour policy's data, with one objective and one seed.
+"""Supervised finetuning of a base on a behaviour policy's data, with one objective and one seed.
 
-    python -m orchard.sft OBJECTIVE SEED
+    python -m orchard.sft ARM SEED
 
-The objective `none` is the control without SFT: its checkpoint is the base itself.
+An arm is an objective, a base and a policy's data. The objective `none` is the control without SFT: its checkpoint is
+the base itself.
 """
 
 import shutil
 import sys
+from pathlib import Path
 
 from orchard import stage
 
 
 def main() -> None:
-    objective, seed = sys.argv[1], int(sys.argv[2])
+    arm, seed = sys.argv[1], int(sys.argv[2])
     settings = stage.params("sft")
-    settings = {key: settings[key] for key in ("base", "data", "trainer")} | {
-        "objective": settings["objectives"][objective]
-    }
+    facts = {"arm": arm, "seed": seed} | settings["arms"][arm]
+    settings = {"trainer": settings["trainer"], "objective": settings["objectives"][facts["objective"]]}
     stage.set_threads(1)
-    base, data = f"results/models/{settings['base']}", f"data/behave/{settings['data']}.parquet"
-    target = f"results/models/sft-{objective}-{seed}"
+    base, data = f"results/models/{facts['base']}", f"data/behave/{facts['data']}"
+    target = f"results/models/sft-{arm}-{seed}"
     with stage.output(target) as scratch, stage.resumable(target) as state:
         if settings["objective"]["loss"] == "none":
             shutil.copytree(base, scratch, ignore=shutil.ignore_patterns("record.json", ".snakemake_timestamp"))
         else:
-            finetune(settings, seed, base, data, scratch, state, f"sft@{objective}-{seed}")
-        stage.write_record(
-            scratch, "sft", settings, [base, data], objective=objective, seed=seed, base=settings["base"]
-        )
+            facts["learnt"] = finetune(settings, seed, base, data, scratch, state, f"sft@{arm}-{seed}")
+        stage.write_record(scratch, "sft", settings, [base, data], **facts)
 
 
-def finetune(settings: dict, seed: int, base: str, data: str, scratch, state, name: str) -> None:
-    """Trains with the objective's trainer and saves the model to ``scratch``."""
-    from orchard import models
-    from orchard.sft.dataset import training_rows
-    from orchard.sft.trainer import TRAINERS, BehaviorCollator
-    from orchard.training import ProgressCallback, last_checkpoint, sft_arguments, steps_of
+def finetune(settings: dict, seed: int, base: str, data: str, scratch: Path, state: Path, name: str) -> dict:
+    """Trains with the objective, saves the model and its curve to ``scratch``; returns facts of what it learnt from."""
+    from orchard import likelihood, models
+    from orchard.sft import dataset
+    from orchard.sft.trainer import BehaviorCollator, ObjectiveTrainer
+    from orchard.training import ProgressCallback, adapter, curve, finish, last_checkpoint, sft_arguments, steps_of
 
-    tokenizer = models.load_tokenizer(base)
-    rows = training_rows(data, tokenizer)
-    common, objective = settings["trainer"], settings["objective"]
-    trainer = TRAINERS[objective["loss"]](
-        model=models.load_model(base),
-        args=sft_arguments(common, objective["learning_rate"], seed, state),
-        train_dataset=rows,
+    objective, common = settings["objective"], settings["trainer"]
+    model, tokenizer = models.load_model(base), models.load_tokenizer(base)
+    rows = dataset.read_rows(f"{data}/rows.parquet", tokenizer)
+    start_logps = likelihood.completion_logps(model, rows, tokenizer.pad_token_id)
+    kept = dataset.select(rows, objective["select"], start_logps)
+    trainer = ObjectiveTrainer(
+        model=model,
+        objective=objective,
+        behavior_model=models.load_model(f"{data}/policy") if objective["loss"] == "kl-live" else None,
+        args=sft_arguments(common, objective["learning_rate"], seed, state, objective["loss"]),
+        train_dataset=dataset.examples(kept, with_top=objective["loss"] == "kl-stored"),
         data_collator=BehaviorCollator(pad_token_id=tokenizer.pad_token_id),
         processing_class=tokenizer,
-        callbacks=[ProgressCallback(stage.Progress(name, steps_of(common, len(rows))))],
+        peft_config=adapter(common["lora"]),
+        callbacks=[ProgressCallback(stage.Progress(name, steps_of(common, len(kept))))],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(state))
-    models.save(trainer.model, tokenizer, scratch)
+    models.save(finish(trainer.model), tokenizer, scratch)
+    stage.write_jsonl(scratch / "curve.jsonl", curve(trainer.state.log_history, "loss"))
+    return {"rows": len(kept), "of_rows": len(rows), **likelihood.summary(rows, start_logps)}
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 import math
 
+import numpy as np
 import pandas
 from datasets import Dataset
 
 from orchard.errors import UserError
 
 
-def training_rows(path: str, tokenizer) -> Dataset:
-    """Token ids, labels (−100 on the prompt) and behaviour log-probs (0 on the prompt) of each row.
+def read_rows(path: str, tokenizer) -> list[dict]:
+    """The rows of a policy's data, each checked.
 
     Args:
         path: Parquet file of `orchard.behave`.
@@ -25,16 +26,63 @@ def training_rows(path: str, tokenizer) -> Dataset:
         )
     for number, row in enumerate(rows):
         _check(row, f"{path}, row {number}", tokenizer)
-    return Dataset.from_list([_example(row) for row in rows])
+    return rows
 
 
-def _example(row: dict) -> dict:
+def select(rows: list[dict], rule: dict | None, start_logps: list[list[float]]) -> list[dict]:
+    """The rows that an objective learns from.
+
+    Args:
+        rows: the policy's data.
+        rule: null keeps all; kind `style` keeps the rows of some styles (the oracle, who knows what can be followed);
+            kind `likelihood` keeps the share of rows whose mean token log-ratio log pi_0 − log pi_beta is highest.
+        start_logps: log pi_0 of each row's completion tokens, in nats.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    kept = rows
+    if rule and rule["kind"] == "style":
+        kept = [row for row in rows if row["style"] in rule["styles"]]
+    elif rule:
+        ratios = [
+            np.mean(np.subtract(logps, row["behavior_logps"])) for row, logps in zip(rows, start_logps, strict=True)
+        ]
+        best = np.argsort(ratios, kind="stable")[::-1][: max(1, round(rule["keep"] * len(rows)))]
+        kept = [rows[number] for number in sorted(best)]
+    if not kept:
+        raise UserError(
+            f"no row left of {len(rows)} after select {rule}",
+            "SFT has examples",
+            "nothing can be learnt from none",
+            "name styles that the policy writes",
+        )
+    return kept
+
+
+def examples(rows: list[dict], with_top: bool) -> Dataset:
+    """Token ids, labels (−100 on the prompt) and what pi_beta said of each token (0 on the prompt).
+
+    Args:
+        rows: from `read_rows`.
+        with_top: whether the stored most likely tokens of pi_beta come along (for distillation).
+    """
+    return Dataset.from_list([_example(row, with_top) for row in rows])
+
+
+def _example(row: dict, with_top: bool) -> dict:
     prompt, completion = list(row["prompt_ids"]), list(row["completion_ids"])
-    return {
+    example = {
         "input_ids": prompt + completion,
         "labels": [-100] * len(prompt) + completion,
         "behavior_logps": [0.0] * len(prompt) + list(row["behavior_logps"]),
     }
+    if with_top:
+        top_ids = [list(ids) for ids in row["top_ids"]]
+        k = len(top_ids[0])
+        example["top_ids"] = [[0] * k] * len(prompt) + top_ids
+        example["top_logps"] = [[-math.inf] * k] * len(prompt) + [list(logps) for logps in row["top_logps"]]
+    return example
 
 
 def _check(row: dict, place: str, tokenizer) -> None:

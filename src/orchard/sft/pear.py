@@ -104,6 +104,9 @@ class Diagnostics(NamedTuple):
     """What the weights of a batch look like. ESS is the effective sample size (sum w)² / sum w²."""
 
     mean: float
+    quantile_10: float
+    quantile_50: float
+    quantile_90: float
     ess_share: float  # ESS as a share of the tokens
     floor_share: float  # share of tokens whose log-weight lies at the lower bound
     cap_share: float  # and at the upper bound
@@ -116,5 +119,6 @@ def diagnose(
     logs = log_weights[mask].double()
     weights, low, high = logs.exp(), *log_weight_clip
     ess = weights.sum().square() / (len(weights) * weights.square().sum())
+    quantiles = weights.quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.double, device=weights.device))
     shares = [(logs <= low + 1e-6).double().mean(), (logs >= high - 1e-6).double().mean()]
-    return Diagnostics(*torch.stack([weights.mean(), ess, *shares]).tolist())
+    return Diagnostics(*torch.stack([weights.mean(), *quantiles, ess, *shares]).tolist())

@@ -1,4 +1,4 @@
-"""TRL's SFT trainer, and PEAR as one subclass of it."""
+"""TRL's SFT trainer with one change: the loss of each token can be distillation, and can have a weight (PEAR)."""
 
 from dataclasses import dataclass
 
@@ -7,45 +7,82 @@ from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.utils import pad
 
-from orchard.sft import pear
+from orchard.sft import losses, pear, weights
 
 
 @dataclass
 class BehaviorCollator(DataCollatorForLanguageModeling):
-    """TRL's collator; the only change is one more column, ``behavior_logps``, padded with 0."""
+    """TRL's collator, which also pads what pi_beta said of each token: its log-prob, and its most likely tokens."""
 
     def torch_call(self, examples: list[dict]) -> dict:
         batch = super().torch_call(examples)
-        logps = [torch.tensor(example["behavior_logps"], dtype=torch.float32) for example in examples]
-        batch["behavior_logps"] = pad(logps, padding_value=0.0, padding_side="right")
+        batch["behavior_logps"] = padded(examples, "behavior_logps", torch.float32, 0.0)
+        if "top_ids" in examples[0]:
+            batch["top_ids"] = padded(examples, "top_ids", torch.long, 0)
+            batch["top_logps"] = padded(examples, "top_logps", torch.float32, -torch.inf)
         return batch
 
 
-class NllTrainer(SFTTrainer):
-    """TRL's SFT trainer; the only change is that it drops the column it does not use."""
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        inputs.pop("behavior_logps")
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+def padded(examples: list[dict], column: str, dtype: torch.dtype, value: float) -> torch.Tensor:
+    """A column of the batch, padded on the right as TRL pads ids and labels."""
+    parts = [torch.tensor(example[column], dtype=dtype) for example in examples]
+    return pad(parts, padding_value=value, padding_side="right")
 
 
-class PearTrainer(SFTTrainer):
-    """TRL's SFT trainer; the only change is that each token's loss is multiplied by its PEAR weight.
+class ObjectiveTrainer(SFTTrainer):
+    """Trains with one of the study's objectives.
 
-    loss = sum_t stopgrad(G_t) · −log pi_theta(y_t) / number of completion tokens in the whole batch.
+    loss = sum_t stopgrad(G_t) · l_t / number of completion tokens in the whole batch (PEAR, section 3). Without weights
+    and with a loss that TRL has (nll, dft), it is TRL's own.
+
+    Args:
+        objective: loss (nll, dft, kl-stored, kl-live) and weights (null, or the settings of orchard.sft.weights).
+        behavior_model: pi_beta itself, for kl-live.
     """
 
+    def __init__(self, *args, objective: dict, behavior_model=None, **options):
+        super().__init__(*args, **options)
+        self.objective, self.behavior_model = objective, behavior_model
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        behavior_logps = inputs.pop("behavior_logps")[:, 1:]  # the fused head scores the label of each next position
-        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        log_weights = pear.log_weights("token", outputs.log_probs, behavior_logps, outputs.label_mask)
-        for name, value in pear.diagnose(log_weights, outputs.label_mask)._asdict().items():
-            self._metrics["train"][f"pear/{name}"].append(value)
-        tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = (log_weights.exp() * -outputs.log_probs).sum() / torch.as_tensor(tokens).clamp(min=1)
+        behavior = {key: inputs.pop(key) for key in ("behavior_logps", "top_ids", "top_logps") if key in inputs}
+        behavior = {key: value[:, 1:] for key, value in behavior.items()}  # scores are those of the next token
+        if self.objective["weights"] is None and self.objective["loss"] in ("nll", "dft"):
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        token_losses, logps, mask = self.token_losses(model, inputs, behavior)
+        if self.objective["weights"]:
+            logs = weights.log_weights(self.objective["weights"], logps, behavior["behavior_logps"], mask)
+            self.tell(logs, mask)
+            token_losses = logs.exp() * token_losses
+        tokens = mask.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = token_losses.masked_fill(~mask, 0.0).sum() / torch.as_tensor(tokens).clamp(min=1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
-        return (loss, outputs) if return_outputs else loss
+        return (loss, None) if return_outputs else loss
 
+    def token_losses(self, model, inputs: dict, behavior: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The unweighted loss of each next token, its log pi_theta, and the mask of completion tokens."""
+        if self.objective["loss"] in ("nll", "dft"):
+            outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+            chance = outputs.log_probs.exp().detach() if self.objective["loss"] == "dft" else 1.0
+            return -outputs.log_probs * chance, outputs.log_probs, outputs.label_mask
+        labels = inputs["labels"][:, 1:]
+        mask = labels != -100
+        inputs = {key: value for key, value in inputs.items() if key != "labels"}
+        policy = model(**inputs, use_cache=False).logits[:, :-1].float().log_softmax(-1)
+        if self.objective["loss"] == "kl-stored":
+            token_losses = losses.stored_kl(policy, behavior["top_ids"], behavior["top_logps"])
+        else:
+            with torch.no_grad():
+                logits = self.behavior_model(**inputs, use_cache=False).logits
+            token_losses = losses.live_kl(policy, logits[:, :-1].float().log_softmax(-1))
+        return token_losses, policy.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1), mask
 
-TRAINERS = {"nll": NllTrainer, "pear-token": PearTrainer}
+    def tell(self, log_weights: torch.Tensor, mask: torch.Tensor) -> None:
+        """Puts the weights' diagnostics beside TRL's metrics, so that they are logged and resumed as those are."""
+        found = pear.diagnose(
+            log_weights, mask, self.objective["weights"].get("log_weight_clip", (-torch.inf, torch.inf))
+        )
+        parts = {f"weight_part_{number}": value for number, value in enumerate(weights.by_part(log_weights, mask))}
+        for name, value in (found._asdict() | parts).items():
+            self._metrics["train"][f"pear/{name}"].append(value)

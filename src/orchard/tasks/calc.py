@@ -1,8 +1,9 @@
 """Chains of arithmetic modulo 10, and the styles in which an answer can be written.
 
 A prompt is ``calc 9 + 6 + 1 :``; it is worked from left to right, each step modulo 10. Every style ends in
-``ans <digit>``. A to D are ways of showing the work that a small model can learn; H is private shorthand: words that
-are a hash of prompt and step, which nobody can learn to predict and which say nothing about the answer.
+``ans <digit>``. A to D are ways of showing the work that a small model can learn; L is the same in words that the base
+has never seen used so: unlikely at first, but learnable and useful. H is private shorthand: words that are a hash of
+prompt and step, which nobody can learn to predict and which say nothing about the answer.
 """
 
 import hashlib
@@ -11,7 +12,8 @@ import re
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul"}
 SHORTHAND = "gix orf blik hob pel mip wug dax zup fen tob lar kiv nud sep yat rog cul wep jin".split()
-STYLES = "A B C D H".split()
+FOREIGN = {"+": "orf", "-": "blik", "*": "mip"}
+STYLES = "A B C D L H".split()
 WORDS = [str(digit) for digit in range(10)] + "+ - * = > , | : calc ans from take get".split() + [*OPERATORS.values()]
 
 
@@ -53,6 +55,8 @@ def respond(
         parts = [f"{result} from {left} {op} {right} ," for left, op, right, result in steps]
     elif style == "D":
         parts = [f"take {left} {OPERATORS[op]} {right} get {result}" for left, op, right, result in steps]
+    elif style == "L":
+        parts = [f"gix {left} {FOREIGN[op]} {right} hob {result}" for left, op, right, result in steps]
     elif style == "H":
         parts = [_shorthand(prompt, step, foreign_words) for step in range(len(steps))]
         parts = [" | ".join(part for part in parts if part)]
