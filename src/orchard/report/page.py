@@ -14,8 +14,8 @@ PAPERS = {
 
 
 def points(fraction: float) -> str:
-    """A difference as signed percentage points: 0.0213 is +2.1."""
-    return f"{100 * fraction:+.1f}".replace("-", "−")
+    """A difference as signed percentage points: 0.0213 is +2.1; a dash where there is none."""
+    return "–" if pandas.isna(fraction) else f"{100 * fraction:+.1f}".replace("-", "−")
 
 
 def size(fraction: float) -> str:
