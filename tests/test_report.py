@@ -13,7 +13,7 @@ import pandas
 import pytest
 import yaml
 
-from orchard.report import claims, measures, rows, tables
+from orchard.report import claims, measures, page, rows, tables
 from orchard.report.claims import COLUMNS, Claim
 from orchard.report.statistics import Interval
 
@@ -376,6 +376,17 @@ def test_numbers_of_the_page_are_those_of_the_file(folder):
         assert (int(n), " ".join(verdict.split())) == (row["n"], row["verdict"])
         size = row["could_have_seen"]
         assert seen == "–" if np.isnan(size) else float(seen) == round(100 * size, 1)
+
+
+def test_page_shows_the_first_rows_of_a_claim_with_many():
+    table = pandas.DataFrame({"id": ["P1", *(f"P1/a/{n}" for n in range(25))], "verdict": "inconclusive"})
+    table = table.reindex(columns=COLUMNS)
+    table[["ours", "low", "high", "could_have_seen"]], table["n"] = 0.0, 3
+    text = page.html(study="", confidence=0.95, claims=page.claim_rows(table), figures={}, seeds={}, recipes={},
+                     results={"columns": [], "models": [], "items": {}}, unreported=[])  # fmt: skip
+    assert "a, 19</td>" in text
+    assert "a, 20</td>" not in text
+    assert "and 5 more in <code>claims.csv</code>" in text
 
 
 def test_page_stands_alone_and_can_be_read_aloud(folder):
