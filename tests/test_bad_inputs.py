@@ -191,8 +191,41 @@ BAD_CONFIGS = {
         {"report.classification": ["fact", "cpm"]},
         ["report.classification: 'cpm'", "did you mean 'cmp'?"],
     ),
-    "an arm against itself": ({"report.pear.baseline": "pear-token"}, ["both 'pear-token'"]),
+    "an arm against itself": ({"report.pear.treatment": "nll"}, ["baseline and treatment are both 'nll'"]),
     "an arm that does not run": ({"report.pear.baseline": "dft"}, ["report.pear.baseline: 'dft'"]),
+    "a control that does not run": ({"report.pear.controls": ["last-tokens"]}, ["report.pear.controls: 'last-tokens'"]),
+    "a control that is the treatment": ({"report.pear.controls": ["pear-token"]}, ["treatment and controls are both"]),
+    "a control twice": ({"report.pear.controls": ["none", "none"]}, ["report.pear.controls: 'none' 2 times"]),
+    "a form that is not PEAR's": ({"report.pear.forms": ["none"]}, ["report.pear.forms: 'none'", "controls"]),
+    "one form by two names": (
+        {"sft.objectives.pear-sequence.weights.form": "token"},
+        ["'pear-token' and 'pear-sequence' are both of form token"],
+    ),
+    "a form that learns from other data": (
+        {"behave.other": DEFAULT["behave"]["teacher"], "sft.arms.pear-sequence.data": "other"},
+        ["report.pear.forms: 'pear-sequence'", "on that data"],
+    ),
+    "distillation against itself": (
+        {"report.pear.distillation": {"baseline": "nll", "treatment": "nll"}},
+        ["distillation.baseline and distillation.treatment are both 'nll'"],
+    ),
+    "transfer to a task that is not written": (
+        {
+            "rl.recipes.other": DEFAULT["rl"]["recipes"]["grpo"],
+            "rl.arms.other": "all",
+            "report.pear.transfer": {"recipe": "other", "task": "fact"},
+        },
+        ["report.pear.transfer.task: 'fact', of kind choice"],
+    ),
+    "transfer by no recipe": (
+        {"report.pear.transfer": {"recipe": "elsewhere", "task": "calc"}},
+        ["report.pear.transfer.recipe: 'elsewhere'"],
+    ),
+    "transfer that stays": (
+        {"report.pear.transfer": {"recipe": "grpo", "task": "calc"}},
+        ["recipe and transfer.recipe are both 'grpo'"],
+    ),
+    "a part of the comparison left out": ({"report.pear.controls": GONE}, ["report.pear.controls is missing"]),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from orchard.sft import pear
+from orchard.sft.__main__ import course_of_weights
 
 
 def by_definition(form: str, policy: list[float], behavior: list[float], block: int, gamma: float) -> list[float]:
@@ -114,3 +115,15 @@ def test_diagnostics():
     found = pear.diagnose(one_heavy, mask)
     assert found.ess_share == pytest.approx((11 + math.exp(-10)) ** 2 / (4 * (83 + math.exp(-20))))
     assert (found.floor_share, found.cap_share) == (0.25, 0.0)
+
+
+def test_the_record_tells_the_weights_at_both_ends_of_training():
+    steps = [
+        {f"pear/{name}": float(step) for name in ("mean", "ess_share", "floor_share", "cap_share")}
+        | {f"pear/weight_part_{part}": float(step * part) if part else math.nan for part in range(10)}
+        for step in range(15)
+    ]
+    found = course_of_weights(steps)
+    assert found["early"]["mean"] == 0.5  # steps 0 and 1: a tenth of 15, rounded up
+    assert found["late"]["ess_share"] == 13.5
+    assert found["late"]["parts"] == [None, *(13.5 * part for part in range(1, 10))]

@@ -13,7 +13,7 @@ import pandas
 import pytest
 import yaml
 
-from orchard.report import claims, measures, rows, tables
+from orchard.report import claims, measures, page, rows, tables
 from orchard.report.claims import COLUMNS, Claim
 from orchard.report.statistics import Interval
 
@@ -21,12 +21,25 @@ SETTINGS = {
     "confidence": 0.95,
     "generation": ["calc"],
     "classification": ["fact", "cmp"],
-    "pear": {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "pear-token"},
+    "pear": {
+        "task": "calc",
+        "data": "teacher",
+        "recipe": "grpo",
+        "baseline": "nll",
+        "treatment": "pear-token",
+        "forms": ["pear-token", "pear-sequence", "pear-block"],
+        "controls": ["last-tokens", "nll-matched"],
+        "distillation": None,
+        "transfer": None,
+    },
 }
 KINDS = {"calc": ("generation", 200, 0), "fact": ("choice", 60, 6), "cmp": ("choice", 150, 3)}
 OF = ["base-tiny", "rl-grpo-pear-token-1", "rl-grpo-pear-token-2"]
 SKILL = {("sft", "none"): 0.45, ("sft", "nll"): 0.38, ("sft", "pear-token"): 0.62}
-SKILL |= {("rl", "none"): 0.62, ("rl", "nll"): 0.68, ("rl", "pear-token"): 0.83}
+SKILL |= {("rl", "none"): 0.62, ("rl", "nll"): 0.6, ("rl", "pear-token"): 0.83}
+SKILL |= {("sft", "pear-sequence"): 0.6, ("sft", "pear-block"): 0.6, ("sft", "last-tokens"): 0.9}
+SKILL |= {("rl", "pear-sequence"): 0.78, ("rl", "pear-block"): 0.76, ("rl", "last-tokens"): 0.4}
+SKILL |= {("sft", "nll-matched"): 0.4, ("rl", "nll-matched"): 0.65}
 START = {"sft": "sft", "rl": "rl-grpo"}
 KEEPS = {0.25: {"none": 0.35, "open": 0.55, "self": 0.75}, 0.375: {"none": 0.1, "open": 0.3, "self": 0.5}}
 KEEPS_CHOICE = {"none": 0.9, "open": 0.93, "self": 0.97}
@@ -66,6 +79,7 @@ def write_study(root, settings=SETTINGS, skip=()):
             skill = SKILL[stage, objective] + 0.01 * (seed - 2)
             facts = {"stage": stage, "objective": objective, "seed": seed, "arm": objective, "base": "base-tiny"}
             facts |= {"data": "teacher"} | ({"recipe": "grpo"} if stage == "rl" else {})
+            facts |= course(stage, objective, seed)
             write_model(root, f"{START[stage]}-{objective}-{seed}", skill, 0.97, **facts)
     for of, method, ratio in product(OF, ("reverse", "block-influence"), KEEPS):
         facts = {"of": of, "method": method, "ratio": ratio}
@@ -78,6 +92,23 @@ def write_study(root, settings=SETTINGS, skip=()):
             own = facts if stage == "prune" else facts | {"author": name, "seed": 1}
             write_model(root, model, before * keeps, 0.97 * KEEPS_CHOICE[name], stage=stage, **own)
     return root
+
+
+def course(stage, objective, seed):
+    """What a record tells of training: the weights of PEAR, or the course of RL and how far it went."""
+    if stage == "rl":
+        moved = {"none": 0.05, "nll": 0.04}.get(objective, 0.03) + 0.001 * seed**2 * (objective == "pear-token")
+        steps = [{"step": n, "reward": SKILL["rl", objective] * (1 - 0.7**n), "entropy": 1 / n} for n in range(1, 17)]
+        steps = [step | {"length": 20 + 10 * SKILL["sft", objective] + step["step"] / seed} for step in steps]
+        return {"recipe_hash": "a" * 64, "drift": {"relative": moved}, "curve": steps}
+    if not objective.startswith("pear"):
+        return {}
+    pull = {"pear-sequence": 0.0, "pear-block": 0.6, "pear-token": 0.7}[objective]
+    parts = {
+        when: [None, *(float(np.exp(pull * (part - 9) - lag)) for part in range(1, 10))]
+        for when, lag in (("early", 2.0), ("late", 1.0))
+    }
+    return {"learnt": {"weights": {when: {"mean": 0.1, "parts": values} for when, values in parts.items()}}}
 
 
 def report(root):
@@ -107,9 +138,8 @@ def evaluations_of(root):
 
 
 def test_writes_what_dvc_and_readers_expect(folder):
-    figures = {
-        f"{name}.{kind}" for name in ("reinforcement", "retention", "recovery") for kind in ("svg", "png", "csv")
-    }
+    names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery")
+    figures = {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}
     files = {"results.parquet", "results.csv", "claims.csv", "metrics.json", "index.html", "summary.md"}
     assert {path.name for path in folder.iterdir()} == figures | files
 
@@ -133,7 +163,13 @@ def test_claims_table_has_every_claim_once_and_its_columns(folder):
 def test_planted_effects_are_found(judged):
     assert judged.loc["P2", "verdict"] == "reproduced"
     assert judged.loc["P2", "n"] == 3
-    assert judged.loc["P2", "ours"] == pytest.approx(0.15, abs=0.03)
+    assert judged.loc["P2", "ours"] == pytest.approx(0.23, abs=0.03)
+    for name in ("P1", "P5", "P10"):
+        assert (judged.loc[name, "verdict"], judged.loc[name, "n"]) == ("reproduced", 3)
+    assert judged.loc["P1", "ours"] == pytest.approx(0.28, abs=0.03)  # last-tokens: ahead by .28, then behind by .43
+    assert judged.loc["P5", "ours"] == pytest.approx(0.16, abs=0.03)
+    assert judged.loc["P8", "ours"] == pytest.approx(-0.01 + 0.001 * (1 + 4 + 9) / 3, abs=1e-6)
+    assert judged.loc["P10", "ours"] == judged.loc["P10/nll-matched", "ours"] == pytest.approx(0.18, abs=0.03)
     assert judged.loc["L11/base-tiny/block-influence/0.25", "ours"] == pytest.approx(0.35 - 0.9, abs=0.06)
     assert judged.loc["L3/rl-grpo-pear-token/block-influence/0.25", "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
 
@@ -196,7 +232,7 @@ def test_a_study_without_an_arm_says_why_it_does_not_test(tmp_path):
     judged = pandas.read_csv(folder / "claims.csv").set_index("id")
     assert judged.loc["P2", "verdict"] == "not tested (config.yaml names no arms to compare: report.pear is null)"
     assert judged.loc["L3", "verdict"].startswith("not tested (no pruned model was recovered")
-    assert judged.loc["P1", "verdict"] == "not tested (not in this study)"
+    assert judged.loc["P4", "verdict"] == "not tested (not in this study)"
     assert judged.loc["P2", ["ours", "low", "high", "n", "could_have_seen", "command"]].isna().all()
     assert not judged.loc["L11", "verdict"].startswith("not tested")
 
@@ -243,6 +279,43 @@ def test_models_with_other_items_are_refused(tmp_path):
     assert done.returncode == 1
     assert "results/evals/sft-nll-1 has other items in task calc" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_models_of_one_recipe_with_other_settings_are_refused(tmp_path):
+    root = write_study(tmp_path, skip=("prune", "recover"))
+    path = root / "results/evals/rl-grpo-pear-token-2/record.json"
+    path.write_text(path.read_text().replace("a" * 64, "b" * 64))
+    done = subprocess.run([sys.executable, "-m", "orchard.report"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "rl-grpo-pear-token-2 went through other RL than rl-grpo-last-tokens-1, by one name: grpo" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_one_seed_gives_figures_and_no_verdict(tmp_path):
+    root = write_study(tmp_path, skip=("prune", "recover"))
+    for path in [*root.glob("results/evals/*-2"), *root.glob("results/evals/*-3")]:
+        shutil.rmtree(path)
+    folder = report(root)
+    judged = pandas.read_csv(folder / "claims.csv").set_index("id")
+    assert (judged.loc[["P1", "P2", "P5", "P8", "P10"], "verdict"] == "inconclusive (one seed)").all()
+    assert judged.loc["P8", ["low", "high", "could_have_seen"]].isna().all()
+    assert "P8_low" not in json.loads((folder / "metrics.json").read_text())
+    assert (folder / "drift.png").is_file()
+
+
+def test_the_page_names_the_recipes_settings(folder):
+    assert "a" * 64 in (folder / "index.html").read_text()
+
+
+def test_figures_of_the_way_there_are_means_over_seeds(folder):
+    curves = pandas.read_csv(folder / "curves.csv").set_index(["objective", "step"])
+    assert curves.loc[("nll", 2), "reward"] == pytest.approx(0.6 * (1 - 0.7**2))
+    assert curves.loc[("nll", 6), "length"] == pytest.approx(20 + 3.8 + 6 * (1 + 1 / 2 + 1 / 3) / 3)
+    weights = pandas.read_csv(folder / "weights.csv").set_index(["objective", "when", "tenth"])
+    assert set(weights.index.get_level_values("objective")) == {"pear-token", "pear-sequence", "pear-block"}
+    assert weights.loc[("pear-token", "late", 10), "weight"] == pytest.approx(np.exp(-1.0), abs=1e-6)
+    drift = pandas.read_csv(folder / "drift.csv").set_index("objective")
+    assert drift.loc["nll", ["drift", "low", "high"]].tolist() == pytest.approx([0.04] * 3)
 
 
 def test_results_are_tidy(folder):
@@ -305,12 +378,23 @@ def test_numbers_of_the_page_are_those_of_the_file(folder):
         assert seen == "–" if np.isnan(size) else float(seen) == round(100 * size, 1)
 
 
+def test_page_shows_the_first_rows_of_a_claim_with_many():
+    table = pandas.DataFrame({"id": ["P1", *(f"P1/a/{n}" for n in range(25))], "verdict": "inconclusive"})
+    table = table.reindex(columns=COLUMNS)
+    table[["ours", "low", "high", "could_have_seen"]], table["n"] = 0.0, 3
+    text = page.html(study="", confidence=0.95, claims=page.claim_rows(table), figures={}, seeds={}, recipes={},
+                     results={"columns": [], "models": [], "items": {}}, unreported=[])  # fmt: skip
+    assert "a, 19</td>" in text
+    assert "a, 20</td>" not in text
+    assert "and 5 more in <code>claims.csv</code>" in text
+
+
 def test_page_stands_alone_and_can_be_read_aloud(folder):
     text = (folder / "index.html").read_text()
     assert "<script" not in text
     assert "src=" not in text
     assert 'rel="stylesheet"' not in text
-    assert text.count('role="img" aria-label="') == text.count("<svg") == 3
+    assert text.count('role="img" aria-label="') == text.count("<svg") == 6
     assert "prefers-color-scheme: dark" in text
     identifiers = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert len(identifiers) == len(set(identifiers))

@@ -1,8 +1,13 @@
-"""The reward of RL."""
+"""RL: its reward, and what its record tells."""
 
+import hashlib
 import json
 
-from orchard import rl
+import pytest
+import torch
+
+from orchard import models, rl, training
+from tests.llama import random_llama
 
 
 def test_the_reward_is_the_verifier_of_generated_and_ingested_items():
@@ -13,3 +18,37 @@ def test_the_reward_is_the_verifier_of_generated_and_ingested_items():
     rows = [json.dumps(item) for item in items for _ in range(2)]
     responses = [" 9 + 4 = 3 ans 3", " ans 4", "It is 18.", "18 or 19"]
     assert rl.verified(completions=responses, item=rows, prompts=[]) == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_drift_is_the_distance_of_the_parameters_and_its_parts_make_it_up(tmp_path):
+    before = random_llama(tie_word_embeddings=False)
+    before.save_pretrained(tmp_path / "before")
+    after = random_llama(tie_word_embeddings=False)
+    with torch.no_grad():
+        after.model.layers[2].mlp.up_proj.weight[0, 0] += 3.0
+        after.model.layers[2].mlp.up_proj.weight[1, 0] -= 4.0
+        after.model.embed_tokens.weight[0, 0] += 12.0
+        after.model.norm.weight[0] += 84.0
+    after.save_pretrained(tmp_path / "after")
+    found = models.drift(tmp_path / "before", tmp_path / "after")
+    moved = {"2": 5.0, "embedding": 12.0, "other": 84.0}
+    assert found["parts"] == pytest.approx(dict.fromkeys("0123", 0.0) | moved, abs=1e-5)
+    assert found["absolute"] == pytest.approx(85.0, abs=1e-5)  # 5² + 12² = 13², 13² + 84² = 85²
+    norm = sum(values.double().square().sum().item() for values in before.state_dict().values()) ** 0.5
+    assert found["relative"] == pytest.approx(85.0 / norm, abs=1e-6)
+
+
+def test_recipes_have_one_hash_if_and_only_if_their_settings_are_equal():
+    recipe = {"steps": 16, "learning_rate": 5e-4}
+    assert rl.recipe_hash(recipe) == rl.recipe_hash({"learning_rate": 5e-4, "steps": 16})
+    assert rl.recipe_hash(recipe) != rl.recipe_hash(recipe | {"steps": 17})
+    assert rl.recipe_hash({}) == hashlib.sha256(b"{}").hexdigest()
+
+
+def test_the_course_of_rl_keeps_what_the_report_draws_and_no_time():
+    logged = {"step": 1, "reward": 0.25, "entropy": 1.5, "completions/mean_length": 31.0, "learning_rate": 1e-3}
+    expected = {"step": 1, "reward": 0.25, "entropy": 1.5, "length": 31.0}
+    history = [logged | {"step_time": 0.1, "num_tokens": 9.0}, {"train_runtime": 2.0}]
+    assert training.curve(history, "reward") == [logged]
+    assert rl.course([logged]) == [expected]
+    assert rl.course([logged | {"kl": 0.01}]) == [expected | {"kl": 0.01}]

@@ -171,3 +171,59 @@ def test_arms_that_are_alike_differ_in_at_most_one_study_of_twenty(seeds):
         found = of_mean(arms[0] - arms[1])
         alarms += not found.low <= 0 <= found.high
     assert alarms / studies <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
+
+
+def test_interval_over_replicates_is_students():
+    found = statistics.over_replicates(np.array([1.0, 2.0, 6.0]), 0.9)
+    half = t.ppf(0.95, 2) * (7 / 3) ** 0.5  # mean 3, deviations −2, −1, 3: variance 14 / 2 = 7
+    assert (found.value, found.low, found.high) == pytest.approx((3, 3 - half, 3 + half))
+    assert found.replicates == 3
+
+
+def test_one_replicate_says_nothing_of_replicates():
+    found = statistics.over_replicates(np.array([2.0]), 0.95)
+    assert (found.value, found.replicates) == (2.0, 1)
+    assert np.isnan([found.low, found.high, found.could_have_seen]).all()
+
+
+def test_several_effects_together_need_more_power():
+    values = simulated(np.random.default_rng(1), 4)
+    alone, together = (statistics.interval(*statistics.mean([values]), 0.95, n) for n in (1, 4))
+    error = (alone.high - alone.value) / t.ppf(0.975, 3)
+    assert (alone.low, alone.high) == (together.low, together.high)
+    assert alone.could_have_seen == pytest.approx((t.ppf(0.975, 3) + t.ppf(0.8, 3)) * error)
+    assert together.could_have_seen == pytest.approx((t.ppf(0.975, 3) + t.ppf(0.95, 3)) * error)
+
+
+def around(value, half, could_have_seen=0.1, replicates=3):
+    return statistics.Interval(value, value - half, value + half, could_have_seen, replicates)
+
+
+def test_smallest_and_largest_join_ends():
+    narrow, wide = [around(0.3, 0.1), around(0.4, 0.3)], [around(0.3, 0.2, 0.5), around(0.4, 0.5, 0.7, 2)]
+    found = statistics.smallest(narrow, wide)
+    assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.1, 0.5))
+    found = statistics.largest(wide)
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.1, 0.9))
+    assert (found.could_have_seen, found.replicates) == (0.5, 2)
+
+
+def test_reversal_spans_what_both_intervals_allow():
+    """Against the extremes of min(|before|, |after|), signed, over a fine grid of both intervals."""
+    random = np.random.default_rng(7)
+    for _ in range(200):
+        before, after = (around(*random.uniform((-1, 0), (1, 1))) for _ in range(2))
+        one, other = np.meshgrid(np.linspace(before.low, before.high, 201), np.linspace(after.low, after.high, 201))
+        turned = np.where(one * other > 0, -1, 1) * np.minimum(abs(one), abs(other))
+        found = statistics.reversal(before, after)
+        assert (found.low, found.high) == pytest.approx((turned.min(), turned.max()), abs=0.02)
+        assert found.value == pytest.approx(turned[100, 100])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sign"),
+    [(0.5, -0.5, 1), (-0.5, 0.5, 1), (0.5, 0.5, -1), (-0.5, -0.5, -1), (0.5, 0.1, 0), (0.1, -0.5, 0)],
+)
+def test_reversal_is_certain_where_both_differences_are(before, after, sign):
+    found = statistics.reversal(around(before, 0.2), around(after, 0.2))
+    assert (found.low > 0) - (found.high < 0) == sign

@@ -39,6 +39,9 @@ def cross_mistakes(study: Study) -> list[UserError]:
         policies_tell_their_own_logps,
         tasks_are_sound,
         report_names_fitting_tasks,
+        pear_compares_what_runs,
+        pear_compares_what_differs,
+        forms_are_pears,
     ]
     return [mistake for check in checks for mistake in check(study)]
 
@@ -64,12 +67,15 @@ def used_parts_are_filled(study: Study) -> Iterator[UserError]:
 
 def no_list_repeats(study: Study) -> Iterator[UserError]:
     """A list that makes stages, or names tasks, has nothing twice."""
-    for key in [
+    keys = [
         *("sft.seeds", "prune.of", "prune.methods", "prune.ratios"),
         *("recover.of", "recover.methods", "recover.ratios", "recover.authors", "recover.seeds"),
         *("report.generation", "report.classification"),
-    ]:
-        values = value_at(study, key)
+    ]
+    lists = {key: value_at(study, key) for key in keys}
+    if pear := study.report.pear:
+        lists |= {"report.pear.forms": pear.forms, "report.pear.controls": pear.controls}
+    for key, values in lists.items():
         for value in sorted({value for value in values if values.count(value) > 1}):
             yield UserError(
                 f"{key}: {value!r} {values.count(value)} times",
@@ -429,6 +435,7 @@ def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
     named += [("report.classification", name, ["choice", "minimal-pair"]) for name in study.report.classification]
     pear = study.report.pear
     named += [("report.pear.task", pear.task, ["generation"])] if pear else []
+    named += [("report.pear.transfer.task", pear.transfer.task, ["generation"])] if pear and pear.transfer else []
     for key, name, fitting in named:
         if kinds.get(name) not in fitting:
             found = f"of kind {kinds[name]}" if name in kinds else "no task"
@@ -438,27 +445,72 @@ def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
                 "the claims compare the two kinds of scoring",
                 did_you_mean(name, [n for n in kinds if kinds[n] in fitting]),
             )
-    known = {
-        "data": {arm.data for arm in study.sft.arms.values()},
-        "recipe": study.rl.recipes,
-        "baseline": {arm.objective for arm in study.sft.arms.values()},
-        "treatment": {arm.objective for arm in study.sft.arms.values()},
-    }
-    for key in known if pear else ():
-        if getattr(pear, key) not in known[key]:
+
+
+def pear_compares_what_runs(study: Study) -> Iterator[UserError]:
+    """What PEAR's claims compare has arms that run on its data, and recipes that run."""
+    if not (pear := study.report.pear):
+        return
+    told_elsewhere = {arm.data for arm in study.sft.arms.values()} - study.behave.keys()  # by arms_exist
+    on_data = {arm.objective for arm in study.sft.arms.values() if arm.data in told_elsewhere | {pear.data}}
+    named = [
+        ("data", pear.data, {arm.data for arm in study.sft.arms.values()}),
+        ("recipe", pear.recipe, study.rl.recipes),
+        *((("transfer.recipe", pear.transfer.recipe, study.rl.recipes),) if pear.transfer else ()),
+        *((key, name, on_data) for key, name in pear_objectives(study) if on_data),
+    ]
+    for key, name, known in named:
+        if name not in known:
             yield UserError(
-                f"report.pear.{key}: {getattr(pear, key)!r}",
-                "it is the data, the recipe or the objective of arms that run",
+                f"report.pear.{key}: {name!r}",
+                "it is the data of arms that run, an objective of arms that run on that data, or a recipe",
                 "only what runs can be compared",
-                did_you_mean(getattr(pear, key), known[key]),
+                did_you_mean(name, known),
             )
-    if pear and pear.baseline == pear.treatment:
-        yield UserError(
-            f"report.pear: baseline and treatment are both {pear.baseline!r}",
-            "they are different objectives",
-            "an objective does not differ from itself",
-            "name two, or set report.pear: null",
-        )
+
+
+def pear_compares_what_differs(study: Study) -> Iterator[UserError]:
+    """No objective is compared with itself, and transfer goes elsewhere."""
+    if not (pear := study.report.pear):
+        return
+    pairs = [("baseline", pear.baseline, "treatment", pear.treatment)]
+    pairs += [("baseline", pear.baseline, "forms", name) for name in pear.forms]
+    pairs += [("treatment", pear.treatment, "controls", name) for name in pear.controls]
+    if apart := pear.distillation:
+        pairs += [("distillation.baseline", apart.baseline, "distillation.treatment", apart.treatment)]
+    if away := pear.transfer:
+        pairs += [("recipe", pear.recipe, "transfer.recipe", away.recipe)]
+    for key, name, other_key, other in pairs:
+        if name == other:
+            yield UserError(
+                f"report.pear: {key} and {other_key} are both {name!r}",
+                "what is compared differs",
+                "nothing differs from itself, and transfer is RL by another recipe",
+                f"correct report.pear.{key} or report.pear.{other_key}",
+            )
+
+
+def forms_are_pears(study: Study) -> Iterator[UserError]:
+    """report.pear.forms has PEAR's own forms, one objective each."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(study.report.pear.forms if study.report.pear else []):
+        if not (objective := study.sft.objectives.get(name)):
+            continue
+        weights = objective.weights
+        if not (weights and weights.kind == "pear" and weights.shuffle is None):
+            yield UserError(
+                f"report.pear.forms: {name!r}, whose weights are not PEAR's, or are shuffled",
+                "a form is an objective with weights of kind pear, not shuffled",
+                "P5 says of PEAR's forms, and of nothing else, that each beats SFT",
+                "name PEAR's forms; rivals with a part of PEAR stand under report.pear.controls",
+            )
+        elif (other := found.setdefault(weights.form, name)) != name:
+            yield UserError(
+                f"report.pear.forms: {other!r} and {name!r} are both of form {weights.form}",
+                "each form stands once",
+                "P5 is tested when all three forms are there, so three objectives must be three forms",
+                "remove one of the two",
+            )
 
 
 # What the checks ask of a study
@@ -474,6 +526,17 @@ def layers_of_models(study: Study) -> dict[str, int]:
         if run["start"] in layers:
             layers[f"rl-{name}"] = layers[run["start"]]
     return layers
+
+
+def pear_objectives(study: Study) -> Iterator[tuple[str, str]]:
+    """Each objective that report.pear names, with its key there."""
+    pear = study.report.pear
+    yield from (("baseline", pear.baseline), ("treatment", pear.treatment))
+    yield from (("forms", name) for name in pear.forms)
+    yield from (("controls", name) for name in pear.controls)
+    if pear.distillation:
+        yield "distillation.baseline", pear.distillation.baseline
+        yield "distillation.treatment", pear.distillation.treatment
 
 
 def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:

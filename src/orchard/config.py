@@ -408,14 +408,44 @@ class Evaluate(Part):
     ]
 
 
-class Pear(Part):
-    """What PEAR's claims compare: two objectives, on one policy's data, after one recipe of RL, on one task."""
+class Distillation(Part):
+    """The two objectives of claim P6: a distillation loss alone, and with PEAR's weights."""
 
-    task: Text
-    data: Text
-    recipe: Text
-    baseline: Text
-    treatment: Text
+    baseline: Name
+    treatment: Name
+
+
+class Transfer(Part):
+    """Claim P7: RL on another family of tasks than SFT's, and the task on which it is measured."""
+
+    recipe: Name
+    task: Name
+
+
+class Pear(Part):
+    """What PEAR's claims compare: objectives, on one policy's data, after one recipe of RL, on one task.
+
+    Attributes:
+        task: the generation task whose pass@k is compared.
+        data: the policy's data that the objectives learn from.
+        recipe: of RL.
+        baseline: the plain objective.
+        treatment: PEAR's.
+        forms: PEAR's forms, for P5, which needs all three.
+        controls: the objectives that have a part of what PEAR does, for P10.
+        distillation: the objectives of P6; null: not tested.
+        transfer: the recipe and the task of P7; null: not tested.
+    """
+
+    task: Name
+    data: Name
+    recipe: Name
+    baseline: Name
+    treatment: Name
+    forms: list[Name]
+    controls: list[Name]
+    distillation: Distillation | None
+    transfer: Transfer | None
 
 
 class Report(Part):

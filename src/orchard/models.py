@@ -1,5 +1,6 @@
 """Loading and saving of model folders: ordinary Hugging Face folders (safetensors) with a record beside the weights."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -69,13 +70,31 @@ def save(model, tokenizer, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def drift(before: str | Path, after: str | Path) -> float:
-    """The Euclidean distance of two checkpoints' parameters, in float64 (claim P8: ‖theta_RL − theta_SFT‖)."""
-    total = 0.0
+def drift(before: str | Path, after: str | Path) -> dict:
+    """How far training moved a model's parameters, by Euclidean distance in float64 (PEAR: ‖theta_RL − theta_SFT‖).
+
+    Returns:
+        ``absolute``: ‖theta_after − theta_before‖; ``relative``: that divided by ‖theta_before‖; ``parts``: the
+        absolute distance of each layer by its number, of ``embedding`` and of ``other`` (last norm, untied head),
+        whose squares sum to that of ``absolute``.
+    """
+    norm, moved = 0.0, {}
     with _weights(before) as old, _weights(after) as new:
         for key in old.keys():  # noqa: SIM118  (safe_open is not a mapping)
-            total += float((new.get_tensor(key).double() - old.get_tensor(key).double()).square().sum())
-    return total**0.5
+            start = old.get_tensor(key).double()
+            norm += float(start.square().sum())
+            change = float((new.get_tensor(key).double() - start).square().sum())
+            moved[part_of(key)] = moved.get(part_of(key), 0.0) + change
+    absolute = sum(moved.values()) ** 0.5
+    parts = {part: square**0.5 for part, square in moved.items()}
+    return {"absolute": absolute, "relative": absolute / norm**0.5, "parts": parts}
+
+
+def part_of(parameter: str) -> str:
+    """The part of a model that a parameter belongs to: the number of its layer, ``embedding`` or ``other``."""
+    if layer := re.search(r"\.layers\.(\d+)\.", parameter):
+        return layer.group(1)
+    return "embedding" if "embed" in parameter else "other"
 
 
 def _weights(folder: str | Path):

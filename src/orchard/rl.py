@@ -3,6 +3,7 @@
 python -m orchard.rl RECIPE ARM SEED
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -25,10 +26,12 @@ def main() -> None:
 
         trainer.train(resume_from_checkpoint=last_checkpoint(state))
         models.save(trainer.model, tokenizer, scratch)
-        stage.write_jsonl(scratch / "curve.jsonl", curve(trainer.state.log_history, "reward"))
+        steps = curve(trainer.state.log_history, "reward")
+        stage.write_jsonl(scratch / "curve.jsonl", steps)
         started = json.loads(Path(checkpoint, "record.json").read_text())
         facts = {key: started[key] for key in ("arm", "objective", "base", "data", "seed")}
-        facts |= {"recipe": name, "drift": models.drift(checkpoint, scratch)}
+        facts |= {"recipe": name, "recipe_hash": recipe_hash(recipe), "curve": course(steps)}
+        facts["drift"] = models.drift(checkpoint, scratch)
         stage.write_record(scratch, "rl", recipe, [checkpoint, recipe["prompts"]], **facts)
 
 
@@ -69,6 +72,26 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
         processing_class=tokenizer,
         callbacks=[ProgressCallback(stage.Progress(name, recipe["steps"]))],
     )
+
+
+def recipe_hash(recipe: dict) -> str:
+    """SHA-256 of a recipe's settings as canonical JSON: equal for two runs if and only if their settings are.
+
+    A run's own are only the checkpoint that it starts from and the replicate's number, and neither is a setting.
+    """
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def course(steps: list[dict]) -> list[dict]:
+    """The course of training for the record: reward, entropy in nats a token, tokens a response, and KL if it counts.
+
+    Args:
+        steps: what TRL logged at each step.
+    """
+    names = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "kl": "kl"}
+    return [
+        {"step": row["step"]} | {name: row[logged] for name, logged in names.items() if logged in row} for row in steps
+    ]
 
 
 def verified(completions: list[str], item: list[str], **_) -> list[float]:

@@ -8,7 +8,8 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from orchard import stage
 
-NOT_IN_CURVES = ("runtime", "per_second", "flos", "num_tokens", "epoch")  # times, or what the config says already
+# Times, which differ from run to run, and what the config says already.
+NOT_IN_CURVES = ("runtime", "step_time", "per_second", "flos", "num_tokens", "epoch")
 
 
 def cpu_arguments() -> dict:

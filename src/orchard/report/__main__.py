@@ -38,6 +38,7 @@ def main() -> None:
                 figures={figure.name: (figure, figure.inline_svg(scratch)) for figure in drawn},
                 results=page.results_table(results),
                 seeds=seeds(evaluations),
+                recipes=evaluations.recipes(),
                 unreported=tables.unreported(evaluations, settings),
             )
         )
@@ -49,8 +50,13 @@ def make_figures(evaluations: Evaluations, settings: dict) -> list[Figure]:
         f"Bars are {settings['confidence']:.0%} intervals over replicates and questions; "
         "over questions alone where there is one replicate. Long bars leave the picture; the table has their ends."
     )
-    retained = tables.retentions(evaluations, settings)
-    candidates = [
+    candidates = pear_figures(evaluations, settings, bars) + pruning_figures(evaluations, settings, bars)
+    return [figure for figure in candidates if len(figure.table)]
+
+
+def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Figure]:
+    """What SFT left, what RL made of it, and the way there."""
+    return [
         Figure(
             "reinforcement",
             "pass@1 before and after RL",
@@ -58,6 +64,40 @@ def make_figures(evaluations: Evaluations, settings: dict) -> list[Figure]:
             tables.reinforcement(evaluations, settings),
             figures.reinforcement,
         ),
+        Figure(
+            "curves",
+            "The course of RL",
+            "Reward of the training prompts and length of the responses at each step, mean over replicates. "
+            "Without bars: the lines are noisy, and no claim rests on them.",
+            tables.curves(evaluations, settings),
+            figures.curves,
+            tabled=False,
+        ),
+        Figure(
+            "drift",
+            "How far RL moves the parameters",
+            "Euclidean distance of all parameters from the checkpoint that RL started from, as a share of the norm of "
+            f"that checkpoint. Bars are {settings['confidence']:.0%} intervals over replicates, if there are several. "
+            "Long bars leave the picture; the table has their ends.",
+            tables.drift(evaluations, settings),
+            figures.drift,
+        ),
+        Figure(
+            "weights",
+            "Where PEAR's weight goes",
+            "Mean weight of a token by its place in the completion, in the first and the last tenth of the steps of "
+            "SFT, mean over replicates.",
+            tables.weights(evaluations, settings),
+            figures.weights,
+            tabled=False,
+        ),
+    ]
+
+
+def pruning_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Figure]:
+    """What pruning leaves, and what recovery brings back."""
+    retained = tables.retentions(evaluations, settings)
+    return [
         Figure(
             "retention",
             "What pruning leaves, without recovery",
@@ -74,13 +114,13 @@ def make_figures(evaluations: Evaluations, settings: dict) -> list[Figure]:
             figures.recovery,
         ),
     ]
-    return [figure for figure in candidates if len(figure.table)]
 
 
 def metrics(evaluations: Evaluations, settings: dict, judged: pandas.DataFrame) -> dict[str, float]:
     """Flat numbers for `dvc metrics show`: each tested claim's estimate and interval, and pass@1 by objective."""
-    tested = judged[judged["ours"].notna() & ~judged["id"].str.contains("/")]
-    found = {f"{row.id}_{name}": getattr(row, name) for row in tested.itertuples() for name in ("ours", "low", "high")}
+    tested = judged[~judged["id"].str.contains("/")]
+    numbers = tested.melt("id", ["ours", "low", "high"]).dropna()
+    found = {f"{row.id}_{row.variable}": row.value for row in numbers.itertuples()}
     for row in tables.reinforcement(evaluations, settings).to_dict("records"):
         found[f"{row['objective']}_{row['when'].replace(' ', '_')}_pass@1"] = round(row["pass@1"], 6)
     return found

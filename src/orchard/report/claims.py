@@ -1,18 +1,18 @@
 """The claims table: each claim of the papers, the paper's number, ours with its interval, and a verdict."""
 
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas
 import yaml
 
-from orchard.report import measures
-from orchard.report.measures import Finding, NotTestedError
+from orchard.report import measures, measures_pear
+from orchard.report.findings import Finding, NotTestedError
 from orchard.report.rows import Evaluations
 from orchard.report.statistics import Interval
 
 COLUMNS = ["id", "verdict", "paper", "ours", "low", "high", "n", "could_have_seen", "command"]
+MEASURES = {"PEAR": measures_pear, "LLP": measures}
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_TESTED = "reproduced", "not reproduced", "inconclusive", "not tested"
 
 
@@ -41,8 +41,9 @@ def judge_all(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
 
     Returns:
         A row a claim, with the columns of COLUMNS: ours, low, high and could_have_seen are fractions (0.02 is two
-        points), n is the number of replicates. Pruning claims are followed by a row for each setting, the verdict's
-        first; its id is ``<claim>/<group>/<method>/<ratio>``.
+        points), n is the number of replicates. Where a claim has several settings, it is followed by a row for each: a
+        pruning claim by ``<claim>/<group>/<method>/<ratio>``, the verdict's first; a claim on several objectives by
+        ``<claim>/<objective>``, P1 by ``P1/<objective>/<objective>``.
     """
     rows = [row for claim in load() for row in judge(claim, evaluations, settings)]
     return pandas.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
@@ -53,15 +54,10 @@ def judge(claim: Claim, evaluations: Evaluations, settings: dict) -> list[dict]:
     try:
         if not claim.measure:
             raise NotTestedError("not in this study")
-        findings = getattr(measures, claim.measure)(evaluations, settings)
+        findings = getattr(MEASURES[claim.paper], claim.measure)(evaluations, settings)
     except NotTestedError as reason:
         return [{"id": claim.id, "verdict": f"{NOT_TESTED} ({reason})", "paper": claim.number}]
-    first = measures.headline(findings)
-    ordered = [first, *(finding for finding in findings if finding is not first)]
-    settings_ids = [
-        "/".join(map(str, (claim.id, *asdict(finding.cell).values()))) for finding in ordered if finding.cell
-    ]
-    return [_row(claim, first, claim.id), *map(partial(_row, claim), ordered, settings_ids)]
+    return [_row(claim, finding) for finding in findings]
 
 
 def verdict(claim: Claim, found: Interval) -> str:
@@ -75,10 +71,10 @@ def verdict(claim: Claim, found: Interval) -> str:
     return REPRODUCED if (found.low > 0) == (claim.direction == "+") else NOT_REPRODUCED
 
 
-def _row(claim: Claim, finding: Finding, name: str) -> dict:
+def _row(claim: Claim, finding: Finding) -> dict:
     found = finding.interval
     return {
-        "id": name,
+        "id": "/".join(map(str, (claim.id, *finding.setting))),
         "verdict": verdict(claim, found),
         "paper": claim.number,
         "ours": found.value,

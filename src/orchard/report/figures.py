@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 INK = "#24292f"  # text and axes; the page turns it into the colour of its own text
+MARKERS, DASHES = "osD", ["-", "--", ":"]  # with six colours they tell eighteen lines apart
 COLOURS = ["#4287c8", "#d9782d", "#2f9e77", "#c25a9a", "#8f7ad6", "#a08a2b"]  # legible on white and on near-black
 STYLE = {
     "svg.hashsalt": "orchard",
@@ -36,6 +37,7 @@ class Figure:
         caption: what is drawn, and how the error bars were made.
         table: what it is drawn from.
         draw: makes the matplotlib figure from the table.
+        tabled: whether the page shows the table; a long one is a file only.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Figure:
     caption: str
     table: pandas.DataFrame
     draw: Callable[[pandas.DataFrame], matplotlib.figure.Figure]
+    tabled: bool = True
 
     def save(self, folder: Path) -> None:
         """Writes the figure as SVG and PNG, and its table as CSV."""
@@ -71,23 +74,61 @@ def reinforcement(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     objectives = list(table["objective"].unique())
     for number, objective in enumerate(objectives):
         rows = table[table["objective"] == objective]
-        shift = 0.04 * (number - (len(objectives) - 1) / 2)  # so that bars at one place do not hide one another
+        spread = min(0.04, 0.4 / len(objectives))
+        shift = spread * (number - (len(objectives) - 1) / 2)  # so that bars at one place do not hide one another
         places = [{"before RL": 0, "after RL": 1}[when] + shift for when in rows["when"]]
-        label = "no SFT" if objective == "none" else objective
-        axes.errorbar(
-            places,
-            rows["pass@1"],
-            bars(rows, "pass@1"),
-            label=label,
-            color=COLOURS[number % len(COLOURS)],
-            marker="o",
-            capsize=4,
-        )
+        axes.errorbar(places, rows["pass@1"], bars(rows, "pass@1"), label=label(objective), capsize=3, **style(number))
     axes.set_xticks([0, 1], ["before RL", "after RL"])
     axes.set_xlim(-0.25, 1.25)
     axes.set_ylim(*bounded(table, "pass@1"))
     axes.set_ylabel(f"pass@1 on {table['task'].iloc[0]}")
     axes.legend(title="SFT objective", loc="upper left", bbox_to_anchor=(1, 1))
+    return drawing
+
+
+def drift(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Relative drift during RL, a row an objective, in the order of the table."""
+    drawing, axes = pyplot.subplots(figsize=(6.4, 1.1 + 0.3 * len(table)), layout="constrained")
+    for number, (_, row) in enumerate(table.iterrows()):
+        lengths = [[row["drift"] - row["low"]], [row["high"] - row["drift"]]]
+        axes.errorbar(row["drift"], number, xerr=lengths, capsize=3, **style(number) | {"linestyle": "none"})
+    axes.set_yticks(range(len(table)), map(label, table["objective"]))
+    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xlim(0, max(1.6 * table["drift"].max(), 1e-12))
+    axes.set_xlabel("parameters' distance from the start of RL, share of their norm")
+    return drawing
+
+
+def weights(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """PEAR's mean weight over the completion, a line an objective; a panel for each end of training."""
+    drawing, panels = pyplot.subplots(1, 2, figsize=(8.4, 3.8), sharey=True, layout="constrained")
+    for axes, (when, title) in zip(panels, (("early", "first"), ("late", "last")), strict=True):
+        for number, objective in enumerate(table["objective"].unique()):
+            rows = table[(table["objective"] == objective) & (table["when"] == when)]
+            axes.plot(rows["tenth"], rows["weight"], label=objective, **style(number))
+        axes.set(title=f"{title} tenth of SFT", xlabel="tenth of the completion", xticks=[1, 4, 7, 10])
+        if table["weight"].min() > 0 and table["weight"].max() > 10 * table["weight"].min():
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+    panels[0].set_ylabel("mean weight of a token")
+    drawing.legend(*panels[0].get_legend_handles_labels(), title="SFT objective", loc="outside right upper")
+    return drawing
+
+
+def curves(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Reward and response length over the steps of RL, a line an objective."""
+    drawing, panels = pyplot.subplots(1, 2, figsize=(9.4, 4), layout="constrained")
+    for axes, name, title in zip(panels, ("reward", "length"), ("mean reward", "tokens a response"), strict=True):
+        for number, objective in enumerate(table["objective"].unique()):
+            rows = table[table["objective"] == objective]
+            look = style(number) | {"marker": "" if len(rows) > 1 else style(number)["marker"]}
+            axes.plot(rows["step"], rows[name], label=label(objective), **look)
+        axes.set(title=title, xlabel="step of RL")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    drawing.legend(*panels[0].get_legend_handles_labels(), title="SFT objective", loc="outside right upper")
     return drawing
 
 
@@ -157,6 +198,17 @@ def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     handles, labels = panels[0][0].get_legend_handles_labels()
     drawing.legend(handles, labels, title="recovery data", loc="outside right upper")
     return drawing
+
+
+def style(number: int) -> dict:
+    """The look of one of up to eighteen lines: colours first, then markers and dashes."""
+    lap = number // len(COLOURS) % len(DASHES)
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[lap], "linestyle": DASHES[lap]}
+
+
+def label(objective: str) -> str:
+    """An objective's name in a legend."""
+    return "no SFT" if objective == "none" else objective
 
 
 def bars(rows: pandas.DataFrame, name: str) -> list[pandas.Series]:

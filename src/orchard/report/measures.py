@@ -1,80 +1,23 @@
-"""What each claim is tested by: one small function a claim, from the evaluations to estimates with intervals."""
+"""What each claim on layer pruning is tested by: one small function a claim, from evaluations to estimates."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from orchard.report import statistics
+from orchard.report.findings import Finding, NotTestedError
 from orchard.report.rows import Evaluations
 from orchard.report.statistics import Interval
 
 HEADLINE_METHOD, HEADLINE_RATIO = "block-influence", 0.25  # LLP's setting; chosen before any result was seen
 
 
-class NotTestedError(Exception):
-    """The study lacks what a claim needs; the message says what."""
-
-
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One pruning setting: what the pruned models are replicates of, the method, and the share of layers dropped."""
 
     group: str
     method: str
     ratio: float
-
-
-@dataclass(frozen=True)
-class Finding:
-    """An estimate and the models that it rests on; for pruning claims, also the setting."""
-
-    interval: Interval
-    models: list[str]
-    cell: Cell | None = None
-
-
-# ---- PEAR ----
-
-
-def pass_at_1_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P2: pass@1 after RL, treatment minus baseline."""
-    return _after_rl(evaluations, settings, 1)
-
-
-def pass_at_k_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P3: pass@k after RL at the largest k, treatment minus baseline."""
-    k = evaluations.largest_k(settings["pear"]["task"]) if settings["pear"] else 0
-    if k == 1:
-        raise NotTestedError("one sample a question: no pass@k beyond pass@1")
-    return _after_rl(evaluations, settings, k)
-
-
-def _after_rl(evaluations: Evaluations, settings: dict, k: int) -> list[Finding]:
-    pear, metric = settings["pear"], f"pass@{k}"
-    if not pear:
-        raise NotTestedError("config.yaml names no arms to compare: report.pear is null")
-    where = {"stage": "rl", "recipe": pear["recipe"], "data": pear["data"]}
-    arms = {
-        arm: {_replicate(evaluations, name): name for name in evaluations.select(objective=pear[arm], **where)}
-        for arm in ("treatment", "baseline")
-    }
-    pairs = sorted(arms["treatment"].keys() & arms["baseline"].keys())
-    if not pairs:
-        raise NotTestedError(f"no seed has both {pear['treatment']} and {pear['baseline']} after RL")
-    models = {arm: [arms[arm][pair] for pair in pairs] for arm in arms}
-    if not all(evaluations.has(name, pear["task"], metric) for arm in arms for name in models[arm]):
-        raise NotTestedError(f"not every model has {metric} on {pear['task']}")
-    treatment, baseline = (evaluations.values(models[arm], pear["task"], metric) for arm in ("treatment", "baseline"))
-    found = statistics.interval(*statistics.mean([treatment - baseline]), settings["confidence"])
-    return [Finding(found, models["treatment"] + models["baseline"])]
-
-
-def _replicate(evaluations: Evaluations, model: str) -> tuple:
-    """What is paired: the base and the seed."""
-    return evaluations.facts[model]["base"], evaluations.facts[model]["seed"]
-
-
-# ---- layer pruning ----
 
 
 def generation_recovers_less(evaluations: Evaluations, settings: dict) -> list[Finding]:
@@ -106,7 +49,7 @@ def self_beats_open(evaluations: Evaluations, settings: dict) -> list[Finding]:
             ]
             found = statistics.interval(*statistics.mean(values), settings["confidence"])
             findings.append(Finding(found, [name for pair in pairs for name in pair], cell))
-    return _some(findings, "no pruned model was recovered on both self-generated and open data")
+    return headline_first(findings, "no pruned model was recovered on both self-generated and open data")
 
 
 def _retention_gaps(evaluations: Evaluations, settings: dict, stage: str, author: str | None) -> list[Finding]:
@@ -122,7 +65,7 @@ def _retention_gaps(evaluations: Evaluations, settings: dict, stage: str, author
             found = statistics.interval(generation - classification, influence, settings["confidence"])
             findings.append(Finding(found, models, cell))
     what = "recovered on its own data" if author else "pruned"
-    return _some(findings, f"no model {what} has retention of both generation and classification")
+    return headline_first(findings, f"no model {what} has retention of both generation and classification")
 
 
 def retention(evaluations: Evaluations, settings: dict, models: list[str], family: str) -> Interval | None:
@@ -206,19 +149,22 @@ def clusters(evaluations: Evaluations, models: list[str]) -> list[list[str]]:
     return [[name for name in models if evaluations.facts[name]["of"] == parent] for parent in parents]
 
 
-def headline(findings: list[Finding]) -> Finding:
-    """The finding that the verdict rests on: Block Influence, ratio nearest 0.25, the group with most replicates."""
+def headline_first(findings: list[Finding], reason: str) -> list[Finding]:
+    """The findings, first the one that the verdict rests on: Block Influence, ratio nearest 0.25, most replicates.
+
+    Raises:
+        NotTestedError: there is none, for this reason.
+    """
+    if not findings:
+        raise NotTestedError(reason)
 
     def rank(finding: Finding) -> tuple:
-        cell = finding.cell
-        return (
-            cell.method != HEADLINE_METHOD,
-            abs(cell.ratio - HEADLINE_RATIO),
-            -finding.interval.replicates,
-            cell.group,
-        )
+        group, method, ratio = finding.setting
+        return method != HEADLINE_METHOD, abs(ratio - HEADLINE_RATIO), -finding.interval.replicates, group
 
-    return findings[0] if findings[0].cell is None else min(findings, key=rank)
+    first = min(findings, key=rank)
+    rest = [finding for finding in findings if finding is not first]
+    return [Finding(first.interval, first.models), first, *rest]
 
 
 def _clustered(evaluations: Evaluations, replicates: list[list[str]], task: str, metric: str) -> np.ndarray:
@@ -227,9 +173,3 @@ def _clustered(evaluations: Evaluations, replicates: list[list[str]], task: str,
 
 def _start(evaluations: Evaluations, model: str) -> tuple:
     return evaluations.facts[model]["of"], evaluations.facts[model]["seed"]
-
-
-def _some(findings: list[Finding], reason: str) -> list[Finding]:
-    if not findings:
-        raise NotTestedError(reason)
-    return findings

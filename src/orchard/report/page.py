@@ -12,10 +12,12 @@ PAPERS = {
     "LLP": "On the Limits of Layer Pruning for Generative Reasoning in LLMs (arXiv 2602.01997)",
 }
 
+ROWS = 20  # of one claim's settings that the page shows; P1 has a row for each pair of objectives
+
 
 def points(fraction: float) -> str:
-    """A difference as signed percentage points: 0.0213 is +2.1."""
-    return f"{100 * fraction:+.1f}".replace("-", "−")
+    """A difference as signed percentage points: 0.0213 is +2.1; a dash where there is none."""
+    return "–" if pandas.isna(fraction) else f"{100 * fraction:+.1f}".replace("-", "−")
 
 
 def size(fraction: float) -> str:
@@ -34,7 +36,7 @@ def cell(value) -> str:
 
 
 def html(**content) -> str:
-    """Fills the template; see report.html.j2 for what it needs."""
+    """Fills the template; see report.html.j2 for what else it needs."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -43,7 +45,7 @@ def html(**content) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"points": points, "size": size, "share": share, "cell": cell}
-    return environment.get_template("report.html.j2").render(papers=PAPERS, **content)
+    return environment.get_template("report.html.j2").render(papers=PAPERS, shown=ROWS, **content)
 
 
 def claim_rows(judged: pandas.DataFrame) -> list[dict]:

@@ -18,11 +18,13 @@ class Evaluations:
 
     Attributes:
         facts: for each model, what its record says of it: those of FACTS, null where they do not apply.
+        records: for each model, the whole record.
         scores: one row a model, task, item and metric, with its kind and value.
         chance: for each task, the score of a guess: 1 / number of choices, 0 for generation.
     """
 
     facts: dict[str, dict]
+    records: dict[str, dict]
     scores: pandas.DataFrame
     chance: dict[str, float]
     _items: dict[tuple, pandas.Series] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class Evaluations:
         for key, rows in self.scores.groupby(["model", "task", "metric"], sort=True):
             self._items[key] = rows.set_index("item")["value"].sort_index()
         self._refuse_unlike_items()
+        self._refuse_unlike_recipes()
 
     def select(self, **facts) -> list[str]:
         """The models whose facts are these, in order."""
@@ -54,6 +57,10 @@ class Evaluations:
         own = self.facts[model]
         return model.removesuffix(f"-{own['seed']}") if own["stage"] in ("sft", "rl") else model
 
+    def recipes(self) -> dict[str, str]:
+        """The hash of the settings of each recipe of RL, by name."""
+        return {self.records[name]["recipe"]: self.records[name]["recipe_hash"] for name in self.select(stage="rl")}
+
     def _refuse_unlike_items(self) -> None:
         first = {}
         for (model, task, metric), values in self._items.items():
@@ -62,6 +69,17 @@ class Evaluations:
                 raise UserError(f"results/evals/{model} has other items in task {task} than results/evals/{other}",
                                 "all models answer the same items of a task", "differences are taken item by item",
                                 "evaluate them again with one config: `snakemake --cores all`")  # fmt: skip
+
+    def _refuse_unlike_recipes(self) -> None:
+        first = {}
+        for model in self.select(stage="rl"):
+            own = self.records[model]
+            other = first.setdefault(own["recipe"], model)
+            if own["recipe_hash"] != self.records[other]["recipe_hash"]:
+                raise UserError(f"{model} went through other RL than {other}, by one name: {own['recipe']}",
+                                "models of one recipe had the same settings",
+                                "the objectives are compared after identical RL",
+                                "train them again with one config: `snakemake --cores all`")  # fmt: skip
 
 
 def read(folder: Path) -> Evaluations:
@@ -74,7 +92,7 @@ def read(folder: Path) -> Evaluations:
     if not found:
         raise UserError(f"{folder} holds no evaluation", "the report reads at least one", "it tells what was measured",
                         "run `snakemake --cores all`")  # fmt: skip
-    facts, scores, chance = {}, [], {}
+    records, scores, chance = {}, [], {}
     for path in found:
         for file in ("record.json", "scores.parquet", "samples.parquet"):
             if not (path / file).is_file():
@@ -82,11 +100,12 @@ def read(folder: Path) -> Evaluations:
                                 "the report reads all three",
                                 "run `snakemake --cores all`, which makes it again")  # fmt: skip
         record = json.loads((path / "record.json").read_text())
-        facts[record["model"]] = {key: record["model_record"].get(key) for key in FACTS}
+        records[record["model"]] = record["model_record"]
         own = pandas.read_parquet(path / "scores.parquet")
         scores.append(own.assign(model=record["model"]))
         chance |= chances(own, pandas.read_parquet(path / "samples.parquet"))
-    return Evaluations(facts, pandas.concat(scores, ignore_index=True), chance)
+    facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
+    return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance)
 
 
 def chances(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, float]:

@@ -8,6 +8,9 @@ and cells rather than from replicates: with 3, a 95 % interval then covers up to
 
 An estimate comes with its *influence*: an array (replicates, questions) that sums to zero and says how far each cell
 pulls the estimate. For a mean that is (value − mean) / cells; for a ratio it is the delta method's linearised value.
+
+Some claims join several comparisons: all of them (`smallest`), any of them (`largest`), or two of opposite sign
+(`reversal`). Each joins intervals so that the verdict "zero lies outside" is wrong at most as often as that of one.
 """
 
 from dataclasses import dataclass
@@ -38,13 +41,14 @@ class Interval:
     replicates: int
 
 
-def interval(value: float, influence: np.ndarray, confidence: float) -> Interval:
+def interval(value: float, influence: np.ndarray, confidence: float, together: int = 1) -> Interval:
     """The interval of an estimate, clustered on replicates and on questions.
 
     Args:
         value: the estimate.
         influence: shape (replicates, questions), summing to zero.
         confidence: the coverage wanted, for example 0.95.
+        together: of how many effects at once ``could_have_seen`` speaks: see `power`.
 
     Returns:
         The interval. With one replicate nothing is known about replicates: it is a normal one over questions.
@@ -52,15 +56,94 @@ def interval(value: float, influence: np.ndarray, confidence: float) -> Interval
     replicates = len(influence)
     of_questions = cluster_variance(influence.sum(axis=0))
     if replicates == 1:
-        error, quantile, power_quantile = of_questions**0.5, norm.ppf((1 + confidence) / 2), norm.ppf(POWER)
+        error, quantiles = of_questions**0.5, norm.ppf([(1 + confidence) / 2, power(together)])
     else:
         of_replicates = cluster_variance(influence.sum(axis=1))
         of_cells = cluster_variance(influence.ravel())
         # The difference can come out below a one-way variance, even below zero; it is never taken at its word there.
         error = max(of_replicates + of_questions - of_cells, of_replicates, of_questions) ** 0.5
-        quantile, power_quantile = t.ppf([(1 + confidence) / 2, POWER], replicates - 1)
-    half = float(quantile * error)
-    could_have_seen = float((quantile + power_quantile) * error) if error > 0 else float("nan")
+        quantiles = t.ppf([(1 + confidence) / 2, power(together)], replicates - 1)
+    return _around(value, error, quantiles, replicates)
+
+
+def over_replicates(values: np.ndarray, confidence: float) -> Interval:
+    """Student's t interval of the mean of one number a replicate; with one replicate its ends are not known (NaN)."""
+    if len(values) == 1:
+        return Interval(float(values[0]), float("nan"), float("nan"), float("nan"), 1)
+    error = float(values.std(ddof=1)) / len(values) ** 0.5
+    return _around(float(values.mean()), error, t.ppf([(1 + confidence) / 2, POWER], len(values) - 1), len(values))
+
+
+def power(together: int) -> float:
+    """The power that each of several effects needs so that all are seen at once with POWER (Bonferroni's bound)."""
+    return 1 - (1 - POWER) / together
+
+
+def corrected(confidence: float, comparisons: int) -> float:
+    """The confidence of each of several intervals so that all hold at once (Bonferroni's bound)."""
+    return 1 - (1 - confidence) / comparisons
+
+
+def smallest(each: list[Interval], each_corrected: list[Interval]) -> Interval:
+    """The interval of the smallest of several effects: above zero if all are, below zero if one is.
+
+    That all effects are positive is shown when each is, at its own level (an intersection-union test, Berger 1982): the
+    smallest is overrated only if that one is. That one is negative is any of several chances to err, so Bonferroni's.
+
+    Args:
+        each: the intervals at the confidence wanted, with ``could_have_seen`` for all together.
+        each_corrected: the same at the `corrected` confidence.
+    """
+    return Interval(
+        min(one.value for one in each),
+        min(one.low for one in each),
+        min(one.high for one in each_corrected),
+        float(np.max([one.could_have_seen for one in each])),
+        min(one.replicates for one in each),
+    )
+
+
+def largest(each_corrected: list[Interval]) -> Interval:
+    """The interval of the largest of several effects: above zero if one is, below zero if all are.
+
+    Args:
+        each_corrected: intervals at the `corrected` confidence. ``could_have_seen`` is that of the best measured.
+    """
+    return Interval(
+        max(one.value for one in each_corrected),
+        max(one.low for one in each_corrected),
+        max(one.high for one in each_corrected),
+        min([one.could_have_seen for one in each_corrected if one.could_have_seen > 0], default=float("nan")),
+        min(one.replicates for one in each_corrected),
+    )
+
+
+def reversal(before: Interval, after: Interval) -> Interval:
+    """The interval of how far a difference turned round: min(|before|, |after|), negative if it kept its sign.
+
+    It lies above zero if one of the differences lies above zero and the other below, with confidence; below zero if
+    both lie on one side. Its ends are the extremes of the statistic max(min(before, −after), min(−before, after)) over
+    both intervals. To show a turn in a given direction both intervals must leave zero out, each at its own level (an
+    intersection-union test), and a pair can turn in two directions, of which each interval errs to one side only; so
+    the verdict errs at most as often as one interval does.
+
+    Args:
+        before: the difference of two models.
+        after: their difference later; both with ``could_have_seen`` for two together.
+    """
+    turned = -1 if before.value * after.value > 0 else 1
+    return Interval(
+        turned * min(abs(before.value), abs(after.value)),
+        -max(min(before.high, after.high), min(-before.low, -after.low)),
+        max(min(before.high, -after.low), min(-before.low, after.high)),
+        float(np.max([before.could_have_seen, after.could_have_seen])),
+        min(before.replicates, after.replicates),
+    )
+
+
+def _around(value: float, error: float, quantiles: np.ndarray, replicates: int) -> Interval:
+    half = float(quantiles[0] * error)
+    could_have_seen = float(quantiles.sum() * error) if error > 0 else float("nan")
     return Interval(value, value - half, value + half, could_have_seen, replicates)
 
 

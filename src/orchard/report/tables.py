@@ -1,8 +1,11 @@
-"""The tables behind the figures: scores before and after RL, and retention by pruning setting and recovery."""
+"""The tables behind the figures: scores before and after RL and what happened on the way, retention after pruning."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import pandas
 
-from orchard.report import measures, statistics
+from orchard.report import measures, measures_pear, statistics
 from orchard.report.rows import Evaluations
 
 RETENTION = ["of", "method", "ratio", "recovery", "family", "retention", "low", "high", "replicates", "a_guess"]
@@ -13,17 +16,62 @@ def reinforcement(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     """pass@1 of each SFT objective before and after RL: mean over seeds and questions, with its interval."""
     if not (pear := settings["pear"]):
         return pandas.DataFrame()
-    task, data = pear["task"], pear["data"]
-    objectives = {own["objective"]: None for own in evaluations.facts.values() if own["data"] == data}
-    rows = []
-    for objective in sorted(objectives, key=lambda name: (name != "none", name)):
-        for when, facts in (("before RL", {"stage": "sft"}), ("after RL", {"stage": "rl", "recipe": pear["recipe"]})):
-            models = evaluations.select(objective=objective, data=data, **facts)
-            if models and all(evaluations.has(name, task, "pass@1") for name in models):
+    task, rows = pear["task"], []
+    for stage, when in (("sft", "before RL"), ("rl", "after RL")):
+        for objective, models in by_objective(evaluations, pear, stage):
+            if all(evaluations.has(name, task, "pass@1") for name in models):
                 values = evaluations.values(models, task, "pass@1")
                 found = statistics.interval(*statistics.mean([values]), settings["confidence"])
                 rows.append({"objective": objective, "when": when, "task": task, **_numbers("pass@1", found, "seeds")})
+    return pandas.DataFrame(sorted(rows, key=lambda row: _place(row["objective"])))
+
+
+def drift(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """How far RL moved the parameters from each objective's checkpoints, as a share of their norm: mean over seeds."""
+    if not (pear := settings["pear"]):
+        return pandas.DataFrame()
+    rows = []
+    for objective, models in by_objective(evaluations, pear, "rl"):
+        values = np.array([measures_pear.drift(evaluations, name) for name in models])
+        found = statistics.over_replicates(values, settings["confidence"])
+        rows.append({"objective": objective, **_numbers("drift", found, "seeds")})
     return pandas.DataFrame(rows)
+
+
+def weights(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """PEAR's mean weight in each tenth of the completion, at the beginning of SFT and at its end: mean over seeds."""
+    if not (pear := settings["pear"]):
+        return pandas.DataFrame()
+    rows = [
+        {"objective": objective, "when": when, "tenth": tenth, "weight": weight, "seed": name}
+        for objective, models in by_objective(evaluations, pear, "sft")
+        for name in models
+        for when, told in evaluations.records[name].get("learnt", {}).get("weights", {}).items()
+        for tenth, weight in enumerate(told["parts"], start=1)
+        if weight is not None
+    ]
+    return _over_seeds(rows, ["objective", "when", "tenth"])
+
+
+def curves(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """The course of RL from each objective's checkpoints: reward, entropy, length and KL at each step, over seeds."""
+    if not (pear := settings["pear"]):
+        return pandas.DataFrame()
+    rows = [
+        {"objective": objective, **step, "seed": name}
+        for objective, models in by_objective(evaluations, pear, "rl")
+        for name in models
+        for step in evaluations.records[name]["curve"]
+    ]
+    return _over_seeds(rows, ["objective", "step"])
+
+
+def by_objective(evaluations: Evaluations, pear: dict, stage: str) -> Iterator[tuple[str, list[str]]]:
+    """Each objective on the policy's data with its models before RL (sft) or after it (rl), first that without SFT."""
+    where = measures_pear.where(pear, stage)
+    found = {evaluations.facts[name]["objective"] for name in evaluations.select(**where)}
+    for objective in sorted(found, key=_place):
+        yield objective, evaluations.select(objective=objective, **where)
 
 
 def retentions(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
@@ -71,6 +119,18 @@ def unreported(evaluations: Evaluations, settings: dict) -> list[str]:
         for task in settings[family]
         if task not in measures.reported_tasks(evaluations, settings, group, family)
     ]
+
+
+def _place(objective: str) -> tuple:
+    return objective != measures_pear.NO_SFT, objective
+
+
+def _over_seeds(rows: list[dict], keys: list[str]) -> pandas.DataFrame:
+    """The mean of every other column over the seeds of each key, in the order in which keys come, and their number."""
+    if not rows:
+        return pandas.DataFrame()
+    groups = pandas.DataFrame(rows).groupby(keys, sort=False)
+    return groups.mean(numeric_only=True).assign(seeds=groups.size()).reset_index()
 
 
 def _numbers(name: str, found: statistics.Interval, replicates: str) -> dict:

@@ -6,11 +6,14 @@ An arm is an objective, a base and a policy's data. The objective `none` is the 
 the base itself.
 """
 
+import math
 import shutil
 import sys
 from pathlib import Path
 
 from orchard import stage
+
+ENDS = 0.1  # the share of the steps that stands for the beginning of training, and for its end
 
 
 def main() -> None:
@@ -54,8 +57,37 @@ def finetune(settings: dict, seed: int, base: str, data: str, scratch: Path, sta
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(state))
     models.save(finish(trainer.model), tokenizer, scratch)
-    stage.write_jsonl(scratch / "curve.jsonl", curve(trainer.state.log_history, "loss"))
-    return {"rows": len(kept), "of_rows": len(rows), **likelihood.summary(rows, start_logps)}
+    steps = curve(trainer.state.log_history, "loss")
+    stage.write_jsonl(scratch / "curve.jsonl", steps)
+    learnt = {"rows": len(kept), "of_rows": len(rows), **likelihood.summary(rows, start_logps)}
+    is_pear = objective["weights"] and objective["weights"]["kind"] == "pear"
+    return learnt | ({"weights": course_of_weights(steps)} if is_pear else {})
+
+
+def course_of_weights(steps: list[dict]) -> dict[str, dict]:
+    """PEAR's weights at the beginning of training and at its end, each the mean over a tenth of the steps.
+
+    Args:
+        steps: what the trainer logged at each step: ``pear/<name>``.
+
+    Returns:
+        For ``early`` and ``late``: mean, ess_share, floor_share and cap_share (see `orchard.sft.pear.Diagnostics`),
+        and ``parts``, the mean weight in each tenth of the completion, first to last; null where none had a token.
+    """
+    count = math.ceil(len(steps) * ENDS)
+    return {"early": mean_weights(steps[:count]), "late": mean_weights(steps[-count:])}
+
+
+def mean_weights(steps: list[dict]) -> dict:
+    """The means over some steps; see `course_of_weights`."""
+    from orchard.sft.weights import PARTS
+
+    def mean(name: str) -> float | None:
+        values = [step[f"pear/{name}"] for step in steps if not math.isnan(step[f"pear/{name}"])]
+        return math.fsum(values) / len(values) if values else None
+
+    told = {name: mean(name) for name in ("mean", "ess_share", "floor_share", "cap_share")}
+    return told | {"parts": [mean(f"weight_part_{number}") for number in range(PARTS)]}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,25 @@
+"""What a measure finds for a claim."""
+
+from dataclasses import dataclass
+
+from orchard.report.statistics import Interval
+
+
+class NotTestedError(Exception):
+    """The study lacks what a claim needs; the message says what."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An estimate with its interval.
+
+    Attributes:
+        interval: the estimate, positive where the measure says so.
+        models: those that it rests on.
+        setting: what sets it apart from the claim's other findings, for example the objectives that are compared; empty
+            for the finding that the claim's verdict rests on.
+    """
+
+    interval: Interval
+    models: list[str]
+    setting: tuple = ()

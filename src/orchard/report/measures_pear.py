@@ -1,0 +1,206 @@
+"""What each claim on PEAR is tested by: one small function a claim, from evaluations to estimates with intervals.
+
+All compare objectives that learnt from one policy's data, paired by base and seed, and by question where there are any.
+"""
+
+from itertools import combinations
+
+import numpy as np
+
+from orchard.report import statistics
+from orchard.report.findings import Finding, NotTestedError
+from orchard.report.rows import Evaluations
+
+NO_SFT = "none"  # the control that no objective has trained
+FORMS = ("sequence", "block", "token")
+
+
+def rank_reversal(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P1: how far the pair that turned round most did so: A ahead of B before RL, and B ahead of A after it.
+
+    For each pair of SFT objectives the intervals of A − B before RL and after it are joined (`statistics.reversal`), at
+    a confidence that is Bonferroni-corrected for the number of pairs. The claim is that some pair turns round, so its
+    interval is that of the largest: it is reproduced if one pair turned for sure, and not reproduced if every pair kept
+    its order for sure.
+    """
+    pear = _named(settings)
+    objectives = [name for name in objectives_of(evaluations, pear) if name != NO_SFT]
+    if len(objectives) < 3:
+        raise NotTestedError(f"{len(objectives)} SFT objectives before and after RL on {pear['data']}; it needs three")
+    pairs = [
+        pair
+        for pair in combinations(objectives, 2)
+        if all(shared(evaluations, pear, *pair, stage) for stage in ("sft", "rl"))
+    ]
+    if not pairs:
+        raise NotTestedError("no two objectives share a base and a seed")
+    confidence = statistics.corrected(settings["confidence"], len(pairs))
+    turns = sorted(
+        (_turn(evaluations, pear, pair, confidence) for pair in pairs), key=lambda turn: -turn.interval.value
+    )
+    return [Finding(statistics.largest([turn.interval for turn in turns]), turns[0].models), *turns]
+
+
+def pass_at_1_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P2: pass@1 after RL, treatment minus baseline."""
+    pear = _named(settings)
+    return [difference(evaluations, pear, pear["treatment"], pear["baseline"], settings["confidence"])]
+
+
+def pass_at_k_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P3: pass@k after RL at the largest k, treatment minus baseline."""
+    pear = _named(settings)
+    k = evaluations.largest_k(pear["task"])
+    if k == 1:
+        raise NotTestedError("one sample a question: no pass@k beyond pass@1")
+    arms = pear["treatment"], pear["baseline"]
+    return [difference(evaluations, pear, *arms, settings["confidence"], metric=f"pass@{k}")]
+
+
+def forms_beat_baseline(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P5: pass@1 after RL, each of PEAR's three forms minus the baseline; the smallest of the three."""
+    pear = _named(settings)
+    if len(pear["forms"]) < len(FORMS):
+        raise NotTestedError(f"{len(pear['forms'])} of PEAR's three forms ({', '.join(FORMS)}) in report.pear.forms")
+    return _all_of(evaluations, settings, {form: (form, pear["baseline"]) for form in pear["forms"]})
+
+
+def distillation_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P6: pass@1 after RL, distillation with PEAR's weights minus the same loss alone."""
+    pear = _named(settings)
+    if not (arms := pear["distillation"]):
+        raise NotTestedError("report.pear.distillation is null")
+    return [difference(evaluations, pear, arms["treatment"], arms["baseline"], settings["confidence"])]
+
+
+def transfer_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P7: pass@1 after RL on another family of tasks, on that family, treatment minus baseline."""
+    pear = _named(settings)
+    if not pear["transfer"]:
+        raise NotTestedError("report.pear.transfer is null")
+    away = pear | pear["transfer"]
+    return [difference(evaluations, away, pear["treatment"], pear["baseline"], settings["confidence"])]
+
+
+def drift_during_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P8: ‖theta_RL − theta_SFT‖ / ‖theta_SFT‖, treatment minus baseline, a t-interval over pairs."""
+    pear = _named(settings)
+    pairs = _pairs(evaluations, pear, pear["treatment"], pear["baseline"], "rl")
+    values = np.array([drift(evaluations, ours) - drift(evaluations, theirs) for ours, theirs in pairs])
+    return [Finding(statistics.over_replicates(values, settings["confidence"]), _models(pairs))]
+
+
+def beats_controls(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P10: pass@1 after RL, the treatment minus each control; the smallest of these advantages.
+
+    To be reproduced, the treatment must beat every control: to beat one of them leaves the other as an explanation.
+    """
+    pear = _named(settings)
+    if not pear["controls"]:
+        raise NotTestedError("report.pear.controls is empty")
+    return _all_of(evaluations, settings, {name: (pear["treatment"], name) for name in pear["controls"]})
+
+
+def objectives_of(evaluations: Evaluations, pear: dict) -> list[str]:
+    """The objectives that were scored on the task before RL and after it, in order of name."""
+    before, after = (
+        {
+            evaluations.facts[name]["objective"]
+            for name in evaluations.select(**where(pear, stage))
+            if evaluations.has(name, pear["task"], "pass@1")
+        }
+        for stage in ("sft", "rl")
+    )
+    return sorted(before & after)
+
+
+def difference(
+    evaluations: Evaluations,
+    pear: dict,
+    ours: str,
+    theirs: str,
+    confidence: float,
+    *,
+    stage: str = "rl",
+    metric: str = "pass@1",
+    together: int = 1,
+) -> Finding:
+    """The mean difference of two objectives on the task, over pairs of models and questions.
+
+    Args:
+        evaluations: the study's evaluations.
+        pear: task, data and recipe: where the objectives are compared.
+        ours: the objective whose advantage is positive.
+        theirs: the other.
+        confidence: of the interval.
+        stage: rl for after RL, sft for before.
+        metric: pass@k.
+        together: of how many differences at once ``could_have_seen`` speaks.
+
+    Raises:
+        NotTestedError: there is no pair of models, or one was not scored so.
+    """
+    pairs = _pairs(evaluations, pear, ours, theirs, stage)
+    if not all(evaluations.has(name, pear["task"], metric) for name in _models(pairs)):
+        raise NotTestedError(f"not every model has {metric} on {pear['task']}")
+    own, other = (evaluations.values(list(names), pear["task"], metric) for names in zip(*pairs, strict=True))
+    found = statistics.interval(*statistics.mean([own - other]), confidence, together)
+    return Finding(found, _models(pairs))
+
+
+def shared(evaluations: Evaluations, pear: dict, ours: str, theirs: str, stage: str) -> list[tuple[str, str]]:
+    """The pairs of models of two objectives that have the base and the seed in common."""
+    by_objective = [
+        {
+            (evaluations.facts[name]["base"], evaluations.facts[name]["seed"]): name
+            for name in evaluations.select(objective=objective, **where(pear, stage))
+        }
+        for objective in (ours, theirs)
+    ]
+    return [(by_objective[0][key], by_objective[1][key]) for key in sorted(by_objective[0].keys() & by_objective[1])]
+
+
+def where(pear: dict, stage: str) -> dict:
+    """The facts of the models that PEAR's claims compare: before RL (sft) or after it (rl)."""
+    return {"stage": stage, "data": pear["data"]} | ({"recipe": pear["recipe"]} if stage == "rl" else {})
+
+
+def drift(evaluations: Evaluations, model: str) -> float:
+    """How far RL moved a model's parameters, as a share of their norm before it."""
+    return evaluations.records[model]["drift"]["relative"]
+
+
+def _turn(evaluations: Evaluations, pear: dict, pair: tuple[str, str], confidence: float) -> Finding:
+    before, after = (
+        difference(evaluations, pear, *pair, confidence, stage=stage, together=2) for stage in ("sft", "rl")
+    )
+    return Finding(statistics.reversal(before.interval, after.interval), after.models + before.models, pair)
+
+
+def _all_of(evaluations: Evaluations, settings: dict, arms: dict[str, tuple[str, str]]) -> list[Finding]:
+    """The smallest of several differences after RL, then each by its name, the smallest first."""
+    pear, confidence = settings["pear"], settings["confidence"]
+    each = {name: difference(evaluations, pear, *pair, confidence) for name, pair in arms.items()}
+    together = [difference(evaluations, pear, *pair, confidence, together=len(arms)) for pair in arms.values()]
+    stricter = statistics.corrected(confidence, len(arms))
+    strictly = [difference(evaluations, pear, *pair, stricter) for pair in arms.values()]
+    joined = statistics.smallest([one.interval for one in together], [one.interval for one in strictly])
+    ordered = sorted(each, key=lambda name: each[name].interval.value)
+    rows = [Finding(each[name].interval, each[name].models, (name,)) for name in ordered]
+    return [Finding(joined, rows[0].models), *rows]
+
+
+def _pairs(evaluations: Evaluations, pear: dict, ours: str, theirs: str, stage: str) -> list[tuple[str, str]]:
+    if pairs := shared(evaluations, pear, ours, theirs, stage):
+        return pairs
+    raise NotTestedError(f"no seed has both {ours} and {theirs} {'after' if stage == 'rl' else 'before'} RL")
+
+
+def _models(pairs: list[tuple[str, str]]) -> list[str]:
+    return [name for names in zip(*pairs, strict=True) for name in names]
+
+
+def _named(settings: dict) -> dict:
+    if not settings["pear"]:
+        raise NotTestedError("config.yaml names no arms to compare: report.pear is null")
+    return settings["pear"]

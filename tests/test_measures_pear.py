@@ -1,0 +1,201 @@
+"""PEAR's measures, on evaluations with effects planted and with none."""
+
+from itertools import product
+
+import numpy as np
+import pandas
+import pytest
+from scipy.stats import t
+
+from orchard.report import claims, measures_pear
+from orchard.report.findings import NotTestedError
+from orchard.report.rows import FACTS, Evaluations
+
+PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "token"}
+PEAR |= {"forms": ["token", "sequence", "block"], "controls": ["matched", "last"]}
+PEAR |= {"distillation": {"baseline": "kl", "treatment": "pear-kl"}, "transfer": {"recipe": "away", "task": "games"}}
+SETTINGS = {"confidence": 0.95, "pear": PEAR}
+CLAIMS = {claim.id: claim for claim in claims.load()}
+OBJECTIVES = ["nll", "token", "sequence", "block", "matched", "last", "kl", "pear-kl"]
+REPETITIONS = 200
+START = {"before": ("sft", None), "after": ("rl", "grpo"), "transfer": ("rl", "away")}
+
+
+def simulated(random, means, seeds=3, questions=60, drift=None):
+    """Evaluations of objectives whose scores have random effects of seed, question and both.
+
+    Args:
+        random: NumPy's generator.
+        means: the mean score by (place of START, objective).
+        seeds: how many.
+        questions: how many; the same for all.
+        drift: the relative drift of each seed, by objective.
+    """
+    records, rows = {}, []
+    of_question = random.normal(0, 0.1, questions)
+    for (place, objective), seed in product(means, range(1, seeds + 1)):
+        stage, recipe = START[place]
+        name = f"{place}-{objective}-{seed}"
+        records[name] = {"stage": stage, "objective": objective, "base": "base", "data": "teacher", "seed": seed}
+        if stage == "rl":
+            moved = {"relative": drift[objective][seed - 1]} if drift else None
+            records[name] |= {"recipe": recipe, "recipe_hash": recipe, "drift": moved}
+        of_cell = random.normal(random.normal(0, 0.04), 0.3, questions)
+        rows.append(pandas.DataFrame({"model": name, "value": means[place, objective] + of_question + of_cell}))
+        rows[-1]["item"] = range(questions)
+        rows[-1]["task"] = "games" if place == "transfer" else "calc"
+    facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
+    scores = pandas.concat(rows, ignore_index=True).assign(metric="pass@1", kind="generation")
+    return Evaluations(facts, records, scores, {"calc": 0.0, "games": 0.0})
+
+
+def same(places=("before", "after"), objectives=OBJECTIVES, mean=0.5):
+    return dict.fromkeys(product(places, objectives), mean)
+
+
+def judged(name, evaluations, **pear):
+    """The rows of a claim by id."""
+    settings = SETTINGS | {"pear": PEAR | pear}
+    return {row["id"]: row for row in claims.judge(CLAIMS[name], evaluations, settings)}
+
+
+def verdicts(name, means, number=0, **options):
+    return judged(name, simulated(np.random.default_rng(number), means, **options))[name]["verdict"]
+
+
+THREE = ["nll", "token", "last"]
+TURNED = {("before", "nll"): 0.9, ("before", "token"): 0.1, ("after", "nll"): 0.1, ("after", "token"): 0.9}
+
+
+def test_rank_reversal_is_found_where_a_pair_turns():
+    rows = judged("P1", simulated(np.random.default_rng(1), same(objectives=THREE) | TURNED, seeds=6))
+    assert rows["P1"]["verdict"] == "reproduced"
+    assert list(rows) == ["P1", "P1/nll/token", *list(rows)[2:]]
+    assert len(rows) == 4
+    assert rows["P1"]["ours"] == rows["P1/nll/token"]["ours"] == pytest.approx(0.8, abs=0.1)
+
+
+def test_rank_reversal_is_not_reproduced_where_every_pair_keeps_its_order():
+    kept = {(place, name): mean for place in ("before", "after") for name, mean in zip(THREE, (0, 1, 2), strict=True)}
+    assert verdicts("P1", kept, seeds=6) == "not reproduced"
+
+
+def test_rank_reversal_is_open_where_one_pair_may_have_turned():
+    kept = {(place, name): mean for place in ("before", "after") for name, mean in zip(THREE, (0, 1, 1), strict=True)}
+    assert verdicts("P1", kept, seeds=6) == "inconclusive"
+
+
+NOTHING = same(objectives=THREE)
+ONE_STAGE = NOTHING | {("before", name): float(place) for place, name in enumerate(THREE)}
+
+
+@pytest.mark.parametrize("means", [NOTHING, ONE_STAGE], ids=["all alike", "all alike after RL alone"])
+@pytest.mark.parametrize("seeds", [3, 6])
+def test_rank_reversal_without_one_is_claimed_in_at_most_5_percent(means, seeds):
+    """The second is the least favourable case: the order before RL is certain, that after it chance."""
+    random = np.random.default_rng(seeds)
+    found = [judged("P1", simulated(random, means, seeds, 20))["P1"]["verdict"] for _ in range(REPETITIONS)]
+    assert found.count("reproduced") <= 0.05 * REPETITIONS
+    assert found.count("not reproduced") <= 0.05 * REPETITIONS
+
+
+def test_all_three_forms_beat_the_baseline_or_the_claim_is_open():
+    forms = {("after", name): 0.9 for name in PEAR["forms"]}
+    rows = judged("P5", simulated(np.random.default_rng(2), same() | forms))
+    assert {row["verdict"] for row in rows.values()} == {"reproduced"}
+    assert set(rows) == {"P5", "P5/token", "P5/sequence", "P5/block"}
+    assert verdicts("P5", same() | forms | {("after", "block"): 0.5}) == "inconclusive"
+    assert verdicts("P5", same() | forms | {("after", "block"): -0.5}) == "not reproduced"
+
+
+def test_two_forms_are_not_three():
+    with pytest.raises(NotTestedError, match="2 of PEAR's three forms"):
+        measures_pear.forms_beat_baseline(
+            simulated(np.random.default_rng(0), same()),
+            SETTINGS | {"pear": PEAR | {"forms": ["token", "block"]}},
+        )
+
+
+def test_all_of_several_effects_are_claimed_in_at_most_5_percent_where_one_is_missing():
+    random = np.random.default_rng(4)
+    means = same(("after",), ["nll", "token", "sequence", "block"]) | {("after", "token"): 2.0, ("after", "block"): 2.0}
+    found = [judged("P5", simulated(random, means, 3, 20))["P5"]["verdict"] for _ in range(REPETITIONS)]
+    assert found.count("reproduced") <= 0.05 * REPETITIONS
+    assert found.count("not reproduced") <= 0.05 * REPETITIONS
+
+
+def test_the_treatment_beats_every_control_or_the_nearest_leaves_it_open():
+    ahead = {("after", "token"): 0.9, ("after", "matched"): 0.6}
+    rows = judged("P10", simulated(np.random.default_rng(3), same() | ahead))
+    assert list(rows) == ["P10", "P10/matched", "P10/last"]
+    assert rows["P10"]["verdict"] == "reproduced"
+    assert rows["P10"]["ours"] == rows["P10/matched"]["ours"] == pytest.approx(0.3, abs=0.12)
+    rows = judged(
+        "P10", simulated(np.random.default_rng(3), same() | {("after", "token"): 0.9, ("after", "last"): 0.9})
+    )
+    assert (rows["P10"]["verdict"], rows["P10/matched"]["verdict"]) == ("inconclusive", "reproduced")
+
+
+def test_one_control_is_its_own_headline():
+    rows = judged("P10", simulated(np.random.default_rng(5), same()), controls=["last"])
+    own, row = ({key: value for key, value in rows[name].items() if key != "id"} for name in ("P10", "P10/last"))
+    assert own == row
+
+
+@pytest.mark.parametrize(
+    ("name", "effect"),
+    [("P6", {("after", "pear-kl"): 0.9}), ("P7", {("transfer", "token"): 0.9})],
+)
+def test_a_difference_is_found_where_planted_and_open_where_not(name, effect):
+    nothing = same(("before", "after", "transfer"))
+    assert verdicts(name, nothing | effect) == "reproduced"
+    assert verdicts(name, nothing) == "inconclusive"
+
+
+def test_transfer_is_measured_on_its_own_recipe_and_task():
+    means = same(("after", "transfer")) | {("after", "token"): 5.0, ("transfer", "token"): 0.9}
+    rows = judged("P7", simulated(np.random.default_rng(6), means))
+    assert rows["P7"]["ours"] == pytest.approx(0.4, abs=0.1)
+    assert "transfer-token-1" in rows["P7"]["command"]
+
+
+DRIFT = {"token": [0.010, 0.012, 0.011], "nll": [0.020, 0.021, 0.025]}
+
+
+def test_drift_is_a_paired_t_interval_over_seeds():
+    evaluations = simulated(np.random.default_rng(0), same(("after",), ["nll", "token"]), drift=DRIFT)
+    row = judged("P8", evaluations)["P8"]
+    # differences −.010, −.009, −.014: mean −.011, deviations .001, .002, −.003, variance .000014 / 2 = .000007
+    half = t.ppf(0.975, 2) * (0.000007 / 3) ** 0.5
+    assert (row["ours"], row["low"], row["high"]) == pytest.approx((-0.011, -0.011 - half, -0.011 + half))
+    assert row["could_have_seen"] == pytest.approx(half + t.ppf(0.8, 2) * (0.000007 / 3) ** 0.5)
+    assert (row["verdict"], row["n"]) == ("reproduced", 3)
+
+
+def test_drift_that_does_not_differ_is_inconclusive():
+    alike = {"token": [0.021, 0.020, 0.024], "nll": [0.020, 0.021, 0.025]}
+    evaluations = simulated(np.random.default_rng(0), same(("after",), ["nll", "token"]), drift=alike)
+    assert judged("P8", evaluations)["P8"]["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize("name", ["P1", "P5", "P6", "P7", "P10"])
+def test_one_seed_settles_nothing(name):
+    far = {("after", "token"): 5.0, ("after", "pear-kl"): 5.0, ("before", "nll"): 5.0, ("transfer", "token"): 5.0}
+    means = same(("before", "after", "transfer")) | far
+    assert verdicts(name, means, seeds=1) == "inconclusive (one seed)"
+
+
+@pytest.mark.parametrize(
+    ("name", "pear", "reason"),
+    [
+        ("P6", {"distillation": None}, "report.pear.distillation is null"),
+        ("P7", {"transfer": None}, "report.pear.transfer is null"),
+        ("P7", {"transfer": {"recipe": "away", "task": "calc"}}, "not every model has pass@1 on calc"),
+        ("P10", {"controls": []}, "report.pear.controls is empty"),
+        ("P10", {"controls": ["dft"]}, "no seed has both token and dft after RL"),
+        ("P1", {"data": "other"}, "0 SFT objectives before and after RL on other; it needs three"),
+    ],
+)
+def test_what_is_missing_is_said(name, pear, reason):
+    evaluations = simulated(np.random.default_rng(0), same(("before", "after", "transfer")))
+    assert judged(name, evaluations, **pear)[name]["verdict"] == f"not tested ({reason})"
