@@ -7,11 +7,12 @@ import pandas
 import pytest
 from scipy.stats import t
 
-from orchard.report import claims, measures_pear
+from orchard.report import claims, figures, measures_pear, tables
 from orchard.report.findings import NotTestedError
 from orchard.report.rows import FACTS, Evaluations
 
 PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "token"}
+PEAR |= {"reversal": ["nll", "token", "last"], "plain": ["nll", "matched"]}
 PEAR |= {"forms": ["token", "sequence", "block"], "controls": ["matched", "last"]}
 PEAR |= {"distillation": {"baseline": "kl", "treatment": "pear-kl"}, "transfer": {"recipe": "away", "task": "games"}}
 SETTINGS = {"confidence": 0.95, "pear": PEAR}
@@ -193,9 +194,37 @@ def test_one_seed_settles_nothing(name):
         ("P7", {"transfer": {"recipe": "away", "task": "calc"}}, "not every model has pass@1 on calc"),
         ("P10", {"controls": []}, "report.pear.controls is empty"),
         ("P10", {"controls": ["dft"]}, "no seed has both token and dft after RL"),
-        ("P1", {"data": "other"}, "0 SFT objectives before and after RL on other; it needs three"),
+        ("P1", {"data": "other"}, "0 objectives of report.pear.reversal before and after RL; it needs three"),
     ],
 )
 def test_what_is_missing_is_said(name, pear, reason):
     evaluations = simulated(np.random.default_rng(0), same(("before", "after", "transfer")))
     assert judged(name, evaluations, **pear)[name]["verdict"] == f"not tested ({reason})"
+
+
+def test_doses_compare_with_the_best_plain_sft_of_each_data_set():
+    """Two data sets with planted scores: on the second the matched rate is the better plain SFT."""
+    random, parts = np.random.default_rng(4), []
+    means = {"near": {"nll": 0.5, "matched": 0.4, "token": 0.55}, "far": {"nll": 0.3, "matched": 0.5, "token": 0.8}}
+    for data, after in means.items():
+        both = {(place, name): mean for name, mean in after.items() for place in ("before", "after")}
+        part = simulated(random, both, seeds=6)
+        renamed = {name: f"{data}-{name}" for name in part.facts}
+        facts = {renamed[name]: own | {"data": data} for name, own in part.facts.items()}
+        learnt = {"mean_log_ratio": -1.0 if data == "near" else -4.0}
+        records = {renamed[name]: own | {"learnt": learnt} for name, own in part.records.items()}
+        parts.append((facts, records, part.scores.assign(model=part.scores["model"].map(renamed))))
+    facts, records, scores = zip(*parts, strict=True)
+    whole = Evaluations(facts[0] | facts[1], records[0] | records[1], pandas.concat(scores), {"calc": 0.0})
+    table = tables.doses(whole, SETTINGS).set_index(["data", "objective"])
+    assert list(dict.fromkeys(table.index.get_level_values("data"))) == ["near", "far"]
+    assert table.loc[("near", "token"), ["plain", "mismatch"]].tolist() == ["nll", 1.0]
+    assert table.loc[("far", "token"), ["plain", "mismatch"]].tolist() == ["matched", 4.0]
+    assert table.loc[("far", "token"), "gain"] == pytest.approx(0.3, abs=0.08)
+    assert table.loc[("far", "token"), "low"] > 0
+    assert ("near", "nll") not in table.index
+    figures.doses(table.reset_index())
+
+
+def test_doses_need_several_data_sets():
+    assert len(tables.doses(simulated(np.random.default_rng(5), same()), SETTINGS)) == 0

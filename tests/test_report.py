@@ -27,6 +27,8 @@ SETTINGS = {
         "recipe": "grpo",
         "baseline": "nll",
         "treatment": "pear-token",
+        "reversal": ["nll", "pear-token", "pear-sequence", "pear-block", "last-tokens", "nll-matched", "kl", "pear-kl"],
+        "plain": ["nll", "nll-matched"],
         "forms": ["pear-token", "pear-sequence", "pear-block"],
         "controls": ["last-tokens", "nll-matched"],
         "distillation": None,

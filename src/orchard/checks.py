@@ -74,7 +74,7 @@ def no_list_repeats(study: Study) -> Iterator[UserError]:
     ]
     lists = {key: value_at(study, key) for key in keys}
     if pear := study.report.pear:
-        lists |= {"report.pear.forms": pear.forms, "report.pear.controls": pear.controls}
+        lists |= {f"report.pear.{key}": getattr(pear, key) for key in ("reversal", "forms", "controls", "plain")}
     for key, values in lists.items():
         for value in sorted({value for value in values if values.count(value) > 1}):
             yield UserError(
@@ -532,8 +532,8 @@ def pear_objectives(study: Study) -> Iterator[tuple[str, str]]:
     """Each objective that report.pear names, with its key there."""
     pear = study.report.pear
     yield from (("baseline", pear.baseline), ("treatment", pear.treatment))
-    yield from (("forms", name) for name in pear.forms)
-    yield from (("controls", name) for name in pear.controls)
+    for key in ("reversal", "forms", "controls", "plain"):
+        yield from ((key, name) for name in getattr(pear, key))
     if pear.distillation:
         yield "distillation.baseline", pear.distillation.baseline
         yield "distillation.treatment", pear.distillation.treatment

@@ -431,8 +431,11 @@ class Pear(Part):
         recipe: of RL.
         baseline: the plain objective.
         treatment: PEAR's.
+        reversal: three objectives or more, chosen before any result, for P1.
         forms: PEAR's forms, for P5, which needs all three.
         controls: the objectives that have a part of what PEAR does, for P10.
+        plain: plain SFT at several learning rates; where a study has several data sets, each objective is compared
+            with the best of them on each.
         distillation: the objectives of P6; null: not tested.
         transfer: the recipe and the task of P7; null: not tested.
     """
@@ -442,8 +445,10 @@ class Pear(Part):
     recipe: Name
     baseline: Name
     treatment: Name
+    reversal: list[Name]
     forms: list[Name]
     controls: list[Name]
+    plain: list[Name]
     distillation: Distillation | None
     transfer: Transfer | None
 

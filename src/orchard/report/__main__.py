@@ -74,6 +74,14 @@ def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Fi
             tabled=False,
         ),
         Figure(
+            "doses",
+            "When does PEAR help?",
+            "pass@1 after RL minus that of plain SFT at the learning rate that is best on the same data. Data sets: the "
+            f"least foreign first (nats: mean of log pi_beta − log pi_0 a token). {bars}",
+            tables.doses(evaluations, settings),
+            figures.doses,
+        ),
+        Figure(
             "drift",
             "How far RL moves the parameters",
             "Euclidean distance of all parameters from the checkpoint that RL started from, as a share of the norm of "

@@ -132,6 +132,38 @@ def curves(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     return drawing
 
 
+def doses(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """The gain over plain SFT after RL on each data set, a colour an objective."""
+    drawing, axes = pyplot.subplots(figsize=(8.4, 4.2), layout="constrained")
+    sets = table.drop_duplicates("data")
+    objectives = sorted(table["objective"].unique())
+    for number, objective in enumerate(objectives):
+        rows = table[table["objective"] == objective]
+        shift = 0.6 * ((number + 0.5) / len(objectives) - 0.5)  # so that bars at one place do not hide one another
+        places = [list(sets["data"]).index(data) + shift for data in rows["data"]]
+        axes.errorbar(
+            places,
+            rows["gain"],
+            bars(rows, "gain"),
+            label=label(objective),
+            capsize=3,
+            **style(number) | {"linestyle": ""},
+        )
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xticks(
+        range(len(sets)),
+        [
+            f"{data}\n{mismatch:.1f} nats\nbest: {best}"
+            for data, mismatch, best in sets[["data", "mismatch", "plain"]].to_numpy()
+        ],
+    )
+    reach = 1.3 * max(table["gain"].abs().max(), 0.05)
+    axes.set_ylim(-reach, reach)
+    axes.set_ylabel("pass@1 after RL, minus the best plain SFT")
+    axes.legend(title="SFT objective", loc="upper left", bbox_to_anchor=(1, 1))
+    return drawing
+
+
 def retention(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Retention over the share of layers dropped; a panel a method, a colour a group, a line style a family."""
     methods, groups = list(table["method"].unique()), list(table["of"].unique())

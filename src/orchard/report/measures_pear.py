@@ -11,7 +11,6 @@ from orchard.report import statistics
 from orchard.report.findings import Finding, NotTestedError
 from orchard.report.rows import Evaluations
 
-NO_SFT = "none"  # the control that no objective has trained
 FORMS = ("sequence", "block", "token")
 
 
@@ -24,9 +23,11 @@ def rank_reversal(evaluations: Evaluations, settings: dict) -> list[Finding]:
     its order for sure.
     """
     pear = _named(settings)
-    objectives = [name for name in objectives_of(evaluations, pear) if name != NO_SFT]
+    objectives = [name for name in objectives_of(evaluations, pear) if name in pear["reversal"]]
     if len(objectives) < 3:
-        raise NotTestedError(f"{len(objectives)} SFT objectives before and after RL on {pear['data']}; it needs three")
+        raise NotTestedError(
+            f"{len(objectives)} objectives of report.pear.reversal before and after RL; it needs three"
+        )
     pairs = [
         pair
         for pair in combinations(objectives, 2)

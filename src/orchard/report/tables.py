@@ -8,6 +8,7 @@ import pandas
 from orchard.report import measures, measures_pear, statistics
 from orchard.report.rows import Evaluations
 
+NO_SFT = "none"  # the control that no objective has trained
 RETENTION = ["of", "method", "ratio", "recovery", "family", "retention", "low", "high", "replicates", "a_guess"]
 RECOVERIES = {"none": ("prune", None), "open": ("recover", "open"), "self": ("recover", "self")}
 
@@ -66,6 +67,39 @@ def curves(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     return _over_seeds(rows, ["objective", "step"])
 
 
+def doses(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """What each objective gains over plain SFT after RL, on each of several data sets, the least foreign first.
+
+    Plain SFT is the best of its learning rates on each data set, picked on the scores that are compared, which favours
+    it. The mismatch of a data set is the mean of log pi_beta − log pi_0 over its tokens, in nats.
+    """
+    pear = settings["pear"]
+    sets = {own["data"] for own in evaluations.facts.values() if own["stage"] == "sft"} if pear else set()
+    if len(sets) < 2:
+        return pandas.DataFrame()
+    rows = [row for data in sets for row in _dose(evaluations, pear | {"data": data}, settings["confidence"])]
+    return (
+        pandas.DataFrame(rows).sort_values(["mismatch", "objective"], ignore_index=True) if rows else pandas.DataFrame()
+    )
+
+
+def _dose(evaluations: Evaluations, pear: dict, confidence: float) -> Iterator[dict]:
+    after, task = dict(by_objective(evaluations, pear, "rl")), pear["task"]
+    scores = {name: evaluations.values(models, task, "pass@1").mean() for name, models in after.items()}
+    plain = [name for name in pear["plain"] if name in scores]
+    if not plain:
+        return
+    best = max(plain, key=scores.get)
+    learnt = [
+        evaluations.records[name].get("learnt") for name in evaluations.select(**measures_pear.where(pear, "sft"))
+    ]
+    mismatch = -float(np.mean([told["mean_log_ratio"] for told in learnt if told]))
+    for name in sorted(scores.keys() - {NO_SFT, best}):
+        found = measures_pear.difference(evaluations, pear, name, best, confidence).interval
+        facts = {"data": pear["data"], "mismatch": mismatch, "objective": name, "plain": best}
+        yield facts | {"pass@1": scores[name], "pass@1_plain": scores[best], **_numbers("gain", found, "seeds")}
+
+
 def by_objective(evaluations: Evaluations, pear: dict, stage: str) -> Iterator[tuple[str, list[str]]]:
     """Each objective on the policy's data with its models before RL (sft) or after it (rl), first that without SFT."""
     where = measures_pear.where(pear, stage)
@@ -122,7 +156,7 @@ def unreported(evaluations: Evaluations, settings: dict) -> list[str]:
 
 
 def _place(objective: str) -> tuple:
-    return objective != measures_pear.NO_SFT, objective
+    return objective != NO_SFT, objective
 
 
 def _over_seeds(rows: list[dict], keys: list[str]) -> pandas.DataFrame:
