@@ -168,6 +168,7 @@ BAD_CONFIGS = {
         ["data.generate.calc.seed is missing"],
     ),
     "a game with a mix": ({"data.generate.calc": GAME | {"mix": {"calc": 1.0}}}, ["calc.mix is not a key"]),
+    "credit that is neither": ({"rl.recipes.grpo.partial_credit": 0.5}, ["partial_credit: 0.5", "boolean"]),
     "steps that go down": ({"data.generate.rl.steps": [6, 3]}, ["data.generate.rl.steps: [6, 3]", "[3, 6]"]),
     "heads that do not divide": ({"base.tiny.model.heads": 5}, ["hidden_size 64, heads 5", "60"]),
     "heads of odd size": ({"base.tiny.model.hidden_size": 36}, ["hidden_size 36, heads 4", "pairs"]),

@@ -320,6 +320,7 @@ class Recipe(Part):
     samples_per_prompt: Annotated[int, Field(ge=2)]
     max_new_tokens: Natural
     temperature: Rate
+    partial_credit: bool
     kl_coefficient: Annotated[float, Field(ge=0)]
     learning_rate: Rate
     schedule: Schedule
