@@ -26,6 +26,8 @@ ITEMS = [
     for number in range(8)
 ]
 
+GAME = {"role": "eval", "seed": 1, "items": 20, "game": "chain_sum", "options": {}}
+
 
 def assert_one_message(told: str, expected: list[str]) -> None:
     """The message has its four parts once, in order, no traceback, and says what is expected."""
@@ -141,6 +143,32 @@ BAD_CONFIGS = {
     ),
     "an unknown task": ({"data.generate.calc.mix": {"calk": 1.0}}, ["'calk'", "did you mean 'calc'?"]),
     "an unknown style": ({"recover.open.style": "E"}, ["recover.open.style: 'E'", "A, B, C, D, L, H"]),
+    "an unknown game": (
+        {"data.generate.calc": GAME | {"game": "chain_sums"}},
+        ["data.generate.calc.game: 'chain_sums'", "did you mean 'chain_sum'?"],
+    ),
+    "a game whose scorer runs what the model wrote": (
+        {"data.generate.calc": GAME | {"game": "countdown"}},
+        ["data.generate.calc.game: 'countdown'", "runs the response as Python code"],
+    ),
+    "an option that the game does not know": (
+        {"data.generate.calc": GAME | {"options": {"max_term": 3}}},
+        ["data.generate.calc.options.max_term is no option of chain_sum", "did you mean 'max_terms'?"],
+    ),
+    "a seed among the options": (
+        {"data.generate.calc": GAME | {"options": {"seed": 3}}},
+        ["options.seed", "no option"],
+    ),
+    "an option that the game refuses": (
+        {"data.generate.calc": GAME | {"options": {"min_terms": 5, "max_terms": 3}}},
+        ["data.generate.calc.options: ", "max_terms must be >= min_terms"],
+    ),
+    "a game without a seed": (
+        {"data.generate.calc": {key: GAME[key] for key in GAME if key != "seed"}},
+        ["data.generate.calc.seed is missing"],
+    ),
+    "a game with a mix": ({"data.generate.calc": GAME | {"mix": {"calc": 1.0}}}, ["calc.mix is not a key"]),
+    "credit that is neither": ({"rl.recipes.grpo.partial_credit": 0.5}, ["partial_credit: 0.5", "boolean"]),
     "steps that go down": ({"data.generate.rl.steps": [6, 3]}, ["data.generate.rl.steps: [6, 3]", "[3, 6]"]),
     "heads that do not divide": ({"base.tiny.model.heads": 5}, ["hidden_size 64, heads 5", "60"]),
     "heads of odd size": ({"base.tiny.model.hidden_size": 36}, ["hidden_size 36, heads 4", "pairs"]),

@@ -61,6 +61,29 @@ def test_gsm8k_item_holds_question_reference_and_final_number(tmp_path):
     }
 
 
+def test_a_problem_of_math_holds_solution_and_final_answer(tmp_path):
+    solved = {
+        "problem": "What is $1/2 + 1/2$?",
+        "solution": "It is $\\boxed{\\frac{2}{2}}$.",
+        "answer": "1",
+        "level": 2,
+    }
+    rows = [solved, {"question": "And $2 + 2$?", "answer": "4"}, {"problem": "And?", "solution": solved["solution"]}]
+    file = write_rows(tmp_path / "test.jsonl", rows)
+    first, second, third = ingest.ingest(settings(file, "math"))
+    assert first == {
+        "id": "math-test-00001",
+        "task": "math",
+        "prompt": "Problem: What is $1/2 + 1/2$?\n"
+        "Reason step by step, and put the final answer in \\boxed{}.\nSolution:",
+        "answer": "It is $\\boxed{\\frac{2}{2}}$.",
+        "final": "1",
+    }
+    assert (second["answer"], second["final"], third["final"]) == ("\\boxed{4}", "4", "\\frac{2}{2}")
+    assert all(items.is_correct(item, item["answer"]) for item in (first, second, third))
+    assert not items.is_correct(first, second["answer"])
+
+
 def test_limit_draws_without_replacement_in_file_order_and_by_seed(tmp_path):
     file = write_rows(tmp_path / "train.jsonl", gsm8k_rows(100))
     everything = ingest.ingest(settings(file, "gsm8k"))
@@ -122,7 +145,12 @@ def test_item_rows_pass_unchanged(tmp_path):
         ("gsm8k", '{"question": null, "answer": "#### 2"}', "line 2: field 'question' is None"),
         ("gsm8k", "[1, 2]", "line 2"),
         ("blimp", '{"sentence_good": "A.", "UID": "x"}', "line 2: no field 'sentence_bad'"),
+        ("math", '{"answer": "2"}', "line 2: no field 'question'"),
+        ("math", '{"problem": "1 + 1?"}', "line 2: no field 'solution'"),
+        ("math", '{"problem": "1 + 1?", "solution": "It is 2."}', "line 2: there is no field 'answer'"),
+        ("math", '{"problem": "1 + 1?", "answer": 2}', "line 2: field 'answer' is 2"),
         ("jsonl", '{"id": "a", "task": "t", "prompt": "p"}', "line 2: no field 'answer'"),
+        ("jsonl", '{"id": "a", "task": "gym-dice", "prompt": "p", "answer": "x"}', "line 2: no field 'game'"),
         (
             "jsonl",
             '{"id": "a", "task": "t", "prompt": "p", "answer": "x", "choices": ["x"], "label": 1}',
@@ -135,6 +163,7 @@ def test_item_rows_pass_unchanged(tmp_path):
 def test_broken_row_is_named(tmp_path, form, line, message):
     good = {
         "gsm8k": gsm8k_rows(1)[0],
+        "math": {"problem": "1 + 1?", "answer": "2"},
         "blimp": blimp_rows("x", 1)[0],
         "jsonl": {"id": "one", "task": "t", "prompt": "p", "answer": "a"},
     }[form]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from orchard import runs
 from orchard.errors import UserError
-from orchard.tasks import calc, items
+from orchard.tasks import calc, gym, items
 
 if TYPE_CHECKING:
-    from orchard.config import Author, Study
+    from orchard.config import Author, PretrainSet, PromptSet, Study
 
 
 def cross_mistakes(study: Study) -> list[UserError]:
@@ -25,6 +25,7 @@ def cross_mistakes(study: Study) -> list[UserError]:
         set_names_differ,
         shares_sum_to_one,
         tasks_and_styles_exist,
+        games_take_their_options,
         ranges_go_up,
         models_exist,
         arms_exist,
@@ -131,9 +132,39 @@ def tasks_and_styles_exist(study: Study) -> Iterator[UserError]:
             )
 
 
+def games_take_their_options(study: Study) -> Iterator[UserError]:
+    """A game is one that reasoning-gym has and that fits here, and it takes its options."""
+    sets = {name: each for name, each in study.data.generate.items() if hasattr(each, "game")}
+    known = gym.games() if sets else {}  # importing the games takes a second, so only a study that plays waits for it
+    for name, played in sets.items():
+        key = f"data.generate.{name}"
+        unknown = [option for option in played.options if option not in known.get(played.game, [option])]
+        if played.game not in known:
+            yield UserError(
+                f"{key}.game: {played.game!r}",
+                "it is a game of reasoning-gym that can be made again and scored safely",
+                gym.why_unfit(played.game) or "only these can be generated",
+                did_you_mean(played.game, known),
+            )
+        for option in unknown:
+            yield UserError(
+                f"{key}.options.{option} is no option of {played.game}",
+                "options are those of the game, without seed and size",
+                "a misspelt one would silently do nothing",
+                did_you_mean(option, known[played.game]),
+            )
+        if played.game in known and not unknown and (said := gym.refusal(played.game, played.options)):
+            yield UserError(
+                f"{key}.options: {played.options}",
+                f"{played.game} takes them; it says: {said}",
+                "it could make no question",
+                "correct the options, or write {} for the game's own",
+            )
+
+
 def ranges_go_up(study: Study) -> Iterator[UserError]:
     """[low, high] is in this order."""
-    for name, generated in study.data.generate.items():
+    for name, generated in own_sets(study):
         low, high = generated.steps
         if low > high:
             yield UserError(
@@ -566,9 +597,14 @@ def value_at(study: Study, key: str):
     return getattr(getattr(study, part), field)
 
 
+def own_sets(study: Study) -> list[tuple[str, PretrainSet | PromptSet]]:
+    """The generated sets that are made of orchard's own tasks."""
+    return [(name, each) for name, each in study.data.generate.items() if not hasattr(each, "game")]
+
+
 def all_shares(study: Study) -> Iterator[tuple[str, dict[str, float]]]:
     """Each mapping of shares, with its key."""
-    for name, generated in study.data.generate.items():
+    for name, generated in own_sets(study):
         yield f"data.generate.{name}.mix", generated.mix
         if generated.role == "pretrain":
             yield f"data.generate.{name}.styles", generated.styles

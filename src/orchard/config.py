@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from orchard import checks
 from orchard.errors import UserError
@@ -76,7 +76,7 @@ class Ingest(Part):
 
     role: Literal["eval", "calibration", "prompts"]
     path: Text
-    format: Literal["gsm8k", "bbh", "blimp", "jsonl"]
+    format: Literal["gsm8k", "math", "bbh", "blimp", "jsonl"]
     limit: Natural | None
     seed: Seed
 
@@ -103,12 +103,31 @@ class PromptSet(Part):
     steps: Range
 
 
+class GameSet(Part):
+    """Questions of one game of reasoning-gym; the options are those of the game."""
+
+    role: Literal["eval", "calibration", "prompts"]
+    seed: Seed
+    items: Natural
+    game: Text
+    options: dict[str, Any]
+
+
+def game_or_mix(given: Any) -> str:
+    """Which of the two a set of prompts is: the one with a game says so. (No key is named so, as a message needs.)"""
+    is_game = "game" in given if isinstance(given, dict) else hasattr(given, "game")
+    return "a game" if is_game else "a mix"
+
+
+Prompts = Annotated[Annotated[GameSet, Tag("a game")] | Annotated[PromptSet, Tag("a mix")], Discriminator(game_or_mix)]
+
+
 class Data(Part):
     """Where data comes from."""
 
     fetch: dict[Name, Annotated[Wheel | HubModel | HubDataset, Field(discriminator="kind")]]
     ingest: dict[Name, Ingest]
-    generate: dict[Name, Annotated[PretrainSet | PromptSet, Field(discriminator="role")]]
+    generate: dict[Name, Annotated[PretrainSet | Prompts, Field(discriminator="role")]]
 
 
 class InitAndOrder(Part):
@@ -301,6 +320,7 @@ class Recipe(Part):
     samples_per_prompt: Annotated[int, Field(ge=2)]
     max_new_tokens: Natural
     temperature: Rate
+    partial_credit: bool
     kl_coefficient: Annotated[float, Field(ge=0)]
     learning_rate: Rate
     schedule: Schedule

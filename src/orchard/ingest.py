@@ -15,8 +15,9 @@ from pathlib import Path
 
 from orchard import stage
 from orchard.errors import UserError
+from orchard.tasks import gym, mathematics
 
-SUFFIX = {"gsm8k": "*.jsonl", "bbh": "*.json", "blimp": "*.jsonl", "jsonl": "*.jsonl"}
+SUFFIX = {"gsm8k": "*.jsonl", "math": "*.jsonl", "bbh": "*.json", "blimp": "*.jsonl", "jsonl": "*.jsonl"}
 CHOICES_IN_TEXT = re.compile(r"^(?:\(([A-Z])\)|- (\w+))", re.MULTILINE)  # of BIG-Bench Hard: "(A) text" or "- Yes"
 
 
@@ -88,8 +89,7 @@ def make_item(form: str, row: dict, file: Path, number: int) -> dict:
         UserError: the row lacks a field, or a field holds what the format does not allow.
     """
     try:
-        make = {"gsm8k": from_gsm8k, "bbh": from_bbh, "blimp": from_blimp, "jsonl": from_jsonl}[form]
-        return make(row, file.stem, number)
+        return MAKE[form](row, file.stem, number)
     except (KeyError, TypeError, ValueError) as error:
         found = f"no field {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(
@@ -111,6 +111,27 @@ def from_gsm8k(row: dict, name: str, number: int) -> dict:
         "answer": row["answer"],
         "final": row["answer"].rpartition("####")[2].strip(),
     }
+
+
+def from_math(row: dict, name: str, number: int) -> dict:
+    """A problem of MATH or the like. The answer is the worked solution if there is one; it gives the final one too."""
+    problem = text(row, "problem" if "problem" in row else "question")
+    final = text(row, "answer") if "answer" in row else in_last_box(text(row, "solution"))
+    return {
+        "id": f"math-{name}-{number:05d}",
+        "task": "math",
+        "prompt": f"Problem: {problem}\n{mathematics.INSTRUCTION}\nSolution:",
+        "answer": text(row, "solution") if "solution" in row else f"\\boxed{{{final}}}",
+        "final": final,
+    }
+
+
+def in_last_box(solution: str) -> str:
+    """What stands in the last ``\\boxed{…}`` of a solution."""
+    box = mathematics.final_answer(solution)
+    if not box or not box.startswith("\\boxed{"):
+        raise ValueError("there is no field 'answer', and the solution has no final answer in \\boxed{}")
+    return box.removeprefix("\\boxed{").removesuffix("}")
 
 
 def from_bbh(row: dict, name: str, number: int) -> dict:
@@ -140,11 +161,16 @@ def from_jsonl(row: dict, name: str, number: int) -> dict:
     """A row that is an item already."""
     for key in ("id", "task", "prompt", "answer"):
         text(row, key, may_be_empty=key in ("prompt", "answer"))
+    if row["task"].startswith(gym.PREFIX):
+        text(row, "game")
     if ("choices" in row) != ("label" in row):
         raise ValueError("`choices` and `label` come together")
     if "choices" in row and row["label"] not in range(len(row["choices"])):
         raise ValueError(f"label {row['label']} is not the index of one of {len(row['choices'])} choices")
     return row
+
+
+MAKE = {"gsm8k": from_gsm8k, "math": from_math, "bbh": from_bbh, "blimp": from_blimp, "jsonl": from_jsonl}
 
 
 def text(row: dict, key: str, may_be_empty: bool = False) -> str:

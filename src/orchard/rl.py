@@ -1,4 +1,4 @@
-"""GRPO with verifiable 0/1 rewards from one SFT checkpoint: the identical recipe for each start (PEAR, section 4).
+"""GRPO with verifiable rewards from one SFT checkpoint: the identical recipe for each start (PEAR, section 4).
 
 python -m orchard.rl RECIPE ARM SEED
 """
@@ -48,7 +48,7 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
     prompts = stage.read_jsonl(recipe["prompts"])
     return GRPOTrainer(
         model=model,
-        reward_funcs=verified,
+        reward_funcs=partly_verified if recipe["partial_credit"] else verified,
         args=GRPOConfig(
             output_dir=str(state),
             max_steps=recipe["steps"],
@@ -97,6 +97,11 @@ def course(steps: list[dict]) -> list[dict]:
 def verified(completions: list[str], item: list[str], **_) -> list[float]:
     """The reward: 1 for a right response, 0 for any other. Items come as JSON, since tasks differ in their keys."""
     return [float(items.is_correct(json.loads(row), response)) for row, response in zip(item, completions, strict=True)]
+
+
+def partly_verified(completions: list[str], item: list[str], **_) -> list[float]:
+    """The reward with partial credit: the verifier's score, 0 to 1."""
+    return [items.score(json.loads(row), response) for row, response in zip(item, completions, strict=True)]
 
 
 if __name__ == "__main__":

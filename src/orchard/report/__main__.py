@@ -76,8 +76,8 @@ def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Fi
         Figure(
             "doses",
             "When does PEAR help?",
-            "pass@1 after RL minus that of plain SFT at the learning rate that is best on the same data. Data sets: the "
-            f"least foreign first (nats: mean of log pi_beta − log pi_0 a token). {bars}",
+            "pass@1 after RL minus that of plain SFT at the learning rate that is best on the same data. Data sets: "
+            f"the least foreign first (nats: mean of log pi_beta − log pi_0 a token). {bars}",
             tables.doses(evaluations, settings),
             figures.doses,
         ),

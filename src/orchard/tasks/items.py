@@ -7,7 +7,7 @@ items are disjoint by construction, whatever the seeds. Facts are the exception:
 import hashlib
 import random
 
-from orchard.tasks import calc, english, words
+from orchard.tasks import calc, english, gym, mathematics, words
 
 SPLIT_OF_ROLE = {"eval": "eval", "calibration": "calibration", "prompts": "train", "pretrain": "train"}
 SAMPLERS = {
@@ -59,6 +59,26 @@ def sample_items(rng: random.Random, role: str, count: int, mix: dict[str, float
     return items
 
 
+def sample_game(seed: int, role: str, count: int, game: str, options: dict) -> list[dict]:
+    """``count`` different items of a role's split from a game of reasoning-gym; fewer when it has no more.
+
+    Args:
+        seed: the game's own seed.
+        role: eval, calibration or prompts.
+        count: number of items.
+        game: the name of the game.
+        options: what its configuration sets otherwise than by default.
+    """
+    found = {}
+    for question in gym.sample(game, options, seed, most=count * 50):
+        if len(found) == count:
+            break
+        if split_of(question["prompt"]) == SPLIT_OF_ROLE[role]:
+            task = f"{gym.PREFIX}{game}"
+            found.setdefault(question["prompt"], {"id": f"{task}-{len(found):05d}", "task": task} | question)
+    return list(found.values())
+
+
 def make_item(task: str, prompt: str, number: int) -> dict:
     """One item: id, task, prompt, answer and, for multiple choice, the choices and the index of the right one."""
     item = {"id": f"{task}-{number:05d}", "task": task, "prompt": prompt, "answer": ANSWERS[task](prompt)}
@@ -77,10 +97,15 @@ def is_correct(item: dict, response: str) -> bool:
     """The verifier: whether a response to an item is right (the 0/1 reward of RL and the score of evaluation).
 
     Args:
-        item: its task and prompt; for an ingested task also its answer and, where the answer shows work, the final one.
+        item: its task and prompt; for an ingested task also its answer and, where the answer shows work, the final one;
+            for a game of reasoning-gym also ``game``.
         response: what the policy wrote after the prompt.
     """
     task, prompt = item["task"], item["prompt"]
+    if task.startswith(gym.PREFIX):
+        return gym.score(item["game"], response) == 1
+    if task == "math":
+        return mathematics.agrees(item.get("final") or item["answer"], response)
     if task == "calc":
         return calc.is_correct(prompt, response)
     if task == "english-arithmetic":
@@ -88,3 +113,10 @@ def is_correct(item: dict, response: str) -> bool:
     if task in ANSWERS:
         return response.strip() == ANSWERS[task](prompt)
     return english.agrees(item.get("final") or item["answer"], response)
+
+
+def score(item: dict, response: str) -> float:
+    """The verifier with partial credit, 0 to 1: the score of a game of reasoning-gym; 0 or 1 for every other task."""
+    if item["task"].startswith(gym.PREFIX):
+        return gym.score(item["game"], response)
+    return float(is_correct(item, response))
