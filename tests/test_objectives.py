@@ -1,6 +1,11 @@
 """The objectives, through the trainer that the SFT stage uses, against TRL's own and against the definitions."""
 
+import itertools
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,9 +18,10 @@ from orchard.training import sft_arguments
 from tests.llama import random_llama
 from tests.objectives import PEAR, TRAINER, assert_same, make_trainer, objective, teacher_rows, train
 from tests.test_pear import by_definition
+from tests.two_processes import GOALS
 
 PAD = make_tokenizer().pad_token_id
-GOALS = {"nll": objective(), "pear": objective("nll", PEAR), "kl": objective("kl-stored")}
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -115,6 +121,21 @@ def test_accumulation_is_the_whole_batch(goal, tmp_path):
     assert_same(parts, whole, 1e-4)  # AdamW divides by gradients that are almost 0: the weights moved by 2e-2
 
 
+def test_two_processes_train_as_one(tmp_path):
+    """Each takes half of each batch; the loss is divided by the tokens of both."""
+    commands = {"one": [], "two": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "CUDA_VISIBLE_DEVICES": ""}
+    for name, launcher in commands.items():
+        (tmp_path / name).mkdir()
+        command = [sys.executable, *launcher, "-m", "tests.two_processes", str(tmp_path / name)]
+        done = subprocess.run(command, cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    for goal in GOALS:
+        one, two = (torch.load(tmp_path / name / f"{goal}.pt") for name in commands)
+        assert len(one[0]) == 10
+        assert_same(two, one, 1e-5)
+
+
 # LoRA and gradient checkpointing
 
 
@@ -170,7 +191,7 @@ def test_stored_kl_grows_to_the_kl_with_what_is_stored():
     for k in range(12):
         top = behavior.topk(k, dim=-1)
         values.append(losses.stored_kl(policy, top.indices, top.values))
-    assert all((more >= fewer - 1e-6).all() for fewer, more in zip(values, values[1:], strict=False))
+    assert all((more >= fewer - 1e-6).all() for fewer, more in itertools.pairwise(values))
     torch.testing.assert_close(values[0], torch.zeros(2, 3))
 
 
