@@ -14,8 +14,8 @@ test: $(VENV)/.made lint ## passes the tests
 	python -m pytest -q --durations=10
 
 lint: $(VENV)/.made
-	ruff check src tests
-	ruff format --check src tests
+	ruff check src tests benchmarks
+	ruff format --check src tests benchmarks
 	snakefmt --check Snakefile rules
 
 publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ and the README

@@ -357,27 +357,27 @@ BAD_ROWS = {
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_bad_behaviour_data(name, model, tmp_path):
     from orchard import models
-    from orchard.sft.dataset import training_rows
+    from orchard.sft.dataset import read_rows
 
     tokenizer = models.load_tokenizer(model)
     changes, expected = BAD_ROWS[name]
     path = tmp_path / "rows.parquet"
     pandas.DataFrame([behaviour_row(tokenizer), behaviour_row(tokenizer, **changes)]).to_parquet(path)
     with pytest.raises(UserError) as error:
-        training_rows(str(path), tokenizer)
+        read_rows(str(path), tokenizer)
     assert_one_message(str(error.value), [f"{path}, row 1", expected])
     pandas.DataFrame([behaviour_row(tokenizer)]).to_parquet(path)
-    assert len(training_rows(str(path), tokenizer)) == 1
+    assert len(read_rows(str(path), tokenizer)) == 1
 
 
 def test_empty_behaviour_data(model, tmp_path):
     from orchard import models
-    from orchard.sft.dataset import training_rows
+    from orchard.sft.dataset import read_rows
 
     tokenizer = models.load_tokenizer(model)
     pandas.DataFrame([behaviour_row(tokenizer)]).iloc[:0].to_parquet(tmp_path / "rows.parquet")
     with pytest.raises(UserError) as error:
-        training_rows(str(tmp_path / "rows.parquet"), tokenizer)
+        read_rows(str(tmp_path / "rows.parquet"), tokenizer)
     assert_one_message(str(error.value), ["has no rows"])
 
 
@@ -505,10 +505,14 @@ def test_stage_with_behaviour_data_out_of_step(project, model):
     tokenizer = models.load_tokenizer(model)
     Path("results/models").mkdir(parents=True)
     damaged(model, Path("results/models/base-tiny"), "none")
-    Path("data/behave").mkdir()
+    Path("data/behave/teacher").mkdir(parents=True)
     rows = [behaviour_row(tokenizer), behaviour_row(tokenizer, behavior_logps=[0.0] * 3)]
-    pandas.DataFrame(rows).to_parquet("data/behave/teacher.parquet")
-    fails(["orchard.sft", "nll", "1"], "results/models/sft-nll-1", ["teacher.parquet, row 1", "8 tokens, 3 log-probs"])
+    pandas.DataFrame(rows).to_parquet("data/behave/teacher/rows.parquet")
+    fails(
+        ["orchard.sft", "nll", "1"],
+        "results/models/sft-nll-1",
+        ["teacher/rows.parquet, row 1", "8 tokens, 3 log-probs"],
+    )
 
 
 def test_stage_with_a_ratio_that_does_not_divide(project, model):

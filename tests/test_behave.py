@@ -1,21 +1,25 @@
-"""The scripted teacher's log-probs are those of the mixture that it samples from."""
+"""A policy's log-probs are those of what was sampled from: a mixture of styles, or a model; what its data hold."""
 
+import json
 import math
 import random
 from collections import Counter
+from pathlib import Path
 
+import pandas
 import pytest
+import torch
+import yaml
 
-from orchard import behave
+from orchard import behave, models, sampling, stage
 from orchard.base.pretrain import make_tokenizer
+from orchard.errors import UserError
+from orchard.sft import dataset
 from orchard.tasks import items
+from tests.llama import random_llama
+from tests.objectives import Silent, teacher_rows
 
 SETTINGS = {"seed": 3, "styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H": 0.1}, "foreign_words": 6, "top_k": 3}
-
-
-class Silent:
-    def step(self):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +51,124 @@ def test_styles_come_in_their_shares(rows):
 def test_two_styles_that_begin_alike_are_told_apart_where_they_part():
     ids = {"x": [1, 2, 3], "y": [1, 5]}
     assert behave.mixture_logps("x", ids, {"x": 0.25, "y": 0.75}) == [0.0, math.log(0.25), 0.0]
+
+
+def test_the_top_tokens_are_the_whole_mixture_when_it_has_no_more():
+    for row in teacher_rows(200, styles=SETTINGS["styles"], top_k=4):
+        for token, logp, ids, logps in zip(
+            row["completion_ids"], row["behavior_logps"], row["top_ids"], row["top_logps"], strict=True
+        ):
+            chances = {each: math.exp(value) for each, value in zip(ids, logps, strict=True) if value > -math.inf}
+            assert len(chances) == sum(value > -math.inf for value in logps)
+            assert math.isclose(sum(chances.values()), 1.0)
+            assert math.isclose(chances[token], math.exp(logp))
+            assert logps == sorted(logps, reverse=True)
+
+
+def test_fewer_top_tokens_are_the_most_likely_ones():
+    ids = {"x": [1, 2], "y": [3, 2], "z": [3, 4]}
+    shares = {"x": 0.4, "y": 0.35, "z": 0.25}
+    top_ids, top_logps = behave.top_of_mixture("y", ids, shares, 1)
+    assert top_ids == [[3], [2]]
+    assert top_logps == [[pytest.approx(math.log(0.6))], [pytest.approx(math.log(0.35 / 0.6))]]
+    assert behave.top_of_mixture("y", ids, shares, 0) == ([[], []], [[], []])
+
+
+# Sampling from a model
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """A random model, its prompts of ragged lengths, and the responses that were sampled from it."""
+    prompts = ["calc 1 + 2 :", "close ( [ { :", "cmp 3 4 :", "calc 1 + 2 + 3 - 4 :", "fact color gix :"] * 4
+    settings = {"seed": 1, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12, "batch_size": 8}
+    model = random_llama(initializer_range=0.5)
+    return model, prompts, list(sampling.sample(model, make_tokenizer(), prompts, settings, top_k=5))
+
+
+@torch.no_grad()
+def test_sampled_log_probs_are_the_models_own(sampled):
+    model, prompts, responses = sampled
+    tokenizer = make_tokenizer()
+    for prompt, response in zip(prompts, responses, strict=True):
+        start = tokenizer(prompt)["input_ids"]
+        logps = model(torch.tensor([start + response.ids])).logits[0, len(start) - 1 : -1].log_softmax(-1)
+        own = logps[range(len(response.ids)), response.ids].tolist()
+        assert response.logps == pytest.approx(own, abs=1e-4)
+        for value in (response.top_ids, response.top_logps):
+            assert [len(part) for part in value] == [5] * len(response.ids)
+        torch.testing.assert_close(torch.tensor(response.top_logps), logps.topk(5).values, rtol=0, atol=1e-4)
+        torch.testing.assert_close(torch.tensor(response.top_logps), logps.gather(-1, torch.tensor(response.top_ids)),
+                                   rtol=0, atol=1e-4)  # fmt: skip
+
+
+def test_a_response_ends_with_its_first_end_of_text(sampled):
+    end = make_tokenizer().eos_token_id
+    lengths = [len(response.ids) for response in sampled[2]]
+    assert min(lengths) < 12 == max(lengths)
+    for response in sampled[2]:
+        assert end not in response.ids[:-1]
+        assert response.ids[-1] == end or len(response.ids) == 12
+        assert "<eos>" not in response.text
+
+
+# The stage
+
+
+def run(project, monkeypatch, responses: list[str], **changes) -> Path:
+    """The output of the stage for a model that gives the responses, one for each item."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(stage, "set_threads", lambda count: None)
+    monkeypatch.setattr("sys.argv", ["orchard.behave", "model"])
+    tokenizer = make_tokenizer()
+    models.save(random_llama(), tokenizer, Path("results/models/base-random"))
+    stage.write_jsonl(Path("prompts.jsonl"), ITEMS)
+    policy = {"kind": "model", "model": "base-random", "prompts": "prompts.jsonl", "keep_correct_only": True,
+              "sampling": {}, "top_k": 1, "keep_policy": False}  # fmt: skip
+    Path("config.yaml").write_text(yaml.safe_dump({"behave": {"model": policy | changes}}))
+    ids = [behave.completion_ids(response, tokenizer) for response in responses]
+    given = [
+        sampling.Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each))
+        for response, each in zip(responses, ids, strict=True)
+    ]
+    monkeypatch.setattr(sampling, "sample", lambda *arguments, **options: iter(given))
+    behave.main()
+    return Path("data/behave/model")
+
+
+ITEMS = [
+    {"id": f"calc-{number}", "task": "calc", "prompt": f"calc {number} + 1 :", "answer": str(number + 1)}
+    for number in range(4)
+]
+
+
+@pytest.mark.parametrize(
+    ("only_right", "kept"), [(True, ["calc-0", "calc-3"]), (False, [item["id"] for item in ITEMS])]
+)
+def test_wrong_responses_are_kept_apart(only_right, kept, tmp_path, monkeypatch):
+    folder = run(tmp_path, monkeypatch, ["ans 1", "ans 9", "1", "ans 4"], keep_correct_only=only_right)
+    rows, wrong = (pandas.read_parquet(folder / f"{name}.parquet") for name in ("rows", "wrong"))
+    assert rows["id"].tolist() == kept
+    assert wrong["id"].tolist() == ["calc-1", "calc-2"]
+    assert list(wrong.columns) == list(rows.columns)
+    found = json.loads((folder / "statistics.json").read_text())
+    tokens = sum(map(len, rows["completion_ids"]))
+    assert found == {"rows": 4, "kept": len(kept), "accuracy": 0.5, "mean_tokens": tokens / len(kept),
+                     "mean_log_prob_behavior": -0.5, "styles": {"model": 1.0}}  # fmt: skip
+    assert not (folder / "policy").exists()
+    assert len(dataset.read_rows(str(folder / "rows.parquet"), make_tokenizer())) == len(kept)
+
+
+def test_the_policy_is_kept_for_live_distillation_and_no_wrong_row_is_no_error(tmp_path, monkeypatch):
+    folder = run(tmp_path, monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], keep_policy=True)
+    assert len(pandas.read_parquet(folder / "wrong.parquet")) == 0
+    before = models.load_model("results/models/base-random").state_dict()
+    assert all(
+        torch.equal(value, before[name]) for name, value in models.load_model(folder / "policy").state_dict().items()
+    )
+
+
+def test_a_policy_that_is_never_right_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="gave no right response"):
+        run(tmp_path, monkeypatch, ["ans 9"] * 4)
+    assert not Path("data/behave/model").exists()

@@ -110,7 +110,7 @@ def test_an_unknown_form_is_refused():
 
 def test_diagnostics():
     mask = torch.tensor([[True, True, True, True, False]])
-    assert pear.diagnose(torch.zeros(1, 5), mask) == (1.0, 1.0, 0.0, 0.0)
+    assert pear.diagnose(torch.zeros(1, 5), mask) == (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
     one_heavy = torch.tensor([[0.0, 0.0, -10.0, math.log(9.0), 0.0]])
     found = pear.diagnose(one_heavy, mask)
     assert found.ess_share == pytest.approx((11 + math.exp(-10)) ** 2 / (4 * (83 + math.exp(-20))))

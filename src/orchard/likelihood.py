@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-BATCH = 64  # rows a forward pass: ours, small enough for any laptop
+TOKENS = 4096  # of a forward pass, with padding: ours; their logits over 50,000 words are 0.8 GB
 
 
 @torch.inference_mode()
@@ -15,21 +15,19 @@ def completion_logps(model, rows: list[dict], pad_token_id: int) -> list[list[fl
         rows: with prompt_ids and completion_ids.
         pad_token_id: fills shorter rows up, on the right.
     """
-    order = sorted(range(len(rows)), key=lambda n: len(rows[n]["prompt_ids"]) + len(rows[n]["completion_ids"]))
+    lengths = [len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows]
+    order = sorted(range(len(rows)), key=lambda n: -lengths[n])
     found: list[list[float]] = [[] for _ in rows]
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
+    while order:
+        count = max(1, TOKENS // lengths[order[0]])
+        chosen, order = order[:count], order[count:]
         texts = [torch.tensor([*rows[n]["prompt_ids"], *rows[n]["completion_ids"]]) for n in chosen]
         ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=pad_token_id).to(model.device)
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
         logits = model(input_ids=ids, attention_mask=mask.to(model.device)).logits[:, :-1].float()
         logps = logits.log_softmax(-1).gather(-1, ids[:, 1:].unsqueeze(-1)).squeeze(-1).tolist()
         for n, row in zip(chosen, logps, strict=True):
-            first, last = (
-                len(rows[n]["prompt_ids"]) - 1,
-                len(rows[n]["prompt_ids"]) + len(rows[n]["completion_ids"]) - 1,
-            )
-            found[n] = row[first:last]
+            found[n] = row[len(rows[n]["prompt_ids"]) - 1 : lengths[n] - 1]
     return found
 
 

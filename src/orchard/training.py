@@ -85,9 +85,12 @@ def steps_of(settings: dict, rows: int) -> int:
 
 
 def curve(history: list[dict], key: str) -> list[dict]:
-    """What a trainer logged at each step that has ``key``; no times, which would differ from run to run."""
+    """What a trainer logged at each step that has ``key``; no times, which would differ from run to run.
+
+    Names are in alphabetic order, as in a checkpoint's log, so that a resumed run writes the same bytes.
+    """
     return [
-        {name: value for name, value in row.items() if not any(word in name for word in NOT_IN_CURVES)}
+        {name: row[name] for name in sorted(row) if not any(word in name for word in NOT_IN_CURVES)}
         for row in history
         if key in row
     ]

@@ -35,7 +35,8 @@ def select(rows: list[dict], rule: dict | None, start_logps: list[list[float]]) 
     Args:
         rows: the policy's data.
         rule: null keeps all; kind `style` keeps the rows of some styles (the oracle, who knows what can be followed);
-            kind `likelihood` keeps the share of rows whose mean token log-ratio log pi_0 − log pi_beta is highest.
+            kind `likelihood` keeps the share of rows whose mean token log-ratio log pi_0 − log pi_beta is highest,
+            among equals the first.
         start_logps: log pi_0 of each row's completion tokens, in nats.
 
     Raises:
@@ -48,7 +49,7 @@ def select(rows: list[dict], rule: dict | None, start_logps: list[list[float]]) 
         ratios = [
             np.mean(np.subtract(logps, row["behavior_logps"])) for row, logps in zip(rows, start_logps, strict=True)
         ]
-        best = np.argsort(ratios, kind="stable")[::-1][: max(1, round(rule["keep"] * len(rows)))]
+        best = np.argsort(np.negative(ratios), kind="stable")[: max(1, round(rule["keep"] * len(rows)))]
         kept = [rows[number] for number in sorted(best)]
     if not kept:
         raise UserError(

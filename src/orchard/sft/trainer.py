@@ -1,5 +1,6 @@
 """TRL's SFT trainer with one change: the loss of each token can be distillation, and can have a weight (PEAR)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -79,10 +80,16 @@ class ObjectiveTrainer(SFTTrainer):
         return token_losses, policy.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1), mask
 
     def tell(self, log_weights: torch.Tensor, mask: torch.Tensor) -> None:
-        """Puts the weights' diagnostics beside TRL's metrics, so that they are logged and resumed as those are."""
-        found = pear.diagnose(
-            log_weights, mask, self.objective["weights"].get("log_weight_clip", (-torch.inf, torch.inf))
-        )
+        """Puts the weights' diagnostics beside TRL's metrics, so that they are logged and resumed as those are.
+
+        Under gradient accumulation or several processes they are means over the parts of the batch. A part of the
+        completions that no token lies in is left out.
+        """
+        bounds = self.objective["weights"].get("log_weight_clip", (-torch.inf, torch.inf))
         parts = {f"weight_part_{number}": value for number, value in enumerate(weights.by_part(log_weights, mask))}
-        for name, value in (found._asdict() | parts).items():
-            self._metrics["train"][f"pear/{name}"].append(value)
+        found = pear.diagnose(log_weights, mask, bounds)._asdict() | parts
+        values = torch.tensor(list(found.values()), device=mask.device)
+        means = self.accelerator.gather(values).view(-1, len(found)).nanmean(0).tolist()
+        for name, value in zip(found, means, strict=True):
+            if not math.isnan(value):
+                self._metrics["train"][f"pear/{name}"].append(value)

@@ -1,0 +1,23 @@
+"""Trains with several objectives on the CPU, alone or as one of several processes, and saves what came out.
+
+python -m tests.two_processes FOLDER
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.objectives import PEAR, make_trainer, objective, teacher_rows, train
+
+GOALS = {"nll": objective(), "pear": objective("nll", PEAR), "kl-stored": objective("kl-stored")}
+
+if __name__ == "__main__":
+    folder, processes = Path(sys.argv[1]), int(os.environ.get("WORLD_SIZE", "1"))
+    torch.set_num_threads(1)
+    for name, goal in GOALS.items():
+        trainer = make_trainer(folder / "state", teacher_rows(80), goal, batch_size=8 // processes)
+        found = train(trainer)
+        if trainer.is_world_process_zero():
+            torch.save(found, folder / f"{name}.pt")
