@@ -1,5 +1,6 @@
 """The report: tables, figures, claims and the page. Needs every evaluation."""
 
+
 rule report:
     """Draws up the report."""
     input:
