@@ -113,6 +113,14 @@ def test_a_games_own_answer_is_right_and_an_odd_response_wrong(game):
         assert 0 <= items.score(item, response) < 1
 
 
+def test_a_question_that_its_own_answer_does_not_solve_is_passed_over(monkeypatch):
+    rows = items.sample_game(1, "prompts", 20, "tower_of_hanoi", {})
+    monkeypatch.setattr(gym, "LONGEST_ANSWER", 400)
+    short = items.sample_game(1, "prompts", 20, "tower_of_hanoi", {})
+    assert {len(item["answer"]) > 500 for item in rows} == {True, False}
+    assert all(len(item["answer"]) < 500 and items.is_correct(item, item["answer"]) for item in short)
+
+
 def test_a_scorer_that_stumbles_gives_nothing():
     (item,) = items.sample_game(1, "prompts", 1, "prime_factorization", {})  # its scorer raises a ValueError
     assert items.score(item, "<answer>two times three</answer>") == 0

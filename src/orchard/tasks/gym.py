@@ -13,7 +13,7 @@ SECONDS = 10
 SET_BY_ORCHARD = {"seed", "size"}
 UNFIT = {
     "other questions in each process (they follow Python's hash seed)": (
-        "codeio isomorphic_strings knight_swap polynomial_multiplication ransom_note word_ladder"
+        "codeio isomorphic_strings knight_swap list_functions polynomial_multiplication ransom_note word_ladder"
     ),
     "the scorer runs the response as Python code": (
         "binary_matrix countdown intermediate_integration n_queens puzzle24 simple_integration spiral_matrix"
@@ -23,6 +23,7 @@ UNFIT = {
         "arc_agi boxnet graph_color propositional_logic rearc rubiks_cube rush_hour"
     ),
     "it makes every question at once, in minutes": "acre",
+    "its questions cannot be stored as JSON": "gsm_symbolic",
     "it is made of other games": "composite",
 }
 

@@ -62,6 +62,8 @@ def sample_items(rng: random.Random, role: str, count: int, mix: dict[str, float
 def sample_game(seed: int, role: str, count: int, game: str, options: dict) -> list[dict]:
     """``count`` different items of a role's split from a game of reasoning-gym; fewer when it has no more.
 
+    A question whose own answer the verifier does not take (it is too long, or the game errs) is passed over.
+
     Args:
         seed: the game's own seed.
         role: eval, calibration or prompts.
@@ -73,7 +75,8 @@ def sample_game(seed: int, role: str, count: int, game: str, options: dict) -> l
     for question in gym.sample(game, options, seed, most=count * 50):
         if len(found) == count:
             break
-        if split_of(question["prompt"]) == SPLIT_OF_ROLE[role]:
+        in_split = split_of(question["prompt"]) == SPLIT_OF_ROLE[role]
+        if in_split and gym.score(question["game"], question["answer"]) == 1:
             task = f"{gym.PREFIX}{game}"
             found.setdefault(question["prompt"], {"id": f"{task}-{len(found):05d}", "task": task} | question)
     return list(found.values())
