@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test lint publish share
+.PHONY: reproduce test lint publish share games
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -17,6 +17,9 @@ lint: $(VENV)/.made
 	ruff check src tests benchmarks
 	ruff format --check src tests benchmarks
 	snakefmt --check Snakefile rules
+
+games: $(VENV)/.made ## installs the games of reasoning-gym (needs a C compiler and Python's headers)
+	pip install --quiet --no-deps --requirement requirements-games.lock
 
 publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ and the README
 	python -m orchard publish

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from orchard import runs
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -36,7 +38,7 @@ class Project:
                 shutil.copy2(ROOT / name, folder / name)
         (folder / "config.yaml").write_text((folder / study).read_text())
         project = cls(folder)
-        project.run(sys.executable, "-m", "orchard", "check")
+        (folder / "runs.yaml").write_text(runs.text(yaml.safe_load((folder / study).read_text())))
         project.run("git", "init", "-q", "-b", "main")
         project.commit("the smoke study")
         return project

@@ -9,7 +9,7 @@ import pytest
 import ruamel.yaml
 import yaml
 
-from orchard import config, prune
+from orchard import config, prune, runs
 from orchard.__main__ import main
 from orchard.errors import UserError
 
@@ -79,6 +79,10 @@ def test_json_schema_accepts_the_studies(study):
     schema = json.loads((ROOT / "docs" / "config.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(study.read_text()))
     assert study.read_text().startswith("# yaml-language-server: $schema=docs/config.schema.json\n")
+
+
+def test_the_list_of_runs_is_up_to_date():
+    assert (ROOT / "runs.yaml").read_text() == runs.text(DEFAULT), "stale: run `python -m orchard check`"
 
 
 def test_every_key_is_required():

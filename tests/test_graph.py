@@ -86,7 +86,7 @@ def dvc_graph(project: Project) -> dict[str, set[str]]:
     graph = {}
     for out, deps in stages.items():
         graph[out] = set()
-        for dep in deps - {"config.yaml", "requirements.lock"}:
+        for dep in deps - {"config.yaml", "requirements.lock", "requirements-games.lock"}:
             inside = {other for other in stages if other.startswith(f"{dep}/")}
             if not dep.startswith("src/"):
                 graph[out] |= inside or {dep}

@@ -8,7 +8,6 @@ import torch
 import yaml
 
 from orchard import models, rl, training
-from orchard.tasks import items as tasks
 from tests.llama import random_llama
 from tests.project import ROOT
 
@@ -55,17 +54,6 @@ def test_the_course_of_rl_keeps_what_the_report_draws_and_no_time():
     assert training.curve(history, "reward") == [logged]
     assert rl.course([logged]) == [expected]
     assert rl.course([logged | {"kl": 0.01}]) == [expected | {"kl": 0.01}]
-
-
-def test_partial_credit_is_the_games_own_score():
-    (item,) = tasks.sample_game(1, "prompts", 1, "sudoku", {})
-    row, solution = json.dumps(item), item["answer"]
-    spoilt = solution[::-1].replace("1", "2", 1)[::-1]
-    arguments = {"completions": [solution, spoilt, "no idea"], "item": [row] * 3}
-    right, partly, wrong = rl.partly_verified(**arguments)
-    assert (right, wrong) == (1.0, 0.0)
-    assert 0 < partly < 1
-    assert rl.verified(**arguments) == [1.0, 0.0, 0.0]
 
 
 def test_other_tasks_know_no_partial_credit():

@@ -80,8 +80,12 @@ def models(bases: dict, runs: dict[str, dict]) -> list[str]:
     return [*(f"base-{name}" for name in bases), *trained]
 
 
+def text(study: dict) -> str:
+    """The content of runs.yaml."""
+    return HEADER + yaml.safe_dump({"runs": expand(study)}, sort_keys=False, width=1000, default_flow_style=None)
+
+
 def write(study: dict) -> None:
     """Brings runs.yaml up to date."""
-    text = HEADER + yaml.safe_dump({"runs": expand(study)}, sort_keys=False, width=1000, default_flow_style=None)
-    if not RUNS.is_file() or RUNS.read_text() != text:
-        RUNS.write_text(text)
+    if not RUNS.is_file() or RUNS.read_text() != text(study):
+        RUNS.write_text(text(study))

@@ -4,6 +4,7 @@ import functools
 import json
 from collections.abc import Iterator
 
+from orchard.errors import UserError
 from orchard.tasks.limit import OutOfTimeError, time_limit
 
 PREFIX = "gym-"
@@ -32,10 +33,16 @@ def games() -> dict[str, list[str]]:
     """The games that fit, each with the options that it knows."""
     from dataclasses import fields
 
-    import reasoning_gym
-    from reasoning_gym.factory import DATASETS
-
-    assert reasoning_gym.create_dataset  # importing the package is what fills the register
+    try:
+        import reasoning_gym  # noqa: F401  (fills the register)
+        from reasoning_gym.factory import DATASETS
+    except ImportError:
+        raise UserError(
+            "a game, without the package reasoning-gym",
+            "games are installed apart",
+            "parts of it are built by a C compiler, which not every machine has",
+            "run `make games`",
+        ) from None
     return {
         name: [field.name for field in fields(config) if field.name not in SET_BY_ORCHARD]
         for name, (_, config) in DATASETS.items()
