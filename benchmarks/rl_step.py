@@ -24,9 +24,19 @@ from orchard import rl, stage
 from orchard.tasks import items
 from pear_step import load
 
-RECIPE = {"prompts": "prompts.jsonl", "seed": 1000, "prompts_per_step": 24, "samples_per_prompt": 8,
-          "max_new_tokens": 56, "temperature": 1.0, "kl_coefficient": 0.0, "partial_credit": False, "learning_rate": 5e-4,
-          "schedule": "constant", "save_steps": 10**6}  # fmt: skip  # the default study's, no checkpoints in between
+RECIPE = {  # the default study's, no checkpoints in between
+    "prompts": "prompts.jsonl",
+    "seed": 1000,
+    "prompts_per_step": 24,
+    "samples_per_prompt": 8,
+    "max_new_tokens": 56,
+    "temperature": 1.0,
+    "kl_coefficient": 0.0,
+    "partial_credit": False,
+    "learning_rate": 5e-4,
+    "schedule": "constant",
+    "save_steps": 10**6,
+}
 WARM_UP = 1
 TARGET = 1.3  # ours
 
