@@ -1,16 +1,21 @@
 """What PEAR's weights cost: the time and memory of a training step over those of plain NLL on the same batch.
 
     python benchmarks/pear_step.py --model tiny
+    python benchmarks/pear_step.py --model smollm2-shape --batch 4 --threads 2 --write docs/pear/step_times.csv
 
-Two trainers of the SFT stage, on copies of one model, take turns in one process, so that a busy machine slows both.
+The report reads the second file for claim P9. Two trainers of the SFT stage, on copies of one model, take turns in one
+process, so that a busy machine slows both.
 """
 
 import argparse
 import copy
+import csv
 import multiprocessing
+import platform
 import random
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -43,9 +48,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="rows")
     parser.add_argument("--length", type=int, default=60, help="tokens of the longest row, a quarter of them prompt")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; the stages use one")
+    parser.add_argument("--write", type=Path, help="CSV file for the seconds of each step")
     chosen = parser.parse_args()
     peaks = {name: peak_memory(chosen, name) for name in WEIGHTS}
-    print_table(chosen.model, measure(steppers(chosen, list(WEIGHTS)), chosen.steps), peaks)
+    taken = measure(steppers(chosen, list(WEIGHTS)), chosen.steps)
+    print_table(chosen.model, {name: statistics.median(seconds) for name, seconds in taken.items()}, peaks)
+    if chosen.write:
+        write(chosen.write, chosen, taken)
 
 
 def steppers(chosen: argparse.Namespace, names: list[str]) -> dict[str, Callable[[], None]]:
@@ -104,8 +113,8 @@ def stepper(model, tokenizer, rows: list[dict], weights: dict | None) -> Callabl
     return step
 
 
-def measure(steps: dict[str, Callable], count: int) -> dict[str, float]:
-    """The median seconds of each kind of step; they take turns, and turns at being first."""
+def measure(steps: dict[str, Callable], count: int) -> dict[str, list[float]]:
+    """The seconds of each kind of step; they take turns, and turns at being first."""
     taken = {name: [] for name in steps}
     for number in range(WARM_UP + count):
         for name in list(steps)[:: 1 if number % 2 else -1]:
@@ -115,7 +124,19 @@ def measure(steps: dict[str, Callable], count: int) -> dict[str, float]:
                 torch.cuda.synchronize()
             if number >= WARM_UP:
                 taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return taken
+
+
+def write(file: Path, chosen: argparse.Namespace, taken: dict[str, list[float]]) -> None:
+    """Writes a row a pair of steps: their seconds, and what was measured with which code on what."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    facts = [chosen.model, chosen.batch, chosen.threads, device, commit.strip()]
+    with file.open("w", newline="") as lines:
+        rows = csv.writer(lines, lineterminator="\n")
+        rows.writerow(["step", *(f"{name}_seconds" for name in taken), "model", "batch", "threads", "device", "commit"])
+        for number, seconds in enumerate(zip(*taken.values(), strict=True), start=1):
+            rows.writerow([number, *(f"{value:.6f}" for value in seconds), *facts])
 
 
 def peak_memory(chosen: argparse.Namespace, name: str) -> float:

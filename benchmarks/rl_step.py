@@ -5,11 +5,10 @@
 The plain loop samples with transformers, asks the verifier, normalizes the rewards of each group and takes one step of
 AdamW on TRL's default loss (dapo: a mean over all completion tokens). It starts from a copy of the model. Each of its
 steps follows one of TRL's, in the same process, with the same prompts and the same random numbers, so that both learn
-the same; how many responses of theirs are equal is printed.
+the same; how many responses of theirs are equal is printed. The stage also measures the KL from the start at each step.
 """
 
 import argparse
-import copy
 import os
 import random
 import statistics
@@ -20,7 +19,7 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
-from orchard import rl, stage
+from orchard import models, rl, stage
 from orchard.tasks import items
 from pear_step import load
 
@@ -56,8 +55,9 @@ def main() -> None:
         stage.write_jsonl(
             Path("prompts.jsonl"), items.sample_items(random.Random(1), "prompts", 500, {"calc": 1}, [3, 6])
         )
-        turns = Turns(PlainLoop(copy.deepcopy(model), tokenizer, recipe))
-        trainer = rl.make_trainer(recipe, 1, model, tokenizer, Path("state"), "rl_step")
+        models.save(model, tokenizer, Path("start"))
+        turns = Turns(PlainLoop(model, tokenizer, recipe))
+        trainer = rl.make_trainer(recipe, 1, models.load_model("start"), tokenizer, Path("state"), "rl_step")
         trainer.reward_funcs = [turns.rewarded]
         trainer.add_callback(turns)
         trainer.train()

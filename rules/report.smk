@@ -5,6 +5,7 @@ rule report:
     """Draws up the report."""
     input:
         evaluations=rerun.made(expand("results/evals/{model}", model=RUNS["evaluate"])),
+        step_times="docs/pear/step_times.csv",
         stamp=rerun.stamp("results/report"),
     output:
         directory("results/report"),

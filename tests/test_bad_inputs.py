@@ -253,6 +253,14 @@ BAD_CONFIGS = {
         {"report.pear.transfer": {"recipe": "elsewhere", "task": "calc"}},
         ["report.pear.transfer.recipe: 'elsewhere'"],
     ),
+    "games by no recipe": (
+        {"report.pear.games": {"recipe": "elsewhere", "task": "calc"}},
+        ["report.pear.games.recipe: 'elsewhere'"],
+    ),
+    "games that are not written": (
+        {"report.pear.games": {"recipe": "grpo", "task": "fact"}},
+        ["report.pear.games.task: 'fact', of kind choice"],
+    ),
     "transfer that stays": (
         {"report.pear.transfer": {"recipe": "grpo", "task": "calc"}},
         ["recipe and transfer.recipe are both 'grpo'"],

@@ -15,6 +15,7 @@ PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", 
 PEAR |= {"reversal": ["nll", "token", "last"], "plain": ["nll", "matched"]}
 PEAR |= {"forms": ["token", "sequence", "block"], "controls": ["matched", "last"]}
 PEAR |= {"distillation": {"baseline": "kl", "treatment": "pear-kl"}, "transfer": {"recipe": "away", "task": "games"}}
+PEAR |= {"games": {"recipe": "grpo", "task": "calc"}}
 SETTINGS = {"confidence": 0.95, "pear": PEAR}
 CLAIMS = {claim.id: claim for claim in claims.load()}
 OBJECTIVES = ["nll", "token", "sequence", "block", "matched", "last", "kl", "pear-kl"]
@@ -160,6 +161,34 @@ def test_transfer_is_measured_on_its_own_recipe_and_task():
     assert "transfer-token-1" in rows["P7"]["command"]
 
 
+@pytest.mark.parametrize(
+    ("after", "verdict"), [(0.9, "reproduced"), (0.7, "inconclusive"), (0.5, "not reproduced"), (0.1, "not reproduced")]
+)
+def test_the_gain_on_games_is_that_of_rl_and_is_large_above_20_points(after, verdict):
+    """Before RL the score is 0.5: the gains are 40, 20, 0 and −40 points."""
+    means = same(("before", "after"), ["token"]) | {("after", "token"): after}
+    row = judged("P4", simulated(np.random.default_rng(7), means, seeds=6, questions=200))["P4"]
+    assert row["verdict"] == verdict
+    assert row["ours"] == pytest.approx(after - 0.5, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [([1.01, 1.0, 1.02], "reproduced"), ([1.01, 1.04, 1.2], "inconclusive"), ([1.2, 1.21, 1.19], "not reproduced")],
+)
+def test_a_step_costs_little_below_5_percent(ratios, verdict, tmp_path, monkeypatch):
+    rows = [
+        {"nll_seconds": seconds, "pear_seconds": seconds * ratio}
+        for seconds, ratio in zip((1, 2, 3), ratios, strict=True)
+    ]
+    pandas.DataFrame(rows).to_csv(tmp_path / "times.csv")
+    monkeypatch.setattr(measures_pear, "STEP_TIMES", tmp_path / "times.csv")
+    row = judged("P9", simulated(np.random.default_rng(0), same(("before",))))["P9"]
+    assert (row["verdict"], row["n"]) == (verdict, 3)
+    assert row["ours"] == pytest.approx(np.mean(ratios) - 1)
+    assert row["command"].startswith("python benchmarks/pear_step.py")
+
+
 DRIFT = {"token": [0.010, 0.012, 0.011], "nll": [0.020, 0.021, 0.025]}
 
 
@@ -191,6 +220,8 @@ def test_one_seed_settles_nothing(name):
     [
         ("P6", {"distillation": None}, "report.pear.distillation is null"),
         ("P7", {"transfer": None}, "report.pear.transfer is null"),
+        ("P4", {"games": None}, "report.pear.games is null"),
+        ("P4", {"games": {"recipe": "none", "task": "calc"}}, "no RL by none from token"),
         ("P7", {"transfer": {"recipe": "away", "task": "calc"}}, "not every model has pass@1 on calc"),
         ("P10", {"controls": []}, "report.pear.controls is empty"),
         ("P10", {"controls": ["dft"]}, "no seed has both token and dft after RL"),

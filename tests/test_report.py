@@ -33,6 +33,7 @@ SETTINGS = {
         "controls": ["last-tokens", "nll-matched"],
         "distillation": None,
         "transfer": None,
+        "games": None,
     },
 }
 KINDS = {"calc": ("generation", 200, 0), "fact": ("choice", 60, 6), "cmp": ("choice", 150, 3)}
@@ -75,6 +76,8 @@ def write_model(root, name, calc, choice, **facts):
 def write_study(root, settings=SETTINGS, skip=()):
     """The default study's models, but for the stages in ``skip``."""
     (root / "config.yaml").write_text(yaml.safe_dump({"name": "synthetic", "report": settings}))
+    (root / "docs/pear").mkdir(parents=True)
+    (root / "docs/pear/step_times.csv").write_text("nll_seconds,pear_seconds\n1.0,1.01\n1.0,1.0\n1.0,1.02\n")
     write_model(root, "base-tiny", 0.5, 0.97, stage="base")
     for (stage, objective), seed in product(SKILL, (1, 2, 3)):
         if stage not in skip:
@@ -101,7 +104,10 @@ def course(stage, objective, seed):
     if stage == "rl":
         moved = {"none": 0.05, "nll": 0.04}.get(objective, 0.03) + 0.001 * seed**2 * (objective == "pear-token")
         steps = [{"step": n, "reward": SKILL["rl", objective] * (1 - 0.7**n), "entropy": 1 / n} for n in range(1, 17)]
-        steps = [step | {"length": 20 + 10 * SKILL["sft", objective] + step["step"] / seed} for step in steps]
+        steps = [
+            step | {"kl": 1 - 1 / step["step"], "length": 20 + 10 * SKILL["sft", objective] + step["step"] / seed}
+            for step in steps
+        ]
         return {"recipe_hash": "a" * 64, "drift": {"relative": moved}, "curve": steps}
     if not objective.startswith("pear"):
         return {}
@@ -234,7 +240,7 @@ def test_a_study_without_an_arm_says_why_it_does_not_test(tmp_path):
     judged = pandas.read_csv(folder / "claims.csv").set_index("id")
     assert judged.loc["P2", "verdict"] == "not tested (config.yaml names no arms to compare: report.pear is null)"
     assert judged.loc["L3", "verdict"].startswith("not tested (no pruned model was recovered")
-    assert judged.loc["P4", "verdict"] == "not tested (not in this study)"
+    assert judged.loc["L1", "verdict"] == "not tested (not in this study)"
     assert judged.loc["P2", ["ours", "low", "high", "n", "could_have_seen", "command"]].isna().all()
     assert not judged.loc["L11", "verdict"].startswith("not tested")
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
 from orchard import models, rl, training
+from orchard.base.pretrain import make_tokenizer
 from tests.llama import random_llama
 from tests.project import ROOT
 
@@ -48,12 +50,11 @@ def test_recipes_have_one_hash_if_and_only_if_their_settings_are_equal():
 
 
 def test_the_course_of_rl_keeps_what_the_report_draws_and_no_time():
-    logged = {"step": 1, "reward": 0.25, "entropy": 1.5, "completions/mean_length": 31.0, "learning_rate": 1e-3}
-    expected = {"step": 1, "reward": 0.25, "entropy": 1.5, "length": 31.0}
+    logged = {"step": 1, "reward": 0.25, "entropy": 1.5, "completions/mean_length": 31.0, "kl": 0.01}
+    expected = {"step": 1, "reward": 0.25, "entropy": 1.5, "length": 31.0, "kl": 0.01}
     history = [logged | {"step_time": 0.1, "num_tokens": 9.0}, {"train_runtime": 2.0}]
     assert training.curve(history, "reward") == [logged]
-    assert rl.course([logged]) == [expected]
-    assert rl.course([logged | {"kl": 0.01}]) == [expected | {"kl": 0.01}]
+    assert rl.course([logged | {"learning_rate": 1e-3}]) == [expected]
 
 
 def test_other_tasks_know_no_partial_credit():
@@ -74,3 +75,29 @@ def test_the_recipe_says_whether_credit_is_partial(partial_credit, reward, tmp_p
     monkeypatch.chdir(tmp_path)
     rl.make_trainer(recipe, 1, None, None, tmp_path / "state", "rl@test")
     assert given["reward_funcs"] is reward
+
+
+def test_measuring_the_kl_from_the_start_leaves_the_weights_as_they_would_be(tmp_path, monkeypatch):
+    def learn(folder):
+        recipe = {"prompts": "prompts.jsonl", "seed": 1, "steps": 3, "prompts_per_step": 2, "samples_per_prompt": 4}
+        recipe |= {"max_new_tokens": 6, "temperature": 1.0, "kl_coefficient": 0.0, "partial_credit": False}
+        recipe |= {"learning_rate": 1e-2, "schedule": "constant", "save_steps": 100}
+        start = models.load_model("start")
+        trainer = rl.make_trainer(recipe, 1, start, models.load_tokenizer("start"), tmp_path / folder, "rl@test")
+        trainer.train()
+        return trainer.model.state_dict(), rl.course(training.curve(trainer.state.log_history, "reward"))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rl, "verified", lambda completions, **_: [float(len(text) % 2) for text in completions])
+    models.save(random_llama(), make_tokenizer(), Path("start"))
+    Path("prompts.jsonl").write_text('{"id": "1", "task": "calc", "prompt": "calc 9 + 4 :", "answer": "3"}\n' * 4)
+    with_kl, course = learn("with")
+    assert course[0]["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert course[2]["kl"] > 1e-6
+    monkeypatch.setattr(rl, "MEASURED_ONLY", 0.0)
+    monkeypatch.setattr(rl, "course", lambda steps: steps)
+    without, steps = learn("without")
+    assert "kl" not in steps[0]
+    assert all(torch.equal(with_kl[name], without[name]) for name in without)
+    start = models.load_model("start").state_dict()
+    assert not torch.equal(start["model.norm.weight"], without["model.norm.weight"])

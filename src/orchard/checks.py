@@ -466,7 +466,7 @@ def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
     named += [("report.classification", name, ["choice", "minimal-pair"]) for name in study.report.classification]
     pear = study.report.pear
     named += [("report.pear.task", pear.task, ["generation"])] if pear else []
-    named += [("report.pear.transfer.task", pear.transfer.task, ["generation"])] if pear and pear.transfer else []
+    named += [(f"report.pear.{key}.task", other.task, ["generation"]) for key, other in other_families(pear)]
     for key, name, fitting in named:
         if kinds.get(name) not in fitting:
             found = f"of kind {kinds[name]}" if name in kinds else "no task"
@@ -487,7 +487,7 @@ def pear_compares_what_runs(study: Study) -> Iterator[UserError]:
     named = [
         ("data", pear.data, {arm.data for arm in study.sft.arms.values()}),
         ("recipe", pear.recipe, study.rl.recipes),
-        *((("transfer.recipe", pear.transfer.recipe, study.rl.recipes),) if pear.transfer else ()),
+        *((f"{key}.recipe", other.recipe, study.rl.recipes) for key, other in other_families(pear)),
         *((key, name, on_data) for key, name in pear_objectives(study) if on_data),
     ]
     for key, name, known in named:
@@ -568,6 +568,12 @@ def pear_objectives(study: Study) -> Iterator[tuple[str, str]]:
     if pear.distillation:
         yield "distillation.baseline", pear.distillation.baseline
         yield "distillation.treatment", pear.distillation.treatment
+
+
+def other_families(pear) -> Iterator[tuple[str, object]]:
+    """What report.pear names of other families of tasks, with its key there."""
+    if pear:
+        yield from ((key, other) for key in ("transfer", "games") if (other := getattr(pear, key)))
 
 
 def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:

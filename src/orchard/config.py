@@ -435,8 +435,8 @@ class Distillation(Part):
     treatment: Name
 
 
-class Transfer(Part):
-    """Claim P7: RL on another family of tasks than SFT's, and the task on which it is measured."""
+class OtherFamily(Part):
+    """RL on another family of tasks than SFT's, and the task on which it is measured."""
 
     recipe: Name
     task: Name
@@ -458,6 +458,7 @@ class Pear(Part):
             with the best of them on each.
         distillation: the objectives of P6; null: not tested.
         transfer: the recipe and the task of P7; null: not tested.
+        games: the recipe and the task of P4, a logic game; null: not tested.
     """
 
     task: Name
@@ -470,7 +471,8 @@ class Pear(Part):
     controls: list[Name]
     plain: list[Name]
     distillation: Distillation | None
-    transfer: Transfer | None
+    transfer: OtherFamily | None
+    games: OtherFamily | None
 
 
 class Report(Part):

@@ -11,6 +11,10 @@ from pathlib import Path
 from orchard import stage
 from orchard.tasks import items
 
+# TRL measures the KL from the start only where it counts. So small a coefficient is lost in rounding even beside
+# gradients of 1e-20, so the weights are those of coefficient 0, bit for bit.
+MEASURED_ONLY = 1e-30
+
 
 def main() -> None:
     name, arm, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -36,7 +40,7 @@ def main() -> None:
 
 
 def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
-    """TRL's GRPO trainer with the study's recipe.
+    """TRL's GRPO trainer with the study's recipe; it loads the start once more, to tell the KL of each step from it.
 
     The RL seed is the recipe's own plus the number of the replicate, so it has nothing to do with the SFT seed.
     """
@@ -58,7 +62,7 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
             temperature=recipe["temperature"],
             top_k=0,
             top_p=1.0,
-            beta=recipe["kl_coefficient"],
+            beta=recipe["kl_coefficient"] or MEASURED_ONLY,
             learning_rate=recipe["learning_rate"],
             lr_scheduler_type=recipe["schedule"],
             warmup_steps=0,
@@ -83,15 +87,13 @@ def recipe_hash(recipe: dict) -> str:
 
 
 def course(steps: list[dict]) -> list[dict]:
-    """The course of training for the record: reward, entropy in nats a token, tokens a response, and KL if it counts.
+    """The course of training for the record: reward, tokens a response; entropy and KL from the start in nats a token.
 
     Args:
         steps: what TRL logged at each step.
     """
     names = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "kl": "kl"}
-    return [
-        {"step": row["step"]} | {name: row[logged] for name, logged in names.items() if logged in row} for row in steps
-    ]
+    return [{"step": row["step"]} | {name: row[logged] for name, logged in names.items()} for row in steps]
 
 
 def verified(completions: list[str], item: list[str], **_) -> list[float]:

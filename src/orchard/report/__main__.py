@@ -67,7 +67,8 @@ def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Fi
         Figure(
             "curves",
             "The course of RL",
-            "Reward of the training prompts and length of the responses at each step, mean over replicates. "
+            "Reward, length, KL from the start of RL and entropy of the responses to the training prompts at each "
+            "step, mean over replicates. KL is TRL's estimate (k3) from the sampled tokens. "
             "Without bars: the lines are noisy, and no claim rests on them.",
             tables.curves(evaluations, settings),
             figures.curves,

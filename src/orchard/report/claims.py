@@ -28,6 +28,7 @@ class Claim:
     measure: str = ""
     measured_as: str = ""
     direction: str = "+"
+    threshold: float = 0.0
     training: bool = False
 
 
@@ -61,18 +62,24 @@ def judge(claim: Claim, evaluations: Evaluations, settings: dict) -> list[dict]:
 
 
 def verdict(claim: Claim, found: Interval) -> str:
-    """Reproduced or not where the interval leaves zero out, else inconclusive; one seed settles no training claim."""
+    """Reproduced or not where the interval leaves the claim's threshold out, else inconclusive.
+
+    One seed settles no training claim.
+    """
     if claim.training and found.replicates == 1:
         return f"{INCONCLUSIVE} (one seed)"
     if found.low == found.high:
         return f"{INCONCLUSIVE} (no question tells the models apart)"
-    if found.low <= 0 <= found.high:
+    if found.low <= claim.threshold <= found.high:
         return INCONCLUSIVE
-    return REPRODUCED if (found.low > 0) == (claim.direction == "+") else NOT_REPRODUCED
+    return REPRODUCED if (found.low > claim.threshold) == (claim.direction == "+") else NOT_REPRODUCED
 
 
 def _row(claim: Claim, finding: Finding) -> dict:
     found = finding.interval
+    trace = (
+        f"snakemake --cores all results/report && python -m orchard trace results/evals/{(finding.models or [''])[0]}"
+    )
     return {
         "id": "/".join(map(str, (claim.id, *finding.setting))),
         "verdict": verdict(claim, found),
@@ -82,5 +89,5 @@ def _row(claim: Claim, finding: Finding) -> dict:
         "high": found.high,
         "n": found.replicates,
         "could_have_seen": found.could_have_seen,
-        "command": f"snakemake --cores all results/report && python -m orchard trace results/evals/{finding.models[0]}",
+        "command": finding.command or trace,
     }

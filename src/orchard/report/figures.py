@@ -118,9 +118,12 @@ def weights(table: pandas.DataFrame) -> matplotlib.figure.Figure:
 
 
 def curves(table: pandas.DataFrame) -> matplotlib.figure.Figure:
-    """Reward and response length over the steps of RL, a line an objective."""
-    drawing, panels = pyplot.subplots(1, 2, figsize=(9.4, 4), layout="constrained")
-    for axes, name, title in zip(panels, ("reward", "length"), ("mean reward", "tokens a response"), strict=True):
+    """Reward, response length, KL from the start and entropy over the steps of RL, a line an objective."""
+    drawing, panels = pyplot.subplots(2, 2, figsize=(9.4, 6.6), layout="constrained")
+    panels = panels.ravel()
+    titles = {"reward": "mean reward", "length": "tokens a response"}
+    titles |= {"kl": "KL from the start, nats a token", "entropy": "entropy, nats a token"}
+    for axes, (name, title) in zip(panels, titles.items(), strict=True):
         for number, objective in enumerate(table["objective"].unique()):
             rows = table[table["objective"] == objective]
             look = style(number) | {"marker": "" if len(rows) > 1 else style(number)["marker"]}

@@ -18,8 +18,10 @@ class Finding:
         models: those that it rests on.
         setting: what sets it apart from the claim's other findings, for example the objectives that are compared; empty
             for the finding that the claim's verdict rests on.
+        command: what measures it anew, where it rests on no evaluation of a model.
     """
 
     interval: Interval
     models: list[str]
     setting: tuple = ()
+    command: str = ""

@@ -4,14 +4,18 @@ All compare objectives that learnt from one policy's data, paired by base and se
 """
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+import pandas
 
 from orchard.report import statistics
 from orchard.report.findings import Finding, NotTestedError
 from orchard.report.rows import Evaluations
 
 FORMS = ("sequence", "block", "token")
+STEP_TIMES = Path("docs/pear/step_times.csv")  # measured apart: a time inside a stage would differ from run to run
+MEASURE_STEP_TIMES = "python benchmarks/pear_step.py --model smollm2-shape --batch 4 --threads 2 --write"
 
 
 def rank_reversal(evaluations: Evaluations, settings: dict) -> list[Finding]:
@@ -58,6 +62,23 @@ def pass_at_k_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding
     return [difference(evaluations, pear, *arms, settings["confidence"], metric=f"pass@{k}")]
 
 
+def gain_on_games(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P4: pass@1 on a logic game, after RL on it minus before, from the treatment's checkpoints."""
+    pear = _named(settings)
+    if not pear["games"]:
+        raise NotTestedError("report.pear.games is null")
+    game, arm = pear | pear["games"], {"objective": pear["treatment"]}
+    starts = {
+        (evaluations.facts[name]["base"], evaluations.facts[name]["seed"]): name
+        for name in evaluations.select(**arm, **where(game, "sft"))
+    }
+    after = evaluations.select(**arm, **where(game, "rl"))
+    pairs = [(name, starts[evaluations.facts[name]["base"], evaluations.facts[name]["seed"]]) for name in after]
+    if not pairs:
+        raise NotTestedError(f"no RL by {game['recipe']} from {pear['treatment']}")
+    return [_paired(evaluations, game["task"], pairs, settings["confidence"])]
+
+
 def forms_beat_baseline(evaluations: Evaluations, settings: dict) -> list[Finding]:
     """Claim P5: pass@1 after RL, each of PEAR's three forms minus the baseline; the smallest of the three."""
     pear = _named(settings)
@@ -89,6 +110,16 @@ def drift_during_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
     pairs = _pairs(evaluations, pear, pear["treatment"], pear["baseline"], "rl")
     values = np.array([drift(evaluations, ours) - drift(evaluations, theirs) for ours, theirs in pairs])
     return [Finding(statistics.over_replicates(values, settings["confidence"]), _models(pairs))]
+
+
+def step_time(evaluations: Evaluations, settings: dict) -> list[Finding]:
+    """Claim P9: the time of a step of PEAR over that of plain SFT, minus 1; a t-interval over pairs of steps."""
+    pear = _named(settings)
+    _pairs(evaluations, pear, pear["treatment"], pear["baseline"], "sft")  # of no interest where neither was trained
+    times = pandas.read_csv(STEP_TIMES)
+    found = statistics.over_replicates((times["pear_seconds"] / times["nll_seconds"] - 1).to_numpy(),
+                                       settings["confidence"])  # fmt: skip
+    return [Finding(found, [], command=f"{MEASURE_STEP_TIMES} {STEP_TIMES}")]
 
 
 def beats_controls(evaluations: Evaluations, settings: dict) -> list[Finding]:
@@ -142,11 +173,7 @@ def difference(
         NotTestedError: there is no pair of models, or one was not scored so.
     """
     pairs = _pairs(evaluations, pear, ours, theirs, stage)
-    if not all(evaluations.has(name, pear["task"], metric) for name in _models(pairs)):
-        raise NotTestedError(f"not every model has {metric} on {pear['task']}")
-    own, other = (evaluations.values(list(names), pear["task"], metric) for names in zip(*pairs, strict=True))
-    found = statistics.interval(*statistics.mean([own - other]), confidence, together)
-    return Finding(found, _models(pairs))
+    return _paired(evaluations, pear["task"], pairs, confidence, metric, together)
 
 
 def shared(evaluations: Evaluations, pear: dict, ours: str, theirs: str, stage: str) -> list[tuple[str, str]]:
@@ -195,6 +222,22 @@ def _pairs(evaluations: Evaluations, pear: dict, ours: str, theirs: str, stage: 
     if pairs := shared(evaluations, pear, ours, theirs, stage):
         return pairs
     raise NotTestedError(f"no seed has both {ours} and {theirs} {'after' if stage == 'rl' else 'before'} RL")
+
+
+def _paired(
+    evaluations: Evaluations,
+    task: str,
+    pairs: list[tuple[str, str]],
+    confidence: float,
+    metric: str = "pass@1",
+    together: int = 1,
+) -> Finding:
+    """The mean difference over pairs of models and questions."""
+    if not all(evaluations.has(name, task, metric) for name in _models(pairs)):
+        raise NotTestedError(f"not every model has {metric} on {task}")
+    own, other = (evaluations.values(list(names), task, metric) for names in zip(*pairs, strict=True))
+    found = statistics.interval(*statistics.mean([own - other]), confidence, together)
+    return Finding(found, _models(pairs))
 
 
 def _models(pairs: list[tuple[str, str]]) -> list[str]:

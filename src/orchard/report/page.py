@@ -55,6 +55,7 @@ def claim_rows(judged: pandas.DataFrame) -> list[dict]:
     for row in judged.to_dict("records"):
         name, _, setting = row["id"].partition("/")
         row |= {"claim": words[name], "setting": setting.replace("/", ", ")}
+        row["rows"] = row["command"].partition("results/evals/")[2] if isinstance(row["command"], str) else ""
         row["outcome"], _, row["reason"] = row["verdict"].rstrip(")").partition(" (")
         if setting:
             found[-1]["settings"].append(row)
