@@ -3,7 +3,7 @@
 python -m orchard check [FILE]     validates a study (config.yaml)
 python -m orchard schema           prints the JSON schema of a study
 python -m orchard trace PATH       prints where a result comes from
-python -m orchard publish          puts a run's findings into docs/ and the README
+python -m orchard publish [--to]   puts a run's findings into docs/ and the README, or into another folder
 """
 
 import argparse
@@ -39,7 +39,8 @@ def parser() -> argparse.ArgumentParser:
     tracing.add_argument("path", help="an output of a stage, or a file in one")
     tracing.set_defaults(run=lambda options: trace.trace(options.path))
     publishing = commands.add_parser("publish", help="put a run's findings into docs/ and the README")
-    publishing.set_defaults(run=lambda options: publish.publish())
+    publishing.add_argument("--to", type=Path, help="a folder of docs/ for a study that the README does not show")
+    publishing.set_defaults(run=lambda options: publish.publish_beside(options.to) if options.to else publish.publish())
     return top
 
 

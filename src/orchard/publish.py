@@ -17,6 +17,28 @@ def publish() -> str:
     Raises:
         UserError: there is no report yet.
     """
+    copy_report(DOCS)
+    before, _, rest = README.read_text().partition(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{table((DOCS / 'summary.md').read_text())}\n{END}{rest.partition(END)[2]}")
+    write_costs()
+    return f"{DOCS}, {README} and {costs.SHIPPED} tell of the run in results/"
+
+
+def publish_beside(folder: Path) -> str:
+    """Copies tables and figures of results/report to a folder of their own, with the dvc.lock that names what was made.
+
+    For studies other than the one that the README shows.
+
+    Raises:
+        UserError: there is no report yet.
+    """
+    copy_report(folder)
+    shutil.copy("dvc.lock", folder)
+    return f"{folder} tells of the run in results/"
+
+
+def copy_report(folder: Path) -> None:
+    """Replaces the content of a folder by the report's summary, tables and pictures."""
     if not (REPORT / "summary.md").is_file():
         raise UserError(
             f"no {REPORT}/summary.md",
@@ -24,14 +46,10 @@ def publish() -> str:
             "the numbers are its own",
             "run `snakemake --cores all`",
         )
-    shutil.rmtree(DOCS, ignore_errors=True)
-    DOCS.mkdir(parents=True)
-    for file in [REPORT / "summary.md", REPORT / "claims.csv", *sorted(REPORT.glob("*.png"))]:
-        shutil.copy(file, DOCS)
-    before, _, rest = README.read_text().partition(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table((DOCS / 'summary.md').read_text())}\n{END}{rest.partition(END)[2]}")
-    write_costs()
-    return f"{DOCS}, {README} and {costs.SHIPPED} tell of the run in results/"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for file in [REPORT / "summary.md", *sorted(REPORT.glob("*.csv")), *sorted(REPORT.glob("*.png"))]:
+        shutil.copy(file, folder)
 
 
 def table(summary: str) -> str:
