@@ -23,7 +23,7 @@ def test_the_readme_shows_every_published_figure():
 
 def test_another_study_is_published_beside_and_the_readme_stays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no results/report/summary.md"):
+    with pytest.raises(UserError, match=r"no results/report/summary\.md"):
         publish.publish_beside(Path("docs/other"))
     Path("results/report").mkdir(parents=True)
     for name in ("results/report/summary.md", "results/report/claims.csv", "results/report/drift.png", "dvc.lock"):
