@@ -32,7 +32,7 @@ RECIPE = {  # the default study's, no checkpoints in between
     "temperature": 1.0,
     "kl_coefficient": 0.0,
     "partial_credit": False,
-    "learning_rate": 5e-4,
+    "learning_rate": 2e-4,
     "schedule": "constant",
     "save_steps": 10**6,
 }
