@@ -77,7 +77,7 @@ def write_study(root, settings=SETTINGS, skip=()):
     """The default study's models, but for the stages in ``skip``."""
     (root / "config.yaml").write_text(yaml.safe_dump({"name": "synthetic", "report": settings}))
     (root / "docs/pear").mkdir(parents=True)
-    (root / "docs/pear/step_times.csv").write_text("nll_seconds,pear_seconds\n1.0,1.01\n1.0,1.0\n1.0,1.02\n")
+    (root / "docs/pear/step_times.csv").write_text("nll_seconds,pear_seconds\n" + "1.0,1.01\n1.0,1.0\n1.0,1.02\n" * 10)
     write_model(root, "base-tiny", 0.5, 0.97, stage="base")
     for (stage, objective), seed in product(SKILL, (1, 2, 3)):
         if stage not in skip:
@@ -226,6 +226,7 @@ def test_one_seed_cannot_settle_a_training_claim(judged):
         (-0.05, -0.01, 1, True, "inconclusive (one seed)"),
         (0.01, 0.05, 1, False, "reproduced"),
         (0.02, 0.02, 3, True, "inconclusive (no question tells the models apart)"),
+        (float("nan"), float("nan"), 3, False, "inconclusive"),
     ],
 )
 def test_verdict(low, high, replicates, training, expected):

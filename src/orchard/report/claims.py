@@ -70,9 +70,10 @@ def verdict(claim: Claim, found: Interval) -> str:
         return f"{INCONCLUSIVE} (one seed)"
     if found.low == found.high:
         return f"{INCONCLUSIVE} (no question tells the models apart)"
-    if found.low <= claim.threshold <= found.high:
+    above, below = found.low > claim.threshold, found.high < claim.threshold  # neither, where an end is not known
+    if not (above or below):
         return INCONCLUSIVE
-    return REPRODUCED if (found.low > claim.threshold) == (claim.direction == "+") else NOT_REPRODUCED
+    return REPRODUCED if above == (claim.direction == "+") else NOT_REPRODUCED
 
 
 def _row(claim: Claim, finding: Finding) -> dict:

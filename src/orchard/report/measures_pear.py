@@ -113,12 +113,12 @@ def drift_during_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
 
 
 def step_time(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P9: the time of a step of PEAR over that of plain SFT, minus 1; a t-interval over pairs of steps."""
+    """Claim P9: the time of a step of PEAR over that of plain SFT, minus 1; the median over pairs of steps."""
     pear = _named(settings)
     _pairs(evaluations, pear, pear["treatment"], pear["baseline"], "sft")  # of no interest where neither was trained
     times = pandas.read_csv(STEP_TIMES)
-    found = statistics.over_replicates((times["pear_seconds"] / times["nll_seconds"] - 1).to_numpy(),
-                                       settings["confidence"])  # fmt: skip
+    ratios = (times["pear_seconds"] / times["nll_seconds"]).to_numpy()
+    found = statistics.median(ratios - 1, settings["confidence"])
     return [Finding(found, [], command=f"{MEASURE_STEP_TIMES} {STEP_TIMES}")]
 
 

@@ -16,7 +16,7 @@ Some claims join several comparisons: all of them (`smallest`), any of them (`la
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import norm, quantile_test, t
 
 POWER = 0.8
 
@@ -72,6 +72,15 @@ def over_replicates(values: np.ndarray, confidence: float) -> Interval:
         return Interval(float(values[0]), float("nan"), float("nan"), float("nan"), 1)
     error = float(values.std(ddof=1)) / len(values) ** 0.5
     return _around(float(values.mean()), error, t.ppf([(1 + confidence) / 2, POWER], len(values) - 1), len(values))
+
+
+def median(values: np.ndarray, confidence: float) -> Interval:
+    """The median with its interval from order statistics, which asks nothing of the values' distribution.
+
+    For times: on a machine that does other things as well a few steps take far longer, and carry a mean with them.
+    """
+    found = quantile_test(values).confidence_interval(confidence)
+    return Interval(float(np.median(values)), float(found.low), float(found.high), float("nan"), len(values))
 
 
 def power(together: int) -> float:
