@@ -7,6 +7,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+import yaml
+from ruamel.yaml.representer import RepresenterError
+
+from orchard import job
 from tests.project import Project
 
 KILLS = 12
@@ -41,6 +46,21 @@ def test_s6_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path)
     project.snakemake("--cores", "2")
     assert project.lock() == finished.lock()
     assert not project.executed() & set(finished_stages), "a finished stage was run again"
+
+
+def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypatch):
+    from dvc.utils.serialize import _common, _yaml
+
+    monkeypatch.setattr(_common, "_dump_data", _common._dump_data)
+    lock = tmp_path / "dvc.lock"
+    lock.write_text("stages: {a: 1}\n")
+    job.write_lock_whole()
+    with pytest.raises(RepresenterError), _yaml.modify_yaml(lock) as content:
+        content["stages"] = {"a": 2, "b": object()}
+    assert lock.read_text() == "stages: {a: 1}\n"
+    with _yaml.modify_yaml(lock) as content:
+        content["stages"]["b"] = 2
+    assert yaml.safe_load(lock.read_text()) == {"stages": {"a": 1, "b": 2}}
 
 
 def pick_job(folder: Path, main: int, rng: random.Random) -> int | None:
