@@ -65,7 +65,11 @@ BAD_CONFIGS = {
     "an unknown loss": ({"sft.objectives.nll.loss": "pear"}, ["sft.objectives.nll.loss: 'pear'", "'kl-stored'"]),
     "an unknown method": (
         {"prune.methods": ["reverse", "greedy"], "recover.methods": ["reverse"]},
-        ["prune.methods[1]: 'greedy'"],
+        ["prune.methods[1]: 'greedy'", "block-influence"],
+    ),
+    "a random method without a seed": (
+        {"prune.methods": ["random"], "recover.of": []},
+        ["prune.methods[0]: 'random'", "random-[1-9]"],
     ),
     "an author without kind": (
         {"recover.traner": {"style": "D"}},
@@ -129,6 +133,15 @@ BAD_CONFIGS = {
         ["leaves a layer"],
     ),
     "all layers": ({"prune.ratios": [1.0], "recover.of": []}, ["prune.ratios[0]: 1.0", "less than 1"]),
+    "as many layers as there are": ({"prune.ratios": [8], "recover.of": []}, ["8 of 8 layers", "below 8"]),
+    "no layers": ({"prune.ratios": [0], "recover.of": []}, ["prune.ratios[0]: 0", "greater than or equal to 1"]),
+    "less than no layers": ({"prune.ratios": [-1], "recover.of": []}, ["prune.ratios[0]: -1"]),
+    "true for a ratio": ({"prune.ratios": [True], "recover.of": []}, ["prune.ratios[0]: True", "integer"]),
+    "text for a ratio": ({"prune.ratios": ["0.25"], "recover.of": []}, ["'0.25'", "without quotes"]),
+    "a share and a count that are the same layers": (
+        {"prune.ratios": [0.25, 2], "recover.of": []},
+        ["prune.ratios: 0.25 and 2 of 8 layers are both 2 layers"],
+    ),
     "a ratio that does not divide": (
         {"prune.ratios": [0.3], "recover.of": []},
         ["0.3 of 8 layers is 2.4 layers", "for example 0.25"],

@@ -9,9 +9,10 @@ import pytest
 import ruamel.yaml
 import yaml
 
-from orchard import config, prune, runs
+from orchard import config, runs
 from orchard.__main__ import main
 from orchard.errors import UserError
+from orchard.prune import importance, surgery
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -129,17 +130,34 @@ def test_an_integer_is_a_float():
 
 def test_ratios_agree_with_the_prune_stage():
     for layers in (1, 2, 8, 30):
-        for eighths in range(4 * layers + 1):
-            ratio = eighths / (4 * layers)
+        quarters = [number / (4 * layers) for number in range(4 * layers)]
+        for ratio in [*quarters, *range(1, layers + 2)]:
             tree = copy.deepcopy(DEFAULT)
             tree["base"]["tiny"]["model"]["layers"] = layers
             tree["prune"]["ratios"], tree["recover"]["of"] = [ratio], []
             try:
-                prune.layers_to_drop(layers, ratio)
+                surgery.layers_to_drop(layers, ratio)
             except UserError:
                 assert "prune.ratios" in message(tree)
             else:
                 assert message(tree) == ""
+
+
+def test_every_method_of_the_prune_stage_can_be_named():
+    tree = copy.deepcopy(DEFAULT)
+    tree["prune"]["methods"] = [f"{name}-7" if name == "random" else name for name in importance.METHODS]
+    tree["recover"]["methods"] = tree["prune"]["methods"][1:]
+    assert message(tree) == ""
+
+
+def test_a_count_of_layers_keeps_its_name():
+    tree = copy.deepcopy(DEFAULT)
+    tree["prune"] |= {"of": ["base-tiny"], "methods": ["random-2"], "ratios": [0.25, 3]}
+    tree["recover"]["of"] = []
+    study = config.validate(tree, "config.yaml").model_dump()
+    assert study["prune"]["ratios"] == [0.25, 3]
+    names = ["base-tiny-random-2-0.25", "base-tiny-random-2-3"]
+    assert [*runs.expand(study)["prune"]] == [*runs.expand(tree)["prune"]] == names
 
 
 def test_several_mistakes_are_one_message():

@@ -36,7 +36,7 @@ def test_stage_depends_on_exactly_the_code_it_imports(name):
 
 def test_a_new_import_is_noticed(tmp_path):
     project = Project.from_working_tree(tmp_path)
-    project.edit("src/orchard/prune.py", "from orchard import stage", "from orchard import costs, stage")
+    project.edit("src/orchard/prune/__main__.py", "from orchard import stage", "from orchard import costs, stage")
     assert needed_files(STANZAS["prune"], tmp_path) - code_deps(STANZAS["prune"]) == {"src/orchard/costs.py"}
 
 

@@ -297,21 +297,28 @@ def authors_have_settings(study: Study) -> Iterator[UserError]:
 
 
 def ratios_are_whole_layers(study: Study) -> Iterator[UserError]:
-    """A ratio is a whole number of layers of each model, and leaves one."""
+    """A ratio is a whole number of layers of each model, leaves one, and is no other ratio by another name."""
     layers_of = layers_of_models(study)
-    cases = dict.fromkeys(
-        (ratio, layers_of[name]) for ratio in study.prune.ratios for name in study.prune.of if name in layers_of
-    )
-    for ratio, layers in cases:
-        count = round(ratio * layers)
-        if abs(count - ratio * layers) > 1e-6 or count >= layers:
-            nearest = min(max(count, 1), layers - 1) / layers
-            yield UserError(
-                f"prune.ratios: {ratio} of {layers} layers is {ratio * layers:g} layers",
-                "it is a whole number and leaves a layer",
-                "a layer is dropped whole or kept",
-                f"use a multiple of 1/{layers}, for example {nearest:.10g}",
-            )
+    for layers in dict.fromkeys(layers_of[name] for name in study.prune.of if name in layers_of):
+        first: dict[int, int | float] = {}
+        for ratio in study.prune.ratios:
+            wanted = ratio if isinstance(ratio, int) else ratio * layers
+            count = round(wanted)
+            if abs(count - wanted) > 1e-6 or count >= layers:
+                nearest = min(max(count, 1), layers - 1) / layers
+                yield UserError(
+                    f"prune.ratios: {ratio} of {layers} layers is {wanted:g} layers",
+                    "it is a whole number and leaves a layer",
+                    "a layer is dropped whole or kept",
+                    f"use a multiple of 1/{layers}, for example {nearest:.10g}, or a number of layers below {layers}",
+                )
+            elif (other := first.setdefault(count, ratio)) != ratio:
+                yield UserError(
+                    f"prune.ratios: {other} and {ratio} of {layers} layers are both {count} layers",
+                    "each ratio is another number of layers",
+                    "two stages would make the same model, and one result would count twice",
+                    "remove one of the two",
+                )
 
 
 def heads_fit(study: Study) -> Iterator[UserError]:

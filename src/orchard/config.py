@@ -32,10 +32,22 @@ Rate = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Ratio = Annotated[float, Field(ge=0, lt=1)]
 Shares = Annotated[dict[str, Share], Field(min_length=1)]
 Range = Annotated[list[Natural], Field(min_length=2, max_length=2)]
+# The seed of a random choice stands in its name, for it must stand in the names of the outputs.
+Method = Annotated[str, Field(pattern=r"^(reverse|block-influence|angular|perplexity|random-[1-9][0-9]*)$")]
 Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine"]
+
+
+def count_or_share(given: Any) -> str:
+    """Which of the two a pruning ratio is: an integer counts layers. (No key is named so, as a message needs.)"""
+    return "a count" if isinstance(given, int) else "a share"
+
+
+Ratio = Annotated[
+    Annotated[Natural, Tag("a count")] | Annotated[float, Field(ge=0, lt=1), Tag("a share")],
+    Discriminator(count_or_share),
+]
 
 
 class Part(BaseModel):
@@ -342,10 +354,10 @@ class Calibration(Part):
 
 
 class Prune(Part):
-    """Which models lose which share of their layers, by which methods."""
+    """Which models lose which share (a float) or number (an integer) of their layers, by which methods."""
 
     of: list[Text]
-    methods: list[Literal["reverse", "block-influence"]]
+    methods: list[Method]
     ratios: list[Ratio]
     calibration: Calibration | None
 
@@ -379,7 +391,7 @@ class Recover(Part):
     __pydantic_extra__: dict[str, Author] = Field(init=False)
 
     of: list[Text]
-    methods: list[Literal["reverse", "block-influence"]]
+    methods: list[Method]
     ratios: list[Ratio]
     authors: list[Name]
     seeds: list[Seed]

@@ -19,15 +19,9 @@ def main() -> None:
     target = f"results/models/recover-{name}-{author}-{seed}"
     with stage.output(target) as scratch, stage.resumable(target) as state:
         tokens = finetune(settings, int(seed), pruned, responses, scratch, state, f"recover@{name}-{author}-{seed}")
-        facts = {
-            "of": of,
-            "method": method,
-            "ratio": float(ratio),
-            "author": author,
-            "seed": int(seed),
-            "tokens": tokens,
-        }
-        facts["dropped"] = json.loads(Path(pruned, "record.json").read_text())["dropped"]
+        facts = {"of": of, "method": method, "author": author, "seed": int(seed), "tokens": tokens}
+        before = json.loads(Path(pruned, "record.json").read_text())
+        facts |= {key: before[key] for key in ("ratio", "dropped")}
         stage.write_record(scratch, "recover", settings, [pruned, responses], **facts)
 
 
