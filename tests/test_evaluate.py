@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 
+import pandas
 import pytest
 import torch
 import yaml
@@ -144,6 +145,23 @@ def test_samples_of_a_prompt_differ_and_are_all_scored(manager):
     assert all(set(row["metrics"]) == {"pass@1", "pass@4"} for row in rows)
 
 
+def test_a_response_without_end_is_told_from_one_with(manager):
+    """Where no special token stands in the middle, which leaves no text."""
+    lm = lm_of()
+    rows = run(manager, GREEDY | {"items": "calc.jsonl"}, lm)
+    prompts = [item["prompt"] for item in stage.read_jsonl("calc.jsonl")]
+    settings = {"seed": 7, "temperature": 0.0, "top_p": 1.0, "max_new_tokens": 24, "batch_size": 8}
+    seen = []
+    for row, sampled in zip(rows, sampling.sample(lm.model, lm.tokenizer, prompts, settings), strict=True):
+        _, (tokens,), (error,) = evaluate.written(row, GREEDY, lm.tokenizer)
+        ended = sampled.ids[-1] == lm.tokenizer.eos_token_id
+        if not set(sampled.ids[: len(sampled.ids) - ended]) & set(lm.tokenizer.all_special_ids):
+            assert len(tokens) == len(sampled.ids) - ended
+            assert error in (["no answer", "wrong answer"] if ended else ["cut off"]) or error == "unbalanced brackets"
+            seen.append(ended)
+    assert len(set(seen)) == 2
+
+
 def test_choice_equals_brute_force_and_few_shot_examples_stand_before_it(manager):
     lm = lm_of()
     shots = stage.read_jsonl("shots.jsonl")
@@ -211,6 +229,7 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
         outputs.append({file.name: file.read_bytes() for file in folder.iterdir()})
     assert set(outputs[0]) == {"scores.parquet", "samples.parquet", "record.json"}
     assert outputs[0] == outputs[1]
+    check_metrics_of_responses(project / "results/evals/base-random")
     record = json.loads(outputs[0]["record.json"])
     assert set(record["inputs"]) == {
         "calc.jsonl",
@@ -219,6 +238,20 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
         "shots.jsonl",
         "results/models/base-random",
     }
+
+
+def check_metrics_of_responses(folder):
+    scores, samples = (pandas.read_parquet(folder / f"{name}.parquet") for name in ("scores", "samples"))
+    told = scores[scores["task"] == "calc"].pivot(index="item", columns="metric", values="value")
+    assert set(told.columns) == {"pass@1", "pass@4", "rep-2", "rep-3", "rep-4", "self-bleu-4", "length", "balanced",
+                                 "bracket-errors"}  # fmt: skip
+    assert told["length"].between(1, 24).all()
+    assert set(scores.loc[scores["task"] == "cmp", "metric"]) == {"acc"}
+    errors = samples.set_index(["task", "item"])["errors"].map(json.loads)
+    assert errors["calc"].map(len).eq(4).all()
+    assert errors["cmp"].map(len).eq(0).all()
+    for name, found in (("pass@1", None), ("bracket-errors", "unbalanced brackets")):
+        assert errors["calc"].map(lambda each, found=found: each.count(found) / 4).equals(told[name].rename("errors"))
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])
