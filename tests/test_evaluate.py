@@ -146,19 +146,20 @@ def test_samples_of_a_prompt_differ_and_are_all_scored(manager):
 
 
 def test_a_response_without_end_is_told_from_one_with(manager):
-    """Where no special token stands in the middle, which leaves no text."""
+    """Where no special token stands in the middle, which leaves no text; some end here, at a stop text."""
     lm = lm_of()
-    rows = run(manager, GREEDY | {"items": "calc.jsonl"}, lm)
-    prompts = [item["prompt"] for item in stage.read_jsonl("calc.jsonl")]
-    settings = {"seed": 7, "temperature": 0.0, "top_p": 1.0, "max_new_tokens": 24, "batch_size": 8}
+    special = set(lm.tokenizer.all_special_tokens)
+    whole = [row["resps"][0][0] for row in run(manager, GREEDY | {"items": "calc.jsonl"}, lm)]
+    stop = whole[0].split()[3]
+    rows = run(manager, GREEDY | {"items": "calc.jsonl", "stop": [stop]}, lm)
     seen = []
-    for row, sampled in zip(rows, sampling.sample(lm.model, lm.tokenizer, prompts, settings), strict=True):
+    for text, row in zip(whole, rows, strict=True):
         _, (tokens,), (error,) = evaluate.written(row, GREEDY, lm.tokenizer)
-        ended = sampled.ids[-1] == lm.tokenizer.eos_token_id
-        if not set(sampled.ids[: len(sampled.ids) - ended]) & set(lm.tokenizer.all_special_ids):
-            assert len(tokens) == len(sampled.ids) - ended
-            assert error in (["no answer", "wrong answer"] if ended else ["cut off"]) or error == "unbalanced brackets"
-            seen.append(ended)
+        if len(text.split()) == 24 and not special & set(text.split()):
+            seen.append(stop in text.split())
+            assert len(tokens) == (text.split().index(stop) if seen[-1] else 24)
+            assert (error == "cut off") == (not seen[-1] and error != "unbalanced brackets")
+            assert error != "no answer" or seen[-1]
     assert len(set(seen)) == 2
 
 

@@ -58,7 +58,7 @@ def test_self_bleu_by_hand():
 
 
 def test_a_short_sentence_counts_by_the_orders_that_it_has():
-    """Of "a b" against "a b c": precisions 1 and 1, too short by e^(1 − 3/2); the other way 2/3, 1/2 and a smoothed 1/2."""
+    """ "a b" in "a b c": precisions 1 and 1, too short by e^(1 − 3/2); the other way 2/3, 1/2 and a smoothed 1/2."""
     one, other = math.exp(1 - 3 / 2), (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3)
     assert responses.self_bleu("a b\na b c") == pytest.approx((one + other) / 2)
 

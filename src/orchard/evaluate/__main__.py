@@ -116,8 +116,8 @@ def metric_rows(task: str, kind: str, sample: dict, values: dict[str, float]) ->
 def written(sample: dict, options: dict, tokenizer) -> tuple[list[str], list[list[int]], list[str | None]]:
     """The responses to an item, their tokens, and what is wrong with each.
 
-    lm-eval keeps the text alone, so the tokens are those of the text cut anew, without the one that ended it and without
-    other special tokens. A response that fills max_new_tokens came to no end.
+    lm-eval keeps the text alone, so the tokens are those of the text cut anew, without the one that ended it and other
+    special tokens. A response that fills max_new_tokens came to no end.
     """
     (texts,) = sample["resps"]
     tokens = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
