@@ -13,7 +13,7 @@ import pandas
 import pytest
 import yaml
 
-from orchard.report import claims, measures, page, rows, tables
+from orchard.report import claims, page, retention, rows, tables
 from orchard.report.claims import COLUMNS, Claim
 from orchard.report.statistics import Interval
 
@@ -35,6 +35,7 @@ SETTINGS = {
         "transfer": None,
         "games": None,
     },
+    "pruning": {"probe": None, "brackets": None, "matched": []},
 }
 KINDS = {"calc": ("generation", 200, 0), "fact": ("choice", 60, 6), "cmp": ("choice", 150, 3)}
 OF = ["base-tiny", "rl-grpo-pear-token-1", "rl-grpo-pear-token-2"]
@@ -240,7 +241,7 @@ def test_a_study_without_an_arm_says_why_it_does_not_test(tmp_path):
     judged = pandas.read_csv(folder / "claims.csv").set_index("id")
     assert judged.loc["P2", "verdict"] == "not tested (config.yaml names no arms to compare: report.pear is null)"
     assert judged.loc["L3", "verdict"].startswith("not tested (no pruned model was recovered")
-    assert judged.loc["L1", "verdict"] == "not tested (not in this study)"
+    assert judged.loc["L13", "verdict"] == "not tested (report.pruning.matched is empty)"
     assert judged.loc["P2", ["ours", "low", "high", "n", "could_have_seen", "command"]].isna().all()
     assert not judged.loc["L11", "verdict"].startswith("not tested")
 
@@ -258,7 +259,7 @@ def test_retention_at_chance_is_not_reported(tmp_path):
     write_model(root, "base-tiny", 0.5, 1 / 3, stage="base")  # cmp has three choices: a guess; fact has six: above it
     evaluations = evaluations_of(root)
     assert evaluations.chance == {"calc": 0.0, "fact": pytest.approx(1 / 6), "cmp": pytest.approx(1 / 3)}
-    assert measures.reported_tasks(evaluations, SETTINGS, "base-tiny", "classification") == ["fact"]
+    assert retention.reported_tasks(evaluations, SETTINGS, "base-tiny", "classification") == ["fact"]
     assert "Retention of base-tiny on cmp is not reported" in (report(root) / "index.html").read_text()
 
 
@@ -269,9 +270,9 @@ def test_recovery_seeds_of_one_model_are_replicates_but_not_beside_another_model
         write_model(root, f"recover-{of}-block-influence-0.25-self-2", 0.4, 0.9, stage="recover", **facts)
     evaluations = evaluations_of(root)
     of_base, of_rl = (
-        measures.clusters(
+        retention.clusters(
             evaluations,
-            measures.models_of(evaluations, measures.Cell(group, "block-influence", 0.25), "recover", "self"),
+            retention.models_of(evaluations, retention.Cell(group, "block-influence", 0.25), "recover", "self"),
         )
         for group in ("base-tiny", "rl-grpo-pear-token")
     )

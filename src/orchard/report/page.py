@@ -82,8 +82,7 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
             for row in tested
         ),
         "",
-        *(f"- {row['id']}: {row['verdict']}" for row in others if row["claim"].measure),
-        f"- Not tested in this study: {', '.join(row['id'] for row in others if not row['claim'].measure)}.",
+        *(f"- {row['id']}: {row['verdict']}" for row in others),
     ]
     return "\n".join(lines) + "\n"
 

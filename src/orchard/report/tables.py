@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas
 
-from orchard.report import measures, measures_pear, statistics
+from orchard.report import measures, measures_pear, retention, statistics
 from orchard.report.rows import Evaluations
 
 NO_SFT = "none"  # the control that no objective has trained
@@ -112,10 +112,10 @@ def retentions(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     """Retention of each group, method, ratio and recovery, by family; ``a_guess`` is what guessing would retain."""
     rows = []
     for recovery, (stage, author) in RECOVERIES.items():
-        for cell in measures.cells(evaluations, stage, author):
-            models = measures.models_of(evaluations, cell, stage, author)
-            for family in measures.METRICS:
-                found = measures.retention(evaluations, settings, models, family)
+        for cell in retention.cells(evaluations, stage, author):
+            models = retention.models_of(evaluations, cell, stage, author)
+            for family in retention.METRICS:
+                found = retention.retention(evaluations, settings, models, family)
                 if found:
                     facts = {
                         "of": cell.group,
@@ -138,8 +138,8 @@ def recovered(retentions: pandas.DataFrame) -> pandas.DataFrame:
 def retained_by_a_guess(evaluations: Evaluations, settings: dict, models: list[str], family: str) -> float:
     """The retention of a model that guesses: mean chance over the family's tasks divided by the mean unpruned score."""
     unpruned = sorted({evaluations.facts[name]["of"] for name in models})
-    tasks = measures.reported_tasks(evaluations, settings, evaluations.group(unpruned[0]), family)
-    before, _ = statistics.mean([evaluations.values(unpruned, task, measures.METRICS[family]) for task in tasks])
+    tasks = retention.reported_tasks(evaluations, settings, evaluations.group(unpruned[0]), family)
+    before, _ = statistics.mean([evaluations.values(unpruned, task, retention.METRICS[family]) for task in tasks])
     return sum(evaluations.chance[task] for task in tasks) / len(tasks) / before
 
 
@@ -149,9 +149,9 @@ def unreported(evaluations: Evaluations, settings: dict) -> list[str]:
     return [
         f"Retention of {group} on {task} is not reported: the unpruned score is missing or not clearly above chance."
         for group in groups
-        for family in measures.METRICS
+        for family in retention.METRICS
         for task in settings[family]
-        if task not in measures.reported_tasks(evaluations, settings, group, family)
+        if task not in retention.reported_tasks(evaluations, settings, group, family)
     ]
 
 
