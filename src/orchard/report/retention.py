@@ -89,7 +89,7 @@ def _above_chance(evaluations: Evaluations, settings: dict, model: str, task: st
 
 
 def cells(evaluations: Evaluations, stage: str, author: str | None) -> list[Cell]:
-    """The pruning settings that a stage covers, in order of group, method and ratio; without those that skip a layer."""
+    """The pruning settings that a stage covers, in order of group, method and ratio; without single layers."""
     names = evaluations.select(stage=stage, author=author)
     facts = [own for own in map(evaluations.facts.get, names) if own["method"] != ONE_LAYER]
     found = {Cell(evaluations.group(own["of"]), own["method"], own["ratio"]) for own in facts}
