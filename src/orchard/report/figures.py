@@ -295,6 +295,7 @@ def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
             )
         axes.axhline(1, color=INK, linewidth=0.8)
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(title=family, xlabel="answer tokens of recovery", ylim=bounded(table, "retention"))
     panels[0][0].set_ylabel("retention of the unpruned score")
     drawing.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
