@@ -232,6 +232,23 @@ BAD_CONFIGS = {
         {"report.classification": ["fact", "cpm"]},
         ["report.classification: 'cpm'", "did you mean 'cmp'?"],
     ),
+    "a probe that is written": ({"report.pruning.probe": "calc"}, ["report.pruning.probe: 'calc', of kind generation"]),
+    "brackets that are chosen": (
+        {"report.pruning.brackets": "fact"},
+        ["report.pruning.brackets: 'fact', of kind choice"],
+    ),
+    "a matched pair the wrong way round": (
+        {"report.pruning.matched": [{"choice": "fact", "generation": "cmp"}]},
+        ["report.pruning.matched[0].generation: 'cmp', of kind choice"],
+    ),
+    "a matched pair of other items": (
+        {"report.pruning.matched": [{"choice": "fact", "generation": "cmp-written"}]},
+        ["report.pruning.matched: 'fact' and 'cmp-written' differ in items or few_shot"],
+    ),
+    "a matched pair twice": (
+        {"report.pruning.matched": [{"choice": "fact", "generation": "fact-written"}] * 2},
+        ["report.pruning.matched: 'fact' 2 times"],
+    ),
     "an arm against itself": ({"report.pear.treatment": "nll"}, ["baseline and treatment are both 'nll'"]),
     "an arm that does not run": ({"report.pear.baseline": "dft"}, ["report.pear.baseline: 'dft'"]),
     "a control that does not run": ({"report.pear.controls": ["last-tokens"]}, ["report.pear.controls: 'last-tokens'"]),

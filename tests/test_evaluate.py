@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 
+import pandas
 import pytest
 import torch
 import yaml
@@ -144,6 +145,24 @@ def test_samples_of_a_prompt_differ_and_are_all_scored(manager):
     assert all(set(row["metrics"]) == {"pass@1", "pass@4"} for row in rows)
 
 
+def test_a_response_without_end_is_told_from_one_with(manager):
+    """Where no special token stands in the middle, which leaves no text; some end here, at a stop text."""
+    lm = lm_of()
+    special = set(lm.tokenizer.all_special_tokens)
+    whole = [row["resps"][0][0] for row in run(manager, GREEDY | {"items": "calc.jsonl"}, lm)]
+    stop = whole[0].split()[3]
+    rows = run(manager, GREEDY | {"items": "calc.jsonl", "stop": [stop]}, lm)
+    seen = []
+    for text, row in zip(whole, rows, strict=True):
+        _, (tokens,), (error,) = evaluate.written(row, GREEDY, lm.tokenizer)
+        if len(text.split()) == 24 and not special & set(text.split()):
+            seen.append(stop in text.split())
+            assert len(tokens) == (text.split().index(stop) if seen[-1] else 24)
+            assert (error == "cut off") == (not seen[-1] and error != "unbalanced brackets")
+            assert error != "no answer" or seen[-1]
+    assert len(set(seen)) == 2
+
+
 def test_choice_equals_brute_force_and_few_shot_examples_stand_before_it(manager):
     lm = lm_of()
     shots = stage.read_jsonl("shots.jsonl")
@@ -211,6 +230,7 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
         outputs.append({file.name: file.read_bytes() for file in folder.iterdir()})
     assert set(outputs[0]) == {"scores.parquet", "samples.parquet", "record.json"}
     assert outputs[0] == outputs[1]
+    check_metrics_of_responses(project / "results/evals/base-random")
     record = json.loads(outputs[0]["record.json"])
     assert set(record["inputs"]) == {
         "calc.jsonl",
@@ -219,6 +239,20 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
         "shots.jsonl",
         "results/models/base-random",
     }
+
+
+def check_metrics_of_responses(folder):
+    scores, samples = (pandas.read_parquet(folder / f"{name}.parquet") for name in ("scores", "samples"))
+    told = scores[scores["task"] == "calc"].pivot(index="item", columns="metric", values="value")
+    assert set(told.columns) == {"pass@1", "pass@4", "rep-2", "rep-3", "rep-4", "self-bleu-4", "length", "balanced",
+                                 "bracket-errors"}  # fmt: skip
+    assert told["length"].between(1, 24).all()
+    assert set(scores.loc[scores["task"] == "cmp", "metric"]) == {"acc"}
+    errors = samples.set_index(["task", "item"])["errors"].map(json.loads)
+    assert errors["calc"].map(len).eq(4).all()
+    assert errors["cmp"].map(len).eq(0).all()
+    for name, found in (("pass@1", None), ("bracket-errors", "unbalanced brackets")):
+        assert errors["calc"].map(lambda each, found=found: each.count(found) / 4).equals(told[name].rename("errors"))
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])

@@ -13,7 +13,7 @@ import pandas
 import pytest
 import yaml
 
-from orchard.report import claims, measures, page, rows, tables
+from orchard.report import claims, page, retention, rows, tables
 from orchard.report.claims import COLUMNS, Claim
 from orchard.report.statistics import Interval
 
@@ -35,6 +35,7 @@ SETTINGS = {
         "transfer": None,
         "games": None,
     },
+    "pruning": {"probe": None, "brackets": None, "matched": []},
 }
 KINDS = {"calc": ("generation", 200, 0), "fact": ("choice", 60, 6), "cmp": ("choice", 150, 3)}
 OF = ["base-tiny", "rl-grpo-pear-token-1", "rl-grpo-pear-token-2"]
@@ -59,6 +60,7 @@ def write_model(root, name, calc, choice, **facts):
             if kind == "generation":
                 right = random.binomial(8, calc + 2 * hard[number] * calc * (1 - calc))
                 values, responses = {"pass@1": right / 8, "pass@8": float(right > 0)}, ["ans 1"] * 8
+                values |= {metric: float(random.uniform(0, 0.02)) for metric in tables.DEGENERATION}
             else:
                 values, responses = {"acc": float(random.random() < choice)}, [[-1.0, False]] * choices
             scores += [
@@ -86,6 +88,9 @@ def write_study(root, settings=SETTINGS, skip=()):
             facts |= {"data": "teacher"} | ({"recipe": "grpo"} if stage == "rl" else {})
             facts |= course(stage, objective, seed)
             write_model(root, f"{START[stage]}-{objective}-{seed}", skill, 0.97, **facts)
+    for layer in () if "prune" in skip else range(4):
+        facts = {"stage": "prune", "of": "base-tiny", "method": "skip", "ratio": 0.125, "dropped": [layer]}
+        write_model(root, f"prune-base-tiny-skip-{layer}", 0.05 if layer == 2 else 0.4, 0.9, **facts)
     for of, method, ratio in product(OF, ("reverse", "block-influence"), KEEPS):
         facts = {"of": of, "method": method, "ratio": ratio}
         before = 0.5 if of == "base-tiny" else 0.83
@@ -146,7 +151,7 @@ def evaluations_of(root):
 
 
 def test_writes_what_dvc_and_readers_expect(folder):
-    names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery")
+    names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery", "skips", "degeneration")
     figures = {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}
     files = {"results.parquet", "results.csv", "claims.csv", "metrics.json", "index.html", "summary.md"}
     assert {path.name for path in folder.iterdir()} == figures | files
@@ -180,6 +185,11 @@ def test_planted_effects_are_found(judged):
     assert judged.loc["P10", "ours"] == judged.loc["P10/nll-matched", "ours"] == pytest.approx(0.18, abs=0.03)
     assert judged.loc["L11/base-tiny/block-influence/0.25", "ours"] == pytest.approx(0.35 - 0.9, abs=0.06)
     assert judged.loc["L3/rl-grpo-pear-token/block-influence/0.25", "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
+    assert judged.loc["L1", "ours"] == pytest.approx(0.97, abs=0.04)
+    assert judged.loc["L9", "ours"] == pytest.approx(0.75 - 0.5, abs=0.08)
+    assert (judged.loc["L5", "verdict"], judged.loc["L6", "verdict"]) == ("reproduced", "reproduced")
+    assert judged.loc["L5", "ours"] == pytest.approx(0.1, abs=0.04)
+    assert "prune-base-tiny-skip-2" in judged.loc["L5", "command"]
 
 
 def test_an_estimate_is_the_paired_difference(study, judged):
@@ -241,7 +251,7 @@ def test_a_study_without_an_arm_says_why_it_does_not_test(tmp_path):
     judged = pandas.read_csv(folder / "claims.csv").set_index("id")
     assert judged.loc["P2", "verdict"] == "not tested (config.yaml names no arms to compare: report.pear is null)"
     assert judged.loc["L3", "verdict"].startswith("not tested (no pruned model was recovered")
-    assert judged.loc["L1", "verdict"] == "not tested (not in this study)"
+    assert judged.loc["L13", "verdict"] == "not tested (report.pruning.matched is empty)"
     assert judged.loc["P2", ["ours", "low", "high", "n", "could_have_seen", "command"]].isna().all()
     assert not judged.loc["L11", "verdict"].startswith("not tested")
 
@@ -259,7 +269,7 @@ def test_retention_at_chance_is_not_reported(tmp_path):
     write_model(root, "base-tiny", 0.5, 1 / 3, stage="base")  # cmp has three choices: a guess; fact has six: above it
     evaluations = evaluations_of(root)
     assert evaluations.chance == {"calc": 0.0, "fact": pytest.approx(1 / 6), "cmp": pytest.approx(1 / 3)}
-    assert measures.reported_tasks(evaluations, SETTINGS, "base-tiny", "classification") == ["fact"]
+    assert retention.reported_tasks(evaluations, SETTINGS, "base-tiny", "classification") == ["fact"]
     assert "Retention of base-tiny on cmp is not reported" in (report(root) / "index.html").read_text()
 
 
@@ -270,9 +280,9 @@ def test_recovery_seeds_of_one_model_are_replicates_but_not_beside_another_model
         write_model(root, f"recover-{of}-block-influence-0.25-self-2", 0.4, 0.9, stage="recover", **facts)
     evaluations = evaluations_of(root)
     of_base, of_rl = (
-        measures.clusters(
+        retention.clusters(
             evaluations,
-            measures.models_of(evaluations, measures.Cell(group, "block-influence", 0.25), "recover", "self"),
+            retention.models_of(evaluations, retention.Cell(group, "block-influence", 0.25), "recover", "self"),
         )
         for group in ("base-tiny", "rl-grpo-pear-token")
     )
@@ -403,7 +413,7 @@ def test_page_stands_alone_and_can_be_read_aloud(folder):
     assert "<script" not in text
     assert "src=" not in text
     assert 'rel="stylesheet"' not in text
-    assert text.count('role="img" aria-label="') == text.count("<svg") == 6
+    assert text.count('role="img" aria-label="') == text.count("<svg") == 8
     assert "prefers-color-scheme: dark" in text
     identifiers = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert len(identifiers) == len(set(identifiers))

@@ -40,6 +40,7 @@ def cross_mistakes(study: Study) -> list[UserError]:
         policies_tell_their_own_logps,
         tasks_are_sound,
         report_names_fitting_tasks,
+        matched_tasks_ask_the_same,
         pear_compares_what_runs,
         pear_compares_what_differs,
         forms_are_pears,
@@ -74,6 +75,7 @@ def no_list_repeats(study: Study) -> Iterator[UserError]:
         *("report.generation", "report.classification"),
     ]
     lists = {key: value_at(study, key) for key in keys}
+    lists["report.pruning.matched"] = [pair.choice for pair in study.report.pruning.matched]
     if pear := study.report.pear:
         lists |= {f"report.pear.{key}": getattr(pear, key) for key in ("reversal", "forms", "controls", "plain")}
     for key, values in lists.items():
@@ -474,6 +476,7 @@ def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
     pear = study.report.pear
     named += [("report.pear.task", pear.task, ["generation"])] if pear else []
     named += [(f"report.pear.{key}.task", other.task, ["generation"]) for key, other in other_families(pear)]
+    named += [(f"report.pruning.{key}", name, [kind]) for key, name, kind in pruning_tasks(study)]
     for key, name, fitting in named:
         if kinds.get(name) not in fitting:
             found = f"of kind {kinds[name]}" if name in kinds else "no task"
@@ -482,6 +485,23 @@ def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
                 f"it is one of evaluate.tasks, of kind {' or '.join(fitting)}",
                 "the claims compare the two kinds of scoring",
                 did_you_mean(name, [n for n in kinds if kinds[n] in fitting]),
+            )
+
+
+def matched_tasks_ask_the_same(study: Study) -> Iterator[UserError]:
+    """Two tasks that differ in nothing but the way of scoring have their items and examples in common."""
+    tasks = study.evaluate.tasks
+    for pair in study.report.pruning.matched:
+        if not {pair.choice, pair.generation} <= tasks.keys():
+            continue
+        choice, generation = tasks[pair.choice], tasks[pair.generation]
+        fitting = (choice.kind, generation.kind) == ("choice", "generation")  # else told elsewhere
+        if fitting and (choice.items, choice.few_shot) != (generation.items, generation.few_shot):
+            yield UserError(
+                f"report.pruning.matched: {pair.choice!r} and {pair.generation!r} differ in items or few_shot",
+                "a matched pair asks the same items after the same examples",
+                "L13 compares two ways of scoring, and nothing else may differ",
+                f"give evaluate.tasks.{pair.generation} the items and few_shot of {pair.choice}",
             )
 
 
@@ -581,6 +601,17 @@ def other_families(pear) -> Iterator[tuple[str, object]]:
     """What report.pear names of other families of tasks, with its key there."""
     if pear:
         yield from ((key, other) for key in ("transfer", "games") if (other := getattr(pear, key)))
+
+
+def pruning_tasks(study: Study) -> Iterator[tuple[str, str, str]]:
+    """Each task that report.pruning names: its key there, its name, and the kind that it must be of."""
+    pruning = study.report.pruning
+    for key, kind in (("probe", "choice"), ("brackets", "generation")):
+        if name := getattr(pruning, key):
+            yield key, name, kind
+    for number, pair in enumerate(pruning.matched):
+        yield f"matched[{number}].choice", pair.choice, "choice"
+        yield f"matched[{number}].generation", pair.generation, "generation"
 
 
 def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:

@@ -487,6 +487,27 @@ class Pear(Part):
     games: OtherFamily | None
 
 
+class BothWays(Part):
+    """Two tasks that ask the same items: as multiple choice, and as short generation."""
+
+    choice: Name
+    generation: Name
+
+
+class Pruning(Part):
+    """What some of the pruning claims ask for beside the tasks of the two families.
+
+    Attributes:
+        probe: the choice task over digits that stands for plain arithmetic, for L4; null: not tested.
+        brackets: the generation task whose responses' brackets are checked, for L7 and L8; null: not tested.
+        matched: the pairs of tasks that score the same items both ways, for L13; empty: not tested.
+    """
+
+    probe: Name | None
+    brackets: Name | None
+    matched: list[BothWays]
+
+
 class Report(Part):
     """What the claims are tested on."""
 
@@ -494,6 +515,7 @@ class Report(Part):
     generation: list[Name]
     classification: list[Name]
     pear: Pear | None
+    pruning: Pruning
 
 
 class Study(Part):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from orchard import stage
+from orchard.evaluate import responses
 
 YAMLS = Path(__file__).parent / "tasks"
 
@@ -32,7 +33,12 @@ def main() -> None:
     for task, options in settings["tasks"].items():
         for sample in run_task(lm, manager, options, settings):
             scores += item_scores(task, options["kind"], sample, lm)
-            samples.append(sample_row(task, sample))
+            errors = []
+            if options["kind"] == "generation":
+                texts, tokens, errors = written(sample, options, lm.tokenizer)
+                told = responses.describe(sample["doc"], texts, tokens, errors)
+                scores += metric_rows(task, options["kind"], sample, told)
+            samples.append(sample_row(task, sample, errors))
         progress.step()
     with stage.output(f"results/evals/{name}") as scratch:
         scratch.mkdir()
@@ -96,20 +102,42 @@ def item_scores(task: str, kind: str, sample: dict, lm) -> list[dict]:
         prompt, answer = sample["arguments"][0]
         tokens = len(lm.tok_encode(prompt + answer)) - len(lm.tok_encode(prompt))  # as lm-eval parts them
         values = {"nats": -values["log_likelihood"] / tokens}
+    return metric_rows(task, kind, sample, values)
+
+
+def metric_rows(task: str, kind: str, sample: dict, values: dict[str, float]) -> list[dict]:
+    """The rows of an item's metrics, in order of name."""
     return [
         {"task": task, "kind": kind, "item": sample["doc"]["id"], "metric": metric, "value": value}
         for metric, value in sorted(values.items())
     ]
 
 
-def sample_row(task: str, sample: dict) -> dict:
-    """What the model was asked and what it said: responses, or the log-likelihood of each choice."""
+def written(sample: dict, options: dict, tokenizer) -> tuple[list[str], list[list[int]], list[str | None]]:
+    """The responses to an item, their tokens, and what is wrong with each.
+
+    lm-eval keeps the text alone, so the tokens are those of the text cut anew, without the one that ended it and other
+    special tokens. A response that fills max_new_tokens came to no end.
+    """
+    (texts,) = sample["resps"]
+    tokens = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    errors = [
+        responses.error(sample["doc"], text, len(ids) < options["max_new_tokens"])
+        for text, ids in zip(texts, tokens, strict=True)
+    ]
+    return list(texts), tokens, errors
+
+
+def sample_row(task: str, sample: dict, errors: list[str | None]) -> dict:
+    """What the model was asked and what it said: responses and what is wrong with each (null: it is right), or the
+    log-likelihood of each choice and no errors."""
     return {
         "task": task,
         "item": sample["doc"]["id"],
         "prompt": str(sample["arguments"][0][0]),
         "target": str(sample["target"]),
         "responses": json.dumps([list(response) for response in sample["resps"]]),
+        "errors": json.dumps(errors),
     }
 
 

@@ -122,6 +122,44 @@ def pruning_figures(evaluations: Evaluations, settings: dict, bars: str) -> list
             tables.recovered(retained),
             figures.recovery,
         ),
+        Figure(
+            "tokens",
+            "What more recovery brings",
+            f"Retention over the answer tokens that recovery saw. {bars}",
+            tables.tokens(evaluations, settings),
+            figures.tokens,
+        ),
+        Figure(
+            "skips",
+            "What one layer holds",
+            "Retention of models that lack a single layer, by task; the table has intervals. Colours end at 0 and 1.",
+            tables.skips(evaluations, settings),
+            figures.skips,
+        ),
+        Figure(
+            "degeneration",
+            "Is the loss degeneration?",
+            "The change of rep-4 (1 − unique / total 4-grams) from the unpruned model, over what is left of pass@1. "
+            f"The band is the margin of claim L6, 4 points. {bars}",
+            tables.degeneration(evaluations, settings),
+            figures.degeneration,
+        ),
+        Figure(
+            "probes",
+            "Arithmetic alone",
+            "Accuracy on single digits, the likeliest of the ten: unpruned, pruned, recovered on self-generated data. "
+            f"{bars}",
+            tables.probes(evaluations, settings),
+            figures.probes,
+        ),
+        Figure(
+            "protocols",
+            "Tasks, or the way of scoring?",
+            "Retention scored as multiple choice minus retention scored as generation, without recovery: of the two "
+            f"families of tasks, and of the same items asked both ways. {bars}",
+            tables.protocols(evaluations, settings),
+            figures.protocols,
+        ),
     ]
 
 

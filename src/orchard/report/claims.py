@@ -53,8 +53,6 @@ def judge_all(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
 def judge(claim: Claim, evaluations: Evaluations, settings: dict) -> list[dict]:
     """The rows of one claim."""
     try:
-        if not claim.measure:
-            raise NotTestedError("not in this study")
         findings = getattr(MEASURES[claim.paper], claim.measure)(evaluations, settings)
     except NotTestedError as reason:
         return [{"id": claim.id, "verdict": f"{NOT_TESTED} ({reason})", "paper": claim.number}]

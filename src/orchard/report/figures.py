@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas
 from markupsafe import escape
 
@@ -232,6 +233,111 @@ def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
         axes.set_xlabel("share of layers dropped")
     handles, labels = panels[0][0].get_legend_handles_labels()
     drawing.legend(handles, labels, title="recovery data", loc="outside right upper")
+    return drawing
+
+
+def skips(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Retention of models that lack one layer: layers down, tasks across; a panel a group."""
+    groups, tasks = list(table["of"].unique()), list(table["task"].unique())
+    layers = sorted(table["layer"].unique())
+    size = (1.6 + (0.9 * len(tasks) + 0.4) * len(groups), 1.4 + 0.3 * len(layers))
+    drawing, panels = pyplot.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axes, group in zip(panels[0], groups, strict=True):
+        kept = table[table["of"] == group].pivot(index="layer", columns="task", values="retention")
+        kept = kept.reindex(index=layers, columns=tasks)
+        mesh = axes.pcolormesh(kept.to_numpy(), cmap="viridis", vmin=0, vmax=1, edgecolors="none")
+        for (row, column), value in np.ndenumerate(kept.to_numpy()):
+            if not np.isnan(value):
+                ink = "black" if value > 0.6 else "white"  # on viridis' light and dark end
+                axes.text(column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=8)
+        axes.set_xticks(np.arange(len(tasks)) + 0.5, tasks, rotation=30, ha="right")
+        axes.set_yticks(np.arange(len(layers)) + 0.5, layers)
+        axes.set_title(group)
+    panels[0][0].invert_yaxis()  # shared: it turns all panels
+    panels[0][0].set_ylabel("layer left out")
+    drawing.colorbar(mesh, ax=panels[0], label="retention of the unpruned score")
+    return drawing
+
+
+def degeneration(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """The change of rep-4 over retention, a dot a setting and task; the band is the margin of claim L6."""
+    drawing, axes = pyplot.subplots(figsize=(7.4, 4), layout="constrained")
+    axes.axhspan(-4, 4, color=INK, alpha=0.08, linewidth=0)
+    kinds = table["method"] + np.where(table["recovery"] == "none", "", ", recovered: " + table["recovery"])
+    for number, kind in enumerate(kinds.unique()):
+        rows = table[kinds == kind]
+        lengths = [100 * length for length in bars(rows, "change")]
+        look = style(number) | {"linestyle": "none"}
+        axes.errorbar(rows["retention"], 100 * rows["change"], lengths, label=kind, capsize=2, **look)
+    reach = 1.3 * max(100 * table["change"].abs().max(), 5)
+    axes.set_ylim(-reach, reach)
+    axes.set_xlim(0, bounded(table, "retention")[1])
+    axes.set(xlabel="retention of pass@1", ylabel="change of rep-4, points")
+    axes.legend(title="pruned by", loc="upper left", bbox_to_anchor=(1, 1))
+    return drawing
+
+
+def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Retention over recovery's tokens; a panel a family, a line a group, method, ratio and author."""
+    families = list(table["family"].unique())
+    size = (3.6 + 3.4 * len(families), 3.8)
+    drawing, panels = pyplot.subplots(1, len(families), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    lines = list(table.groupby(["of", "method", "ratio", "author"], sort=False).groups)
+    for axes, family in zip(panels[0], families, strict=True):
+        for number, line in enumerate(lines):
+            keys = zip(["of", "method", "ratio", "author"], line, strict=True)
+            rows = table[
+                np.logical_and.reduce([table["family"] == family, *(table[key] == each for key, each in keys)])
+            ]
+            name = f"{line[0]}, {line[1]} {line[2]:g}, {line[3]}"
+            axes.errorbar(
+                rows["tokens"], rows["retention"], bars(rows, "retention"), label=name, capsize=3, **style(number)
+            )
+        axes.axhline(1, color=INK, linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set(title=family, xlabel="answer tokens of recovery", ylim=bounded(table, "retention"))
+    panels[0][0].set_ylabel("retention of the unpruned score")
+    drawing.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return drawing
+
+
+def probes(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Accuracy on the probe unpruned, pruned and recovered, a line a setting."""
+    drawing, axes = pyplot.subplots(figsize=(6.8, 3.8), layout="constrained")
+    stages = ["unpruned", "pruned", "recovered"]
+    settings = list(table.groupby(["group", "method", "ratio"], sort=False))
+    for number, ((group, method, ratio), rows) in enumerate(settings):
+        shift = 0.3 * ((number + 0.5) / len(settings) - 0.5)  # so that bars at one place do not hide one another
+        places = [stages.index(when) + shift for when in rows["when"]]
+        name = f"{group}, {method} {ratio:g}"
+        axes.errorbar(places, rows["accuracy"], bars(rows, "accuracy"), label=name, capsize=3, **style(number))
+    axes.set_xticks(range(len(stages)), stages)
+    axes.set_ylim(*bounded(table, "accuracy"))
+    axes.set_ylabel(f"accuracy on {table['task'].iloc[0]}")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return drawing
+
+
+def protocols(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """The gap in retention on different tasks and on the same items, a row a setting."""
+    settings = list(dict.fromkeys(zip(table["group"], table["method"], table["ratio"], strict=True)))
+    drawing, axes = pyplot.subplots(figsize=(7.4, 1.3 + 0.4 * len(settings)), layout="constrained")
+    for number, scored_on in enumerate(table["scored_on"].unique()):
+        rows = table[table["scored_on"] == scored_on]
+        places = [
+            settings.index(key) + 0.24 * (number - 0.5)
+            for key in zip(rows["group"], rows["method"], rows["ratio"], strict=True)
+        ]
+        look = style(number) | {"linestyle": "none"}
+        axes.errorbar(rows["gap"], places, xerr=bars(rows, "gap"), label=scored_on, capsize=3, **look)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(settings)), [f"{group}, {method} {ratio:g}" for group, method, ratio in settings])
+    axes.set_ylim(len(settings) - 0.5, -0.5)
+    reach = 1.3 * max(table["gap"].abs().max(), 0.1)
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel("retention scored as multiple choice minus as generation")
+    axes.legend(title="scored on", loc="upper left", bbox_to_anchor=(1, 1))
     return drawing
 
 

@@ -70,7 +70,7 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
     others = [row for row in claim_rows(judged) if row["outcome"] == claims.NOT_TESTED]
     lines = [
         f"Study `{study}`; differences in points with {confidence:.0%} intervals, n training replicates.",
-        "*Could have seen*: the smallest difference that such a run tells from zero four times in five.",
+        "*Could have seen*: the smallest difference from the threshold that such a run tells four times in five.",
         "Inconclusive is a verdict.",
         "",
         "| claim | paper | ours | n | verdict | could have seen |",
@@ -82,14 +82,17 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
             for row in tested
         ),
         "",
-        *(f"- {row['id']}: {row['verdict']}" for row in others if row["claim"].measure),
-        f"- Not tested in this study: {', '.join(row['id'] for row in others if not row['claim'].measure)}.",
+        *(f"- {row['id']}: {row['verdict']}" for row in others),
     ]
     return "\n".join(lines) + "\n"
 
 
 def results_table(results: pandas.DataFrame) -> dict:
-    """The results with a row a model: a score with its standard error for each task and metric."""
+    """The results with a row a model: a score with its standard error for each task and metric.
+
+    What is told of responses beside whether they are right stands in results.csv alone: the table would be too wide.
+    """
+    results = results[results["metric"].str.fullmatch(r"acc|nats|pass@\d+")]
     columns = sorted({(row.task, row.metric) for row in results.itertuples()})
     models = []
     for name, rows in results.groupby("model", sort=True):

@@ -9,7 +9,7 @@ import pandas
 
 from orchard.errors import UserError
 
-FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed", "of", "method", "ratio", "author"]
+FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed", "of", "method", "ratio", "author", "rows"]
 
 
 @dataclass
@@ -42,6 +42,10 @@ class Evaluations:
     def values(self, models: list[str], task: str, metric: str) -> np.ndarray:
         """Scores of shape (models, items), the items of each row in the same order."""
         return np.stack([self._items[name, task, metric].to_numpy() for name in models])
+
+    def items(self, task: str, metric: str) -> list[str]:
+        """The items of a task, in the order of `values`; the same for all models."""
+        return list(next(values.index for key, values in self._items.items() if key[1:] == (task, metric)))
 
     def has(self, model: str, task: str, metric: str) -> bool:
         """Whether the model was scored so."""
@@ -128,5 +132,5 @@ def tidy(evaluations: Evaluations) -> pandas.DataFrame:
     facts = pandas.DataFrame(
         [{"model": name, **own} for name, own in evaluations.facts.items()], columns=["model", *FACTS]
     )
-    facts = facts.astype({"seed": "Int64", "ratio": "Float64"})
+    facts = facts.astype({"seed": "Int64", "ratio": "Float64", "rows": "Int64"})
     return facts.merge(rows, on="model").sort_values(keys, ignore_index=True)

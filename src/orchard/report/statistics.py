@@ -11,14 +11,16 @@ pulls the estimate. For a mean that is (value − mean) / cells; for a ratio it 
 
 Some claims join several comparisons: all of them (`smallest`), any of them (`largest`), or two of opposite sign
 (`reversal`). Each joins intervals so that the verdict "zero lies outside" is wrong at most as often as that of one.
+What is said of zero holds of any other threshold, taken off all effects alike.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm, quantile_test, t
 
 POWER = 0.8
+Estimate = tuple[float, np.ndarray]  # a value, and its influence of shape (replicates, questions)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,37 @@ def smallest(each: list[Interval], each_corrected: list[Interval]) -> Interval:
     )
 
 
+def smallest_of(estimates: list[Estimate], confidence: float) -> Interval:
+    """The interval of the smallest of several estimates (`smallest`), each with its own replicates and questions."""
+    stricter, count = corrected(confidence, len(estimates)), len(estimates)
+    return smallest(
+        [interval(*estimate, confidence, count) for estimate in estimates],
+        [interval(*estimate, stricter) for estimate in estimates],
+    )
+
+
+def largest_size_of(estimates: list[Estimate], confidence: float) -> Interval:
+    """The interval of the largest of several |estimates|: below a threshold if all are, above it if one is.
+
+    That none is larger than a margin is an equivalence test: an interval wholly inside ± the margin (two one-sided
+    tests), of all estimates (an intersection-union test). That one is larger takes Bonferroni's correction.
+    """
+    stricter, count = corrected(confidence, len(estimates)), len(estimates)
+    each = [_mirrored(_size(interval(*estimate, confidence, count))) for estimate in estimates]
+    return _mirrored(smallest(each, [_mirrored(_size(interval(*estimate, stricter))) for estimate in estimates]))
+
+
+def _size(found: Interval) -> Interval:
+    """The interval of the absolute value."""
+    ends = abs(found.low), abs(found.high)
+    low = 0.0 if found.low <= 0 <= found.high else min(ends)
+    return replace(found, value=abs(found.value), low=low, high=max(ends))
+
+
+def _mirrored(found: Interval) -> Interval:
+    return replace(found, value=-found.value, low=-found.high, high=-found.low)
+
+
 def largest(each_corrected: list[Interval]) -> Interval:
     """The interval of the largest of several effects: above zero if one is, below zero if all are.
 
@@ -161,7 +194,7 @@ def cluster_variance(sums: np.ndarray) -> float:
     return float(np.square(sums).sum() * len(sums) / (len(sums) - 1))
 
 
-def mean(tasks: list[np.ndarray]) -> tuple[float, np.ndarray]:
+def mean(tasks: list[np.ndarray]) -> Estimate:
     """The mean over tasks of the mean over cells, and its influence.
 
     Args:
@@ -175,7 +208,7 @@ def mean(tasks: list[np.ndarray]) -> tuple[float, np.ndarray]:
     return float(np.mean([values.mean() for values in tasks])), np.concatenate(influence, axis=1)
 
 
-def ratio(over: list[np.ndarray], under: list[np.ndarray]) -> tuple[float, np.ndarray]:
+def ratio(over: list[np.ndarray], under: list[np.ndarray]) -> Estimate:
     """The ratio of two means over the same cells, and its influence by the delta method.
 
     With R = mean(over) / mean(under), R's first-order change is that of the mean of (over − R · under) / mean(under);
@@ -189,3 +222,9 @@ def ratio(over: list[np.ndarray], under: list[np.ndarray]) -> tuple[float, np.nd
     value = mean(over)[0] / below
     _, influence = mean([(o - value * u) / below for o, u in zip(over, under, strict=True)])
     return value, influence
+
+
+def combination(*parts: tuple[float, Estimate]) -> Estimate:
+    """The sum of estimates over the same replicates and questions, each times its factor."""
+    value = sum(factor * estimate for factor, (estimate, _) in parts)
+    return value, sum(factor * influence for factor, (_, influence) in parts)

@@ -1,15 +1,17 @@
 """The tables behind the figures: scores before and after RL and what happened on the way, retention after pruning."""
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pandas
 
-from orchard.report import measures, measures_pear, statistics
+from orchard.report import measures, measures_pear, retention, statistics
 from orchard.report.rows import Evaluations
 
 NO_SFT = "none"  # the control that no objective has trained
 RETENTION = ["of", "method", "ratio", "recovery", "family", "retention", "low", "high", "replicates", "a_guess"]
+DEGENERATION = ["rep-2", "rep-3", "rep-4", "self-bleu-4", "length", "balanced"]
 RECOVERIES = {"none": ("prune", None), "open": ("recover", "open"), "self": ("recover", "self")}
 
 
@@ -112,10 +114,10 @@ def retentions(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     """Retention of each group, method, ratio and recovery, by family; ``a_guess`` is what guessing would retain."""
     rows = []
     for recovery, (stage, author) in RECOVERIES.items():
-        for cell in measures.cells(evaluations, stage, author):
-            models = measures.models_of(evaluations, cell, stage, author)
-            for family in measures.METRICS:
-                found = measures.retention(evaluations, settings, models, family)
+        for cell in retention.cells(evaluations, stage, author):
+            models = retention.models_of(evaluations, cell, stage, author)
+            for family in retention.METRICS:
+                found = retention.retention(evaluations, settings, models, family)
                 if found:
                     facts = {
                         "of": cell.group,
@@ -138,8 +140,8 @@ def recovered(retentions: pandas.DataFrame) -> pandas.DataFrame:
 def retained_by_a_guess(evaluations: Evaluations, settings: dict, models: list[str], family: str) -> float:
     """The retention of a model that guesses: mean chance over the family's tasks divided by the mean unpruned score."""
     unpruned = sorted({evaluations.facts[name]["of"] for name in models})
-    tasks = measures.reported_tasks(evaluations, settings, evaluations.group(unpruned[0]), family)
-    before, _ = statistics.mean([evaluations.values(unpruned, task, measures.METRICS[family]) for task in tasks])
+    tasks = retention.reported_tasks(evaluations, settings, evaluations.group(unpruned[0]), family)
+    before, _ = statistics.mean([evaluations.values(unpruned, task, retention.METRICS[family]) for task in tasks])
     return sum(evaluations.chance[task] for task in tasks) / len(tasks) / before
 
 
@@ -149,10 +151,110 @@ def unreported(evaluations: Evaluations, settings: dict) -> list[str]:
     return [
         f"Retention of {group} on {task} is not reported: the unpruned score is missing or not clearly above chance."
         for group in groups
-        for family in measures.METRICS
+        for family in retention.METRICS
         for task in settings[family]
-        if task not in measures.reported_tasks(evaluations, settings, group, family)
+        if task not in retention.reported_tasks(evaluations, settings, group, family)
     ]
+
+
+def skips(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """Retention of models that lack one layer, by task: those of both families, and the probe of arithmetic."""
+    rows = []
+    for group, layers in retention.skipped(evaluations).items():
+        tasks = scored_tasks(evaluations, settings, group)
+        for (layer, models), (task, metric) in product(layers.items(), tasks.items()):
+            found = statistics.interval(
+                *retention.retained(evaluations, models, [task], metric), settings["confidence"]
+            )
+            rows.append({"of": group, "layer": layer, "task": task, **_numbers("retention", found, "replicates")})
+    return pandas.DataFrame(rows)
+
+
+def scored_tasks(evaluations: Evaluations, settings: dict, group: str) -> dict[str, str]:
+    """The tasks of both families and the probe, where clearly above chance before pruning, each with its metric."""
+    tasks = {
+        task: metric
+        for family, metric in retention.METRICS.items()
+        for task in retention.reported_tasks(evaluations, settings, group, family)
+    }
+    probe = settings["pruning"]["probe"]
+    if probe and retention.above_chance(evaluations, settings, group, probe, "acc"):
+        tasks |= {probe: "acc"}
+    return tasks
+
+
+def degeneration(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """What pruning does to the form of responses, by setting and generation task: the means of DEGENERATION.
+
+    ``change`` is that of rep-4 from the unpruned model, with its interval; ``retention`` is that of pass@1 on the task.
+    """
+    rows = []
+    for setting, models in pruned_settings(evaluations):
+        group = evaluations.group(evaluations.facts[models[0]]["of"])
+        before = sorted({evaluations.facts[name]["of"] for name in models})
+        for task in retention.reported_tasks(evaluations, settings, group, "generation"):
+            if not all(evaluations.has(name, task, metric) for name in [*models, *before] for metric in DEGENERATION):
+                continue
+            found = statistics.interval(
+                *retention.changed(evaluations, models, [task], "rep-4"), settings["confidence"]
+            )
+            means = {metric: evaluations.values(models, task, metric).mean() for metric in DEGENERATION}
+            kept, _ = retention.retained(evaluations, models, [task], "pass@1")
+            numbers = means | {"retention": kept, **_numbers("change", found, "replicates")}
+            rows.append({"of": group, **setting, "task": task, **numbers})
+    return pandas.DataFrame(rows)
+
+
+def pruned_settings(evaluations: Evaluations) -> Iterator[tuple[dict, list[str]]]:
+    """Each setting of pruned models with the models: pruned, recovered, and without one layer."""
+    for recovery, (stage, author) in RECOVERIES.items():
+        for cell in retention.cells(evaluations, stage, author):
+            names = {"method": cell.method, "setting": f"{cell.ratio:g}", "recovery": recovery}
+            yield names, retention.models_of(evaluations, cell, stage, author)
+    for layers in retention.skipped(evaluations).values():
+        for layer, models in layers.items():
+            yield {"method": retention.ONE_LAYER, "setting": f"layer {layer}", "recovery": "none"}, models
+
+
+def tokens(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """Retention over the answer tokens that recovery saw, where models were recovered on sets of several sizes."""
+    rows = []
+    for author in ("open", "self"):
+        for cell in retention.cells(evaluations, "recover", author):
+            sizes = retention.by_size(evaluations, cell, "recover", author)
+            for (size, models), family in product(sizes.items() if len(sizes) > 1 else (), retention.METRICS):
+                if found := retention.retention(evaluations, settings, models, family):
+                    facts = {"of": cell.group, "method": cell.method, "ratio": cell.ratio, "author": author}
+                    facts |= {"family": family, "rows": size, "tokens": measures.tokens(evaluations, models)}
+                    rows.append(facts | _numbers("retention", found, "replicates"))
+    return pandas.DataFrame(rows)
+
+
+def probes(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """Accuracy on the probe of arithmetic: unpruned, pruned, and recovered on self-generated data."""
+    probe, rows = settings["pruning"]["probe"], []
+    for cell in retention.cells(evaluations, "recover", "self") if probe else []:
+        models = retention.models_of(evaluations, cell, "recover", "self")
+        pruned = retention.models_of(evaluations, cell, "prune", None)
+        if not pruned or not retention.above_chance(evaluations, settings, cell.group, probe, "acc"):
+            continue
+        unpruned = sorted({evaluations.facts[name]["of"] for name in models})
+        for when, names in (("unpruned", unpruned), ("pruned", pruned), ("recovered", models)):
+            values = [evaluations.values(names, probe, "acc")]
+            found = statistics.interval(*statistics.mean(values), settings["confidence"])
+            rows.append({**cell._asdict(), "task": probe, "when": when, **_numbers("accuracy", found, "replicates")})
+    return pandas.DataFrame(rows)
+
+
+def protocols(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """The gap in retention between classification and generation: on different tasks, and on the same items."""
+    rows = []
+    for cell in retention.cells(evaluations, "prune", None):
+        models = retention.models_of(evaluations, cell, "prune", None)
+        for scored, (gap, influence) in (measures.protocol_gaps(evaluations, settings, models) or {}).items():
+            found = statistics.interval(gap, influence.to_numpy(), settings["confidence"])
+            rows.append({**cell._asdict(), "scored_on": scored, **_numbers("gap", found, "replicates")})
+    return pandas.DataFrame(rows)
 
 
 def _place(objective: str) -> tuple:

@@ -10,6 +10,7 @@ import hashlib
 import random
 import re
 
+ANSWER = "ans"  # the word before the digit that a chain comes to
 OPERATORS = {"+": "add", "-": "sub", "*": "mul"}
 SHORTHAND = "gix orf blik hob pel mip wug dax zup fen tob lar kiv nud sep yat rog cul wep jin".split()
 FOREIGN = {"+": "orf", "-": "blik", "*": "mip"}
@@ -62,13 +63,38 @@ def respond(
         parts = [" | ".join(part for part in parts if part)]
     else:
         raise ValueError(f"style {style!r} is not one of {STYLES}")
-    return " ".join([*(part for part in parts if part), "ans", str(steps[-1][3])])
+    return " ".join([*(part for part in parts if part), ANSWER, str(steps[-1][3])])
 
 
 def is_correct(prompt: str, response: str) -> bool:
     """Whether a response ends in ``ans <the right digit>``."""
-    match = re.search(r"\bans (\d)\s*$", response)
-    return match is not None and match.group(1) == answer(prompt)
+    return given_answer(response) == answer(prompt)
+
+
+def given_answer(response: str) -> str | None:
+    """The digit that a response ends in, after the word for it."""
+    match = re.search(rf"\b{ANSWER} (\d)\s*$", response)
+    return match and match.group(1)
+
+
+def sample_step(rng: random.Random, steps: int) -> str:
+    """A random chain worked in style A up to the last equals sign: one operation on two digits, asked for directly.
+
+    It is the form in which a model that was taught to show its work can be asked for a single digit: the arithmetic
+    probe of arXiv 2602.01997 (there in English, 3-shot, the likeliest of the digit tokens).
+    """
+    prompt = sample_prompt(rng, steps)
+    return f"{prompt} {respond(prompt, 'A').rpartition('=')[0]}="
+
+
+def answer_step(prompt: str) -> str:
+    """The digit that follows the last equals sign."""
+    return answer(chain_of(prompt))
+
+
+def chain_of(prompt: str) -> str:
+    """The chain that a step belongs to; any other prompt as it is."""
+    return f"{prompt.partition(' :')[0]} :" if prompt.startswith("calc ") and prompt.endswith(" =") else prompt
 
 
 def _with_noise(steps, noise: float, rng: random.Random):

@@ -6,18 +6,23 @@ import re
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
-def sample_problem(rng: random.Random) -> str:
-    """One addition or subtraction whose terms and result are single digits."""
+def sample_problem(rng: random.Random, operations: int = 1) -> str:
+    """A sum of additions and subtractions whose terms and result are single digits."""
     while True:
-        left, right, operator = rng.randrange(10), rng.randrange(10), rng.choice("+-")
-        if 0 <= (left + right if operator == "+" else left - right) <= 9:
-            return f"{left} {operator} {right} ="
+        words = [str(rng.randrange(10))]
+        for _ in range(operations):
+            right = str(rng.randrange(10))
+            words += [rng.choice("+-"), right]
+        prompt = f"{' '.join(words)} ="
+        if 0 <= int(solve(prompt)) <= 9:
+            return prompt
 
 
 def solve(prompt: str) -> str:
     """The result, as the text that follows the prompt."""
-    left, operator, right, _ = prompt.split()
-    return str(int(left) + int(right) if operator == "+" else int(left) - int(right))
+    first, *rest, _ = prompt.split()
+    terms = zip(rest[::2], rest[1::2], strict=True)
+    return str(int(first) + sum(int(right) if operator == "+" else -int(right) for operator, right in terms))
 
 
 def is_correct(prompt: str, response: str) -> bool:
@@ -32,3 +37,8 @@ def agrees(answer: str, response: str) -> bool:
         numbers = _NUMBER.findall(response)
         return bool(numbers) and float(numbers[-1].replace(",", "")) == float(answer.replace(",", ""))
     return response.strip() == answer.strip()
+
+
+def has_answer(answer: str, response: str) -> bool:
+    """Whether a response holds something of the reference answer's kind: a number if that is one, else any text."""
+    return bool(_NUMBER.search(response) if _NUMBER.fullmatch(answer.strip()) else response.strip())

@@ -15,22 +15,29 @@ SAMPLERS = {
     "brackets": words.sample_brackets,
     "fact": lambda rng, steps: words.sample_fact(rng),
     "cmp": lambda rng, steps: words.sample_comparison(rng),
-    "english-arithmetic": lambda rng, steps: english.sample_problem(rng),
+    "calc-step": calc.sample_step,
+    "english-arithmetic": english.sample_problem,
 }
 ANSWERS = {
     "calc": calc.answer,
+    "calc-step": calc.answer_step,
     "brackets": words.close_brackets,
     "fact": words.recall_fact,
     "cmp": words.compare,
     "english-arithmetic": english.solve,
 }
 CHOICES = {"fact": words.fact_choices, "cmp": lambda prompt: words.RELATIONS}
-UNSPLIT = {"fact", "english-arithmetic"}  # too few prompts to hold any out
+DIGITS = [str(digit) for digit in range(10)]
+EVAL_CHOICES = {  # only an evaluation asks these by multiple choice, so the files to learn from do without
+    "calc": [f"{calc.ANSWER} {digit}" for digit in DIGITS],
+    "calc-step": DIGITS,
+    "english-arithmetic": DIGITS,
+}
 
 
 def split_of(prompt: str) -> str:
-    """eval (1 of 10 prompts), calibration (1 of 10) or train."""
-    bucket = int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % 10
+    """eval (1 of 10 prompts), calibration (1 of 10) or train; a step of a chain is where its chain is."""
+    bucket = int(hashlib.sha256(calc.chain_of(prompt).encode()).hexdigest(), 16) % 10
     return {0: "eval", 1: "calibration"}.get(bucket, "train")
 
 
@@ -42,21 +49,27 @@ def sample_items(rng: random.Random, role: str, count: int, mix: dict[str, float
         role: eval, calibration, prompts or pretrain; pretraining text may repeat, the others not.
         count: number of items; fewer come back when a task has no more different prompts.
         mix: share of each task.
-        steps: smallest and largest number of steps (calc) or open brackets (brackets).
+        steps: smallest and largest number of steps (calc, calc-step), operations (english-arithmetic) or open brackets
+            (brackets).
     """
     items, seen = [], set()
     for _ in range(count * 50):
         if len(items) == count:
             break
-        task = rng.choices(list(mix), list(mix.values()))[0]
-        prompt = SAMPLERS[task](rng, rng.randint(*steps))
-        if task not in UNSPLIT and split_of(prompt) != SPLIT_OF_ROLE[role]:
+        task, drawn = rng.choices(list(mix), list(mix.values()))[0], rng.randint(*steps)
+        prompt = SAMPLERS[task](rng, drawn)
+        if is_split(task, drawn) and split_of(prompt) != SPLIT_OF_ROLE[role]:
             continue
         if role != "pretrain" and prompt in seen:
             continue
         seen.add(prompt)
-        items.append(make_item(task, prompt, len(items)))
+        items.append(make_item(task, prompt, len(items), role))
     return items
+
+
+def is_split(task: str, steps: int) -> bool:
+    """Whether a task's prompts belong to splits; single facts and single English sums are too few to hold any out."""
+    return task != "fact" and not (task == "english-arithmetic" and steps == 1)
 
 
 def sample_game(seed: int, role: str, count: int, game: str, options: dict) -> list[dict]:
@@ -82,12 +95,17 @@ def sample_game(seed: int, role: str, count: int, game: str, options: dict) -> l
     return list(found.values())
 
 
-def make_item(task: str, prompt: str, number: int) -> dict:
-    """One item: id, task, prompt, answer and, for multiple choice, the choices and the index of the right one."""
+def make_item(task: str, prompt: str, number: int, role: str) -> dict:
+    """One item: id, task, prompt, answer and, for multiple choice, the choices and the index of the right one.
+
+    An item with choices can be asked both ways: as multiple choice, and as generation.
+    """
     item = {"id": f"{task}-{number:05d}", "task": task, "prompt": prompt, "answer": ANSWERS[task](prompt)}
     if task in CHOICES:
         item["choices"] = CHOICES[task](prompt)
         item["label"] = item["choices"].index(item["answer"])
+    elif role == "eval" and task in EVAL_CHOICES:
+        item["choices"], item["label"] = EVAL_CHOICES[task], DIGITS.index(item["answer"])
     return item
 
 
@@ -123,3 +141,12 @@ def score(item: dict, response: str) -> float:
     if item["task"].startswith(gym.PREFIX):
         return gym.score(item["game"], response)
     return float(is_correct(item, response))
+
+
+def has_answer(item: dict, response: str) -> bool:
+    """Whether a response gives any answer, right or wrong, in the form that the verifier reads."""
+    if item["task"] == "calc":
+        return calc.given_answer(response) is not None
+    if item["task"] == "math":
+        return bool(mathematics.final_answer(response))
+    return english.has_answer(item.get("final") or item["answer"], response)
