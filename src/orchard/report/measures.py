@@ -131,27 +131,30 @@ def repetition_stays(evaluations: Evaluations, settings: dict) -> list[Finding]:
 
 
 def brackets_are_lost(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim L7: the share of wrong responses that are wrong by unbalanced brackets, pruned minus unpruned."""
+    """Claim L7: the share of wrong responses that are wrong by unbalanced brackets, pruned minus unpruned.
+
+    Only where the unpruned share is clearly below one: where every slip is one of brackets, as it may be when closing
+    brackets is the task, a share at its ceiling cannot grow.
+    """
     task, found = _named(settings, "brackets"), []
     for cell in cells(evaluations, "prune", None):
         models = models_of(evaluations, cell, "prune", None)
         if _scored(evaluations, [models], [task], "bracket-errors"):
             replicates = clusters(evaluations, models)
-            both = [
+            after, before = (
                 bracket_share(evaluations, names, task) for names in (replicates, unpruned(evaluations, replicates))
-            ]
-            if all(both):
-                change = statistics.combination((1, both[0]), (-1, both[1]))
+            )
+            if after and before and statistics.interval(*before, settings["confidence"]).high < 1:
+                change = statistics.combination((1, after), (-1, before))
                 found.append(_finding(settings, change, models, cell))
-    return headline_first(found, f"no pruned model has wrong responses on {task}, and its unpruned one too")
+    return headline_first(found, f"no pruned model errs on {task} whose unpruned one errs there by more than brackets")
 
 
 def bracket_share(evaluations: Evaluations, replicates: list[list[str]], task: str) -> Estimate | None:
     """The share of wrong responses that are wrong by unbalanced brackets; none where no response is wrong."""
     wrong = 1 - clustered(evaluations, replicates, task, "pass@1")
-    return (
-        statistics.ratio([clustered(evaluations, replicates, task, "bracket-errors")], [wrong]) if wrong.any() else None
-    )
+    unbalanced = clustered(evaluations, replicates, task, "bracket-errors")
+    return statistics.ratio([unbalanced], [wrong]) if wrong.any() else None
 
 
 def bracket_errors_persist(evaluations: Evaluations, settings: dict) -> list[Finding]:
