@@ -13,9 +13,32 @@ rule respond:
         "logs/respond-{run}.log",
     benchmark:
         "logs/benchmarks/respond-{run}.tsv"
+    wildcard_constraints:
+        run="|".join([*RUNS["respond"], "none"]),
     threads: 1
     params:
         stage="respond@{run}",
+    shell:
+        REPRO
+
+
+rule mix:
+    """Mixes two authors' responses."""
+    input:
+        first=rerun.made(lambda wildcards: f"data/responses/{RUNS['mix'][wildcards.run]['first']}.jsonl"),
+        second=rerun.made(lambda wildcards: f"data/responses/{RUNS['mix'][wildcards.run]['second']}.jsonl"),
+        stamp=rerun.stamp("data/responses/{run}.jsonl"),
+    output:
+        "data/responses/{run}.jsonl",
+    log:
+        "logs/mix-{run}.log",
+    benchmark:
+        "logs/benchmarks/mix-{run}.tsv"
+    wildcard_constraints:
+        run="|".join([*RUNS["mix"], "none"]),
+    threads: 1
+    params:
+        stage="mix@{run}",
     shell:
         REPRO
 

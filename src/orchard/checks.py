@@ -33,6 +33,9 @@ def cross_mistakes(study: Study) -> list[UserError]:
         nothing_feeds_itself,
         recovery_has_its_pruned_models,
         authors_have_settings,
+        four_bits_have_adapters,
+        recovery_runs_differ_in_name,
+        selection_fits_the_methods,
         ratios_are_whole_layers,
         heads_fit,
         files_are_made_or_there,
@@ -53,7 +56,10 @@ def used_parts_are_filled(study: Study) -> Iterator[UserError]:
     needs = {
         "sft.arms": ["sft.seeds", "sft.trainer"],
         "prune.of": ["prune.methods", "prune.ratios", "prune.calibration"],
-        "recover.of": [f"recover.{key}" for key in ("methods", "ratios", "authors", "seeds", "prompts", "trainer")],
+        "prune.skip": ["prune.calibration"],
+        "recover.of": [
+            f"recover.{key}" for key in ("methods", "ratios", "authors", "budgets", "seeds", "prompts", "trainer")
+        ],
     }
     for user, needed in needs.items():
         used = value_at(study, user)
@@ -70,11 +76,12 @@ def used_parts_are_filled(study: Study) -> Iterator[UserError]:
 def no_list_repeats(study: Study) -> Iterator[UserError]:
     """A list that makes stages, or names tasks, has nothing twice."""
     keys = [
-        *("sft.seeds", "prune.of", "prune.methods", "prune.ratios"),
-        *("recover.of", "recover.methods", "recover.ratios", "recover.authors", "recover.seeds"),
+        *("sft.seeds", "prune.of", "prune.methods", "prune.ratios", "prune.skip"),
+        *("recover.of", "recover.methods", "recover.ratios", "recover.seeds"),
         *("report.generation", "report.classification"),
     ]
     lists = {key: value_at(study, key) for key in keys}
+    lists |= {f"recover.authors.{name}": authors for name, authors in study.recover.authors.items()}
     lists["report.pruning.matched"] = [pair.choice for pair in study.report.pruning.matched]
     if pear := study.report.pear:
         lists |= {f"report.pear.{key}": getattr(pear, key) for key in ("reversal", "forms", "controls", "plain")}
@@ -181,7 +188,8 @@ def models_exist(study: Study) -> Iterator[UserError]:
     """A named model is made by some stage."""
     known = layers_of_models(study)
     named = [(f"behave.{name}.model", policy.model) for name, policy in study.behave.items()]
-    named += [("prune.of", name) for name in study.prune.of] + [("recover.of", name) for name in study.recover.of]
+    lists = {"prune.of": study.prune.of, "prune.skip": study.prune.skip, "recover.of": study.recover.of}
+    named += [(key, name) for key, names in lists.items() for name in names]
     for key, name in named:
         if name not in known:
             yield UserError(
@@ -286,16 +294,83 @@ def recovery_has_its_pruned_models(study: Study) -> Iterator[UserError]:
 
 
 def authors_have_settings(study: Study) -> Iterator[UserError]:
-    """An author has a block of settings."""
+    """An author has a block of settings, and the two of a mixture are authors of responses of their own."""
     blocks = dict(author_blocks(study))
-    for author in study.recover.authors:
+    named = [
+        (f"recover.authors.{name}", author) for name, authors in study.recover.authors.items() for author in authors
+    ]
+    mixtures = {name: block for name, block in blocks.items() if block.kind == "mixed"}
+    named += [(f"recover.{name}.of", part) for name, block in mixtures.items() for part in block.of]
+    for key, author in named:
         if author not in blocks:
             yield UserError(
-                f"recover.authors: {author!r}",
+                f"{key}: {author!r}",
                 f"an author has a block recover.{author}",
                 "it says how the responses are made",
                 f"add the block; {did_you_mean(author, blocks)}",
             )
+    for name in study.recover.authors.keys() - study.recover.budgets.keys():
+        yield UserError(
+            f"recover.authors.{name}",
+            "it is the name of a budget of recover.budgets",
+            "the budget says how much its authors' responses are learnt from",
+            did_you_mean(name, study.recover.budgets),
+        )
+    for name, block in mixtures.items():
+        if set(block.of) & mixtures.keys() or len(set(block.of)) < 2:
+            yield UserError(
+                f"recover.{name}.of: {', '.join(block.of)}",
+                "a mixture is of two different authors who write themselves",
+                "each prompt's response is one of theirs",
+                "name two other authors",
+            )
+
+
+def four_bits_have_adapters(study: Study) -> Iterator[UserError]:
+    """QLoRA is LoRA."""
+    if (trainer := study.recover.trainer) and trainer.four_bit and not trainer.lora:
+        yield UserError(
+            "recover.trainer: four_bit true, lora null",
+            "weights held in 4 bits are not trained: adapters are",
+            "a step would be smaller than the spacing of 4-bit numbers",
+            "fill recover.trainer.lora, or set four_bit: false",
+        )
+
+
+def recovery_runs_differ_in_name(study: Study) -> Iterator[UserError]:
+    """No two recoveries are named alike, as author a-b with budget c is by author a with budget b-c."""
+    pairs = [f"{author}-{name}" for name, authors in study.recover.authors.items() for author in authors]
+    for pair in sorted({pair for pair in pairs if pairs.count(pair) > 1}):
+        yield UserError(
+            f"recover.authors: {pair} is the name of two recoveries",
+            "author and budget together are one name, and it is nobody else's",
+            "two stages would write the same output",
+            "rename a budget",
+        )
+
+
+def selection_fits_the_methods(study: Study) -> Iterator[UserError]:
+    """The greedy search has items to select on, and a choice in its last round."""
+    if "greedy" not in study.prune.methods or not study.prune.of:
+        return
+    if study.prune.selection is None:
+        yield UserError(
+            "prune.selection: null, while prune.methods has greedy",
+            "the search scores its candidates on selection items",
+            "without them no layer is better than another",
+            "fill prune.selection, or remove greedy",
+        )
+    layers_of = layers_of_models(study)
+    for layers in dict.fromkeys(layers_of[name] for name in study.prune.of if name in layers_of):
+        for ratio in study.prune.ratios:
+            count = ratio if isinstance(ratio, int) else round(ratio * layers)
+            if layers - 1 <= count < layers:
+                yield UserError(
+                    f"prune.ratios: {ratio} of {layers} layers is {count} layers, while prune.methods has greedy",
+                    f"it is at most {layers - 2} layers",
+                    "greedy search always keeps layer 0, and its last round needs a choice",
+                    "lower the ratio, or remove greedy",
+                )
 
 
 def ratios_are_whole_layers(study: Study) -> Iterator[UserError]:
@@ -443,8 +518,12 @@ def policies_tell_their_own_logps(study: Study) -> Iterator[UserError]:
 
 def tasks_are_sound(study: Study) -> Iterator[UserError]:
     """Few-shot examples are given if and only if they are asked for; several samples differ."""
-    for name, task in study.evaluate.tasks.items():
-        key, shots = f"evaluate.tasks.{name}", task.few_shot
+    selection = study.prune.selection.tasks if study.prune.selection else {}
+    for key, task in [
+        *((f"evaluate.tasks.{name}", task) for name, task in study.evaluate.tasks.items()),
+        *((f"prune.selection.tasks.{name}", task) for name, task in selection.items()),
+    ]:
+        shots = task.few_shot
         if (shots.count == 0) != (shots.items is None):
             yield UserError(
                 f"{key}.few_shot: count {shots.count}, items {shots.items!r}",
@@ -459,9 +538,10 @@ def tasks_are_sound(study: Study) -> Iterator[UserError]:
                 "the model would be shown the answers that it is scored on",
                 "name another set",
             )
+    for name, task in study.evaluate.tasks.items():
         if task.kind == "generation" and task.temperature == 0 and task.samples > 1:
             yield UserError(
-                f"{key}: {task.samples} samples at temperature 0",
+                f"evaluate.tasks.{name}: {task.samples} samples at temperature 0",
                 "several samples have a temperature above 0",
                 "greedy samples are all the same, so pass@k would be pass@1",
                 "set temperature: 1.0, or samples: 1",
@@ -576,14 +656,10 @@ def forms_are_pears(study: Study) -> Iterator[UserError]:
 
 def layers_of_models(study: Study) -> dict[str, int]:
     """The models that can be pruned or imitated, and the number of layers of each."""
-    layers = {f"base-{name}": base.model.layers for name, base in study.base.items()}
-    for name, run in runs.sft(study.model_dump()["sft"]).items():
-        if run["base"] in layers:
-            layers[f"sft-{name}"] = layers[run["base"]]
-    for name, run in runs.rl(study.model_dump()["rl"], runs.sft(study.model_dump()["sft"])).items():
-        if run["start"] in layers:
-            layers[f"rl-{name}"] = layers[run["start"]]
-    return layers
+    plain = study.model_dump()
+    trained = {"sft": runs.sft(plain["sft"])}
+    trained["rl"] = runs.rl(plain["rl"], trained["sft"])
+    return runs.layers(plain["base"], trained)
 
 
 def pear_objectives(study: Study) -> Iterator[tuple[str, str]]:
@@ -625,8 +701,13 @@ def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:
         yield f"behave.{name}.prompts", policy.prompts, to_learn_from
     for name, recipe in study.rl.recipes.items():
         yield f"rl.recipes.{name}.prompts", recipe.prompts, to_learn_from
-    if study.prune.of and study.prune.calibration:
+    if (study.prune.of or study.prune.skip) and study.prune.calibration:
         yield "prune.calibration.items", study.prune.calibration.items, to_learn_from
+    if study.prune.of and study.prune.selection and "greedy" in study.prune.methods:
+        for name, task in study.prune.selection.tasks.items():
+            yield f"prune.selection.tasks.{name}.items", task.items, ["calibration"]
+            if task.few_shot.items is not None:
+                yield f"prune.selection.tasks.{name}.few_shot.items", task.few_shot.items, ["calibration"]
     if study.recover.of and study.recover.prompts:
         yield "recover.prompts", study.recover.prompts, to_learn_from
     for name, task in study.evaluate.tasks.items():

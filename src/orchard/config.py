@@ -35,7 +35,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Shares = Annotated[dict[str, Share], Field(min_length=1)]
 Range = Annotated[list[Natural], Field(min_length=2, max_length=2)]
 # The seed of a random choice stands in its name, for it must stand in the names of the outputs.
-Method = Annotated[str, Field(pattern=r"^(reverse|block-influence|angular|perplexity|random-[1-9][0-9]*)$")]
+Method = Annotated[str, Field(pattern=r"^(reverse|block-influence|angular|perplexity|greedy|random-[1-9][0-9]*)$")]
 Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine"]
 
 
@@ -247,16 +247,22 @@ class Trainer(Part):
     accumulation: Natural
     gradient_checkpointing: bool
     lora: Lora | None
-    epochs: Natural
     schedule: Schedule
     warmup_steps: Count
     save_steps: Natural
 
 
-class TrainerWithRate(Trainer):
-    """The same with a learning rate."""
+class SftTrainer(Trainer):
+    """That of SFT: every run sees all its rows so many times."""
+
+    epochs: Natural
+
+
+class RecoveryTrainer(Trainer):
+    """That of recovery. With four_bit the weights below the adapters are held in 4 bits while these learn (QLoRA)."""
 
     learning_rate: Rate
+    four_bit: bool
 
 
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -318,7 +324,7 @@ class Sft(Part):
 
     arms: dict[Name, Arm]
     seeds: list[Seed]
-    trainer: Trainer | None
+    trainer: SftTrainer | None
     objectives: dict[Name, Objective]
 
 
@@ -353,13 +359,77 @@ class Calibration(Part):
     batch_size: Natural
 
 
+class FewShot(Part):
+    """Worked examples before each question."""
+
+    count: Count
+    items: Text | None
+
+
+class Racing(Part):
+    """A search that also gives up candidates that are behind by a statistical test.
+
+    Attributes:
+        confidence: the least chance that a round drops the layer that the exact search would drop.
+        first: items of each task before the first look at the scores; there are twice as many before each later look.
+        seed: of the order of the items.
+    """
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    first: Annotated[int, Field(ge=2)]
+    seed: Seed
+
+
+class SelectionChoice(Part):
+    """Selection items that are scored by likelihood; limit is the number of items, null is all."""
+
+    kind: Literal["choice", "minimal-pair", "likelihood"]
+    items: Text
+    limit: Natural | None
+    few_shot: FewShot
+
+
+class SelectionGeneration(Part):
+    """Selection items whose answer the model writes."""
+
+    kind: Literal["generation"]
+    items: Text
+    limit: Natural | None
+    few_shot: FewShot
+    temperature: Temperature
+    seed: Seed
+    max_new_tokens: Natural
+    stop: list[Text]
+
+
+class Selection(Part):
+    """What the greedy search scores candidates on."""
+
+    batch_size: Natural
+    racing: Racing | None
+    tasks: Annotated[
+        dict[Name, Annotated[SelectionChoice | SelectionGeneration, Field(discriminator="kind")]], Field(min_length=1)
+    ]
+
+
 class Prune(Part):
-    """Which models lose which share (a float) or number (an integer) of their layers, by which methods."""
+    """Which models lose which share (a float) or number (an integer) of their layers, by which methods.
+
+    Attributes:
+        of: the models.
+        methods: how layers are chosen.
+        ratios: how many.
+        skip: the models that besides lose one layer alone, each layer in a model of its own.
+        calibration: what methods that measure on texts measure on.
+        selection: what the greedy search scores on; null: it is not used.
+    """
 
     of: list[Text]
     methods: list[Method]
     ratios: list[Ratio]
+    skip: list[Text]
     calibration: Calibration | None
+    selection: Selection | None
 
 
 class StyleAuthor(Part):
@@ -376,16 +446,46 @@ class GivenAuthor(Part):
 
 
 class ModelAuthor(Sampling):
-    """Responses sampled from the unpruned model."""
+    """Responses sampled from the unpruned model; prompts that it answers wrong can be left out."""
 
     kind: Literal["model"]
+    keep_correct_only: bool
 
 
-Author = Annotated[StyleAuthor | GivenAuthor | ModelAuthor, Field(discriminator="kind")]
+class MixedAuthors(Part):
+    """For each prompt the response of one of two authors, drawn with equal chances."""
+
+    kind: Literal["mixed"]
+    of: Annotated[list[Text], Field(min_length=2, max_length=2)]
+    seed: Seed
+
+
+Author = Annotated[StyleAuthor | GivenAuthor | ModelAuthor | MixedAuthors, Field(discriminator="kind")]
+
+
+class EpochBudget(Part):
+    """Equal prompts and equal steps: the first ``rows`` rows (null: all), so many times."""
+
+    kind: Literal["epochs"]
+    rows: Natural | None
+    epochs: Natural
+
+
+class TokenBudget(Part):
+    """Equal tokens: rows in turn until the answers' tokens are this many."""
+
+    kind: Literal["tokens"]
+    tokens: Natural
+
+
+Budget = Annotated[EpochBudget | TokenBudget, Field(discriminator="kind")]
 
 
 class Recover(Part):
-    """Which pruned models are finetuned on whose responses. Every other key is the settings block of an author."""
+    """Which pruned models are finetuned on whose responses, and how much: `authors` names those of each budget.
+
+    Every other key is the settings block of an author.
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Author] = Field(init=False)
@@ -393,17 +493,11 @@ class Recover(Part):
     of: list[Text]
     methods: list[Method]
     ratios: list[Ratio]
-    authors: list[Name]
+    authors: dict[Name, list[Name]]
+    budgets: dict[Name, Budget]
     seeds: list[Seed]
     prompts: Text | None
-    trainer: TrainerWithRate | None
-
-
-class FewShot(Part):
-    """Worked examples before each question."""
-
-    count: Count
-    items: Text | None
+    trainer: RecoveryTrainer | None
 
 
 class ScoredTask(Part):

@@ -2,12 +2,14 @@
 
     python -m orchard.respond MODEL AUTHOR
 
-Self-generated responses are sampled from the unpruned model and not filtered (arXiv 2602.01997, section 4).
+Self-generated responses are sampled from the unpruned model and, unless the config says so, not filtered (arXiv
+2602.01997, section 4).
 """
 
 import sys
 
 from orchard import stage
+from orchard.errors import UserError
 from orchard.tasks import items
 
 
@@ -22,7 +24,15 @@ def main() -> None:
     rows = [
         {"id": item["id"], "task": item["task"], "prompt": item["prompt"], "response": response}
         for item, response in zip(prompts, responses, strict=True)
+        if not settings.get("keep_correct_only") or items.is_correct(item, response)
     ]
+    if not rows:
+        raise UserError(
+            f"recover.{author}: no response of {of} to {path} is right",
+            "keep_correct_only leaves at least one",
+            "nothing can be learnt from none",
+            "set keep_correct_only: false (the paper's way), or take easier prompts",
+        )
     with stage.output(f"data/responses/{of}-{author}.jsonl") as scratch:
         stage.write_jsonl(scratch, rows)
 

@@ -20,12 +20,9 @@ def expand(study: dict) -> dict[str, dict[str, dict]]:
     """
     runs = {"sft": sft(study["sft"])}
     runs["rl"] = rl(study["rl"], runs["sft"])
-    runs["prune"] = prune(study["prune"])
-    runs["respond"] = {
-        f"{of}-{author}": {"of": of, "author": author}
-        for of in study["recover"]["of"]
-        for author in study["recover"]["authors"]
-    }
+    runs["search"] = search(study["prune"])
+    runs["prune"] = prune(study["prune"]) | skip(study["prune"], layers(study["base"], runs))
+    runs["respond"], runs["mix"] = responses(study["recover"])
     runs["recover"] = recover(study["recover"])
     runs["evaluate"] = {name: {"model": name} for name in models(study["base"], runs)}
     return runs
@@ -53,23 +50,75 @@ def rl(settings: dict, starts: dict[str, dict]) -> dict[str, dict]:
     }
 
 
+def search(settings: dict) -> dict[str, dict]:
+    """One greedy search of each model, up to the highest ratio: lower ones drop the layers that it dropped first."""
+    if "greedy" not in settings["methods"]:
+        return {}
+    return {of: {"of": of, "ratios": " ".join(map(str, settings["ratios"]))} for of in settings["of"]}
+
+
 def prune(settings: dict) -> dict[str, dict]:
-    """Each method at each ratio, of each model."""
+    """Each method at each ratio, of each model, with what the choice of layers rests on."""
+    calibration = (settings.get("calibration") or {}).get("items")
     return {
-        f"{of}-{method}-{ratio}": {"of": of, "method": method, "ratio": ratio}
+        f"{of}-{method}-{ratio}": {
+            "of": of,
+            "method": method,
+            "ratio": ratio,
+            "chosen_on": f"results/searches/{of}" if method == "greedy" else calibration,
+        }
         for of in settings["of"]
         for method in settings["methods"]
         for ratio in settings["ratios"]
     }
 
 
-def recover(settings: dict) -> dict[str, dict]:
-    """Each author and seed, of each pruned model to be recovered."""
+def skip(settings: dict, depths: dict[str, int]) -> dict[str, dict]:
+    """Each layer alone, of each model of the sweep; its number stands where others have a ratio."""
     return {
-        f"{pruned}-{author}-{seed}": run
-        | {"author": author, "seed": seed, "pruned": f"prune-{pruned}", "responses": f"{run['of']}-{author}"}
+        f"{of}-skip-{layer}": {
+            "of": of,
+            "method": "skip",
+            "ratio": layer,
+            "chosen_on": settings["calibration"]["items"],
+        }
+        for of in settings["skip"]
+        for layer in range(depths.get(of, 0))
+    }
+
+
+def layers(bases: dict, runs: dict[str, dict]) -> dict[str, int]:
+    """The models that can be pruned or imitated, and the number of layers of each."""
+    depths = {f"base-{name}": base["model"]["layers"] for name, base in bases.items()}
+    for stage, origin in (("sft", "base"), ("rl", "start")):
+        depths |= {f"{stage}-{key}": depths[run[origin]] for key, run in runs[stage].items() if run[origin] in depths}
+    return depths
+
+
+def responses(settings: dict) -> tuple[dict[str, dict], dict[str, dict]]:
+    """What is written for recovery: each author's responses to the prompts, and mixtures of two authors'."""
+    used = dict.fromkeys(author for authors in settings["authors"].values() for author in authors)
+    mixtures = [author for author in used if settings.get(author, {}).get("kind") == "mixed"]
+    written = dict.fromkeys([a for a in used if a not in mixtures] + [a for m in mixtures for a in settings[m]["of"]])
+    respond = {f"{of}-{author}": {"of": of, "author": author} for of in settings["of"] for author in written}
+    mix = {
+        f"{of}-{author}": {"of": of, "author": author}
+        | {place: f"{of}-{part}" for place, part in zip(("first", "second"), settings[author]["of"], strict=True)}
+        for of in settings["of"]
+        for author in mixtures
+    }
+    return respond, mix
+
+
+def recover(settings: dict) -> dict[str, dict]:
+    """Each author within each budget with each seed, of each pruned model to be recovered."""
+    return {
+        f"{pruned}-{author}-{budget}-{seed}": {key: run[key] for key in ("of", "method", "ratio")}
+        | {"author": author, "budget": budget, "seed": seed}
+        | {"pruned": f"prune-{pruned}", "responses": f"{run['of']}-{author}"}
         for pruned, run in prune(settings).items()
-        for author in settings["authors"]
+        for budget, authors in settings["authors"].items()
+        for author in authors
         for seed in settings["seeds"]
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchard import stage
 from orchard.evaluate import responses
+from orchard.prune import chosen
 
 YAMLS = Path(__file__).parent / "tasks"
 
@@ -44,16 +45,22 @@ def main() -> None:
         scratch.mkdir()
         pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
         pandas.DataFrame(samples).to_parquet(scratch / "samples.parquet", index=False)
-        model_record = json.loads(Path(folder, "record.json").read_text())
-        stage.write_record(
-            scratch, "evaluate", settings, [folder, *data_files(settings)], model=name, model_record=model_record
-        )
+        facts = {"model": name, "model_record": json.loads(Path(folder, "record.json").read_text())}
+        facts["chosen_on"] = chosen.overlap(Path(folder), all_items(settings))
+        stage.write_record(scratch, "evaluate", settings, [folder, *data_files(settings)], **facts)
 
 
 def data_files(settings: dict) -> list[str]:
     """The files of items and of few-shot examples that the tasks read."""
     files = {file for task in settings["tasks"].values() for file in (task["items"], task["few_shot"]["items"])}
     return sorted(files - {None})
+
+
+def all_items(settings: dict) -> list[dict]:
+    """The items of all tasks."""
+    return [
+        item for task in settings["tasks"].values() for item in stage.read_jsonl(task["items"])[: settings["limit"]]
+    ]
 
 
 def run_task(lm, manager, options: dict, settings: dict) -> list[dict]:

@@ -1,9 +1,14 @@
 """Drops layers of a model, chosen by one of the methods of orchard.prune.importance (arXiv 2602.01997, section 3).
 
-python -m orchard.prune MODEL METHOD RATIO
+    python -m orchard.prune MODEL METHOD RATIO
+
+Method ``greedy`` takes the layers that the model's search (orchard.prune.greedy) dropped first. Method ``skip`` drops
+one layer alone, whose number stands in the place of the ratio.
 """
 
+import json
 import sys
+from pathlib import Path
 
 from orchard import stage
 
@@ -13,22 +18,47 @@ def main() -> None:
     settings = stage.params("prune", "calibration")
     stage.set_threads(1)
     from orchard import models
-    from orchard.prune import importance, surgery
+    from orchard.prune import chosen, surgery
 
-    name, folder, items = f"{of}-{method}-{ratio}", f"results/models/{of}", settings["items"]
+    name, folder = f"{of}-{method}-{ratio}", f"results/models/{of}"
+    source = f"results/searches/{of}" if method == "greedy" else settings["items"]
     model, tokenizer = models.load_model(folder), models.load_tokenizer(folder)
     surgery.check(model)
     layers = model.config.num_hidden_layers
-    count = surgery.layers_to_drop(layers, int(ratio) if ratio.isdigit() else float(ratio))
-    texts = [text_of(item) for item in stage.read_jsonl(items)]
-    calibration = importance.Calibration(tokenizer, texts, settings["batch_size"], teller(f"prune@{name}"))
-    dropped, measured = importance.choose(method, model, count, calibration)
+    if method == "skip":
+        dropped, prompts, measured = [int(ratio)], [], {}
+    elif method == "greedy":
+        dropped, prompts, measured = searched(source, surgery.layers_to_drop(layers, surgery.as_ratio(ratio)))
+    else:
+        count = surgery.layers_to_drop(layers, surgery.as_ratio(ratio))
+        dropped, prompts, measured = measure(method, model, tokenizer, count, settings, f"prune@{name}")
     surgery.drop_layers(model, dropped)
     with stage.output(f"results/models/prune-{name}") as scratch:
         models.save(model, tokenizer, scratch)
+        chosen.write(scratch, prompts)
         # Null where it was not measured: so the records of all methods that have no number of their own are alike.
-        facts = {"of": of, "method": method, "ratio": count / layers, "dropped": dropped, "block_influence": None}
-        stage.write_record(scratch, "prune", settings, [folder, items], **facts | measured)
+        facts = {"of": of, "method": method, "ratio": len(dropped) / layers, "dropped": dropped}
+        facts |= {"block_influence": None} | measured
+        stage.write_record(scratch, "prune", settings, [folder, source], **facts)
+
+
+def measure(method: str, model, tokenizer, count: int, settings: dict, name: str) -> tuple[list[int], list[str], dict]:
+    """The layers that a method of orchard.prune.importance chooses, the prompts it saw, and what it measured."""
+    from orchard.prune import chosen, importance
+
+    rows = stage.read_jsonl(settings["items"])
+    texts = [text_of(item) for item in rows]
+    calibration = importance.Calibration(tokenizer, texts, settings["batch_size"], teller(name))
+    dropped, measured = importance.choose(method, model, count, calibration)
+    return dropped, chosen.digests(rows) if measured else [], measured
+
+
+def searched(source: str, count: int) -> tuple[list[int], list[str], dict]:
+    """The layers that a search dropped first, and the prompts that it scored candidates on."""
+    from orchard.prune import chosen
+
+    found = json.loads(Path(source, "record.json").read_text())
+    return sorted(found["dropped"][:count]), chosen.read(Path(source)), {}
 
 
 def text_of(item: dict) -> str:

@@ -39,6 +39,11 @@ def check(model) -> None:
             raise UserError(f"a model of type {config.model_type!r}: {what}", *rest)
 
 
+def as_ratio(text: str) -> int | float:
+    """A ratio of a command line: an integer is a number of layers, anything else a share."""
+    return int(text) if text.isdigit() else float(text)
+
+
 def layers_to_drop(layers: int, ratio: int | float) -> int:
     """The number of layers that a ratio stands for: an integer is that number, a float a share of all layers.
 

@@ -1,0 +1,337 @@
+"""Scores of selection items under the candidates of a layer search: one model that lacks, in turn, one more layer.
+
+An item's value is between 0 and 1, higher is better, and a task's score is the mean value of its items. The value is
+- of a multiple-choice item, whether the right choice has the largest summed log-likelihood (lm-eval's ``acc``);
+- of an item with a reference answer, the geometric mean of its tokens' probabilities, exp(mean log-prob): unlike a
+  log-likelihood it rises with quality and has a natural zero, so its ratio to the unpruned model's means something;
+- of a generative item, whether the verifier takes the response.
+
+Nothing is copied: a candidate is a view of the model. Texts to be scored are padded on the right, so causal attention
+never sees the padding and needs no mask. The layers below the dropped one are run once for all candidates.
+"""
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor
+
+from orchard import stage
+from orchard.prune import surgery
+from orchard.tasks import items
+
+HEAD_POSITIONS = 512  # of one pass of the head: ours; their logits over 150,000 words are 0.3 GB
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A task scored by the log-likelihood of given texts.
+
+    Attributes:
+        items: the choices of each item, each as token ids (prompt, continuation); a reference answer is the only one.
+        labels: the index of the right choice of each item; none: the items have reference answers.
+    """
+
+    items: list[list[tuple[list[int], list[int]]]]
+    labels: list[int] | None
+    cheap = True  # candidates share layers, and an item is one forward pass
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def graded(self) -> bool:
+        """Whether values lie between right and wrong."""
+        return self.labels is None
+
+    def tokens(self, number: int) -> int:
+        """The most positions that an item takes; the last token is only predicted."""
+        return max(len(prompt) + len(continuation) - 1 for prompt, continuation in self.items[number])
+
+    def texts(self, number: int) -> int:
+        """How many sequences an item is."""
+        return len(different_inputs(self.items[number])[0])
+
+    def groups(self, candidates: list, numbers: list[int], batch_size: int) -> list[list]:
+        """The candidates to score together: all of them, because they share the layers below the dropped one."""
+        return [candidates]
+
+    @torch.inference_mode()
+    def values(self, model, gone: list[int], candidates: list, numbers: list[int]) -> dict[int | None, list[float]]:
+        """The values of some items under some candidates.
+
+        Args:
+            model: the unpruned decoder model, in evaluation mode.
+            gone: the layers that every candidate lacks.
+            candidates: the layer that each candidate lacks besides; None: no other.
+            numbers: the items, which are run as one batch.
+        """
+        texts = [choice for number in numbers for choice in self.items[number]]
+        inputs, rows = different_inputs(texts)
+        rows = [row for row, (_, continuation) in zip(rows, texts, strict=True) for _ in continuation]
+        places = [len(prompt) - 1 + n for prompt, continuation in texts for n in range(len(continuation))]
+        targets = [token for _, continuation in texts for token in continuation]
+        logps = target_logps(model, gone, candidates, inputs, (rows, places, targets))
+        return {candidate: list(self.values_of_logps(numbers, iter(logps[candidate]))) for candidate in candidates}
+
+    def values_of_logps(self, numbers: list[int], logps: Iterator[float]) -> Iterator[float]:
+        """The values of some items from the log-probs of all tokens of their continuations."""
+        for number in numbers:
+            parts = [[next(logps) for _ in continuation] for _, continuation in self.items[number]]
+            if self.labels is None:
+                yield math.exp(math.fsum(parts[0]) / len(parts[0]))
+            else:
+                sums = [math.fsum(part) for part in parts]
+                yield float(sums.index(max(sums)) == self.labels[number])
+
+
+def different_inputs(texts: list[tuple[list[int], list[int]]]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """What a model has to read to score texts, and where among it each text is.
+
+    A last token is only predicted, so choices of one token share their input, and the model reads it once.
+    """
+    inputs = [(*prompt, *continuation[:-1]) for prompt, continuation in texts]
+    rows = {ids: row for row, ids in enumerate(dict.fromkeys(inputs))}
+    return list(rows), [rows[ids] for ids in inputs]
+
+
+def target_logps(model, gone: list[int], candidates: list, inputs: list[tuple], wanted: tuple) -> dict:
+    """The log-probs of target tokens under each candidate, in nats, as lists.
+
+    The state at a layer's input is the same for every candidate that lacks this layer or a later one. So one walk up
+    the layers serves all: at each candidate's layer it branches off, and goes on from the layer after.
+
+    Args:
+        model: the unpruned decoder model.
+        gone: the layers that every candidate lacks.
+        candidates: the layer that each candidate lacks besides; None: no other.
+        inputs: rows of token ids.
+        wanted: for each target its row, its place there (the logits of which predict it) and its token id.
+    """
+    rows = [torch.tensor(row) for row in inputs]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
+    wanted = [torch.tensor(part, device=model.device) for part in wanted]
+    numbers = [n for n in range(len(model.model.layers)) if n not in gone]
+    found = {}
+    with surgery.without(model, gone), idle(model.model.layers) as calls:
+        model.model(input_ids=ids, use_cache=False)
+        state, steps = calls[0].state, [call.run for call in calls]
+        for place, number in enumerate(numbers):
+            if number in candidates:
+                found[number] = _head(model, _climb(state, steps[place + 1 :]), *wanted)
+            if len(found) < len(candidates):
+                state = steps[place](state)
+        if None in candidates:
+            found[None] = _head(model, state, *wanted)
+    return found
+
+
+def _climb(state: torch.Tensor, steps: list[Callable]) -> torch.Tensor:
+    return functools.reduce(lambda state, step: step(state), steps, state)
+
+
+def _head(model, state: torch.Tensor, rows: torch.Tensor, places: torch.Tensor, targets: torch.Tensor) -> list[float]:
+    """The log-probs of the targets alone: an idle model is its last norm and its head."""
+    found = []
+    chosen = state[rows, places].unsqueeze(1)
+    for part, target in zip(chosen.split(HEAD_POSITIONS), targets.split(HEAD_POSITIONS), strict=True):
+        logits = model(inputs_embeds=part, use_cache=False).logits[:, 0].float()
+        found += (-torch.nn.functional.cross_entropy(logits, target, reduction="none")).tolist()
+    return found
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a decoder layer was asked: the hidden states, and the masks and positions that its model prepared."""
+
+    state: torch.Tensor
+    run: Callable[[torch.Tensor], torch.Tensor]
+
+
+@contextlib.contextmanager
+def idle(layers: torch.nn.ModuleList) -> Iterator[list[Call]]:
+    """Layers that only hand their input on and note how they were called, until the block ends.
+
+    A model's own forward pass thus tells how to run each of its layers, whatever the architecture. The first call of
+    each layer is noted.
+    """
+    calls = []
+
+    def note(forward: Callable, state: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        if len(calls) < len(layers):
+            calls.append(Call(state, lambda state: forward(state, *args, **kwargs)))
+        return state
+
+    try:
+        for layer in layers:
+            layer.forward = functools.partial(note, layer.forward)
+        yield calls
+    finally:
+        for layer in layers:
+            vars(layer).pop("forward", None)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A task scored by a verifier of responses.
+
+    Attributes:
+        prompts: the token ids that each item's response goes on from.
+        items: what the verifier is told of each item.
+        options: max_new_tokens, stop (texts that end a response), temperature (0 is greedy), seed.
+        tokenizer: the model's.
+        verify: whether a response (text) to an item is right.
+    """
+
+    prompts: list[list[int]]
+    items: list[dict]
+    options: dict
+    tokenizer: object = field(repr=False)
+    verify: Callable[[dict, str], bool] = field(repr=False, default=items.is_correct)
+    cheap = False  # a forward pass for each token
+    graded = False  # a value is 0 or 1
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def tokens(self, number: int) -> int:
+        """The most positions that an item takes."""
+        return len(self.prompts[number]) + self.options["max_new_tokens"]
+
+    def texts(self, number: int) -> int:
+        """How many sequences an item is."""
+        return 1
+
+    def groups(self, candidates: list, numbers: list[int], batch_size: int) -> list[list]:
+        """The candidates to score together: as many as fill a batch: few rows cost like many."""
+        size = max(1, batch_size // len(numbers))
+        return [candidates[start : start + size] for start in range(0, len(candidates), size)]
+
+    def values(self, model, gone: list[int], candidates: list, numbers: list[int]) -> dict[int | None, list[float]]:
+        """The values of some items under some candidates, as of Likelihood.values."""
+        owners = [candidate for candidate in candidates for _ in numbers]
+        if len(candidates) == 1:  # no other row needs its layer
+            gone = [*gone, *(layer for layer in candidates if layer is not None)]
+        with surgery.without(model, gone), side_by_side(model, gone, owners):
+            texts = self.responses(model, numbers * len(candidates))
+        found = {candidate: [] for candidate in candidates}
+        for candidate, number, text in zip(owners, numbers * len(candidates), texts, strict=True):
+            found[candidate].append(float(self.verify(self.items[number], text)))
+        return found
+
+    @torch.inference_mode()
+    def responses(self, model, numbers: list[int]) -> list[str]:
+        """The texts with which a model goes on from some items' prompts, padded on the left to one batch."""
+        batch = self.tokenizer.pad(
+            {"input_ids": [self.prompts[number] for number in numbers]}, padding_side="left", return_tensors="pt"
+        ).to(model.device)
+        noise = [ItemNoise(self.options, numbers, model.device)] if self.options["temperature"] > 0 else []
+        # A checkpoint may bring its own repetition penalty or the like; what a task does not ask for must not happen.
+        ends = GenerationConfig(eos_token_id=self.tokenizer.eos_token_id, pad_token_id=self.tokenizer.pad_token_id)
+        own, model.generation_config = model.generation_config, ends
+        try:
+            limit = self.options["max_new_tokens"]
+            ids = model.generate(**batch, max_new_tokens=limit, do_sample=False, logits_processor=noise)
+        finally:
+            model.generation_config = own
+        return [self._text(row) for row in ids[:, batch["input_ids"].shape[1] :].tolist()]
+
+    def _text(self, ids: list[int]) -> str:
+        end = self.tokenizer.eos_token_id
+        text = self.tokenizer.decode(ids[: ids.index(end)] if end in ids else ids, skip_special_tokens=True)
+        for stop in self.options["stop"]:
+            text = text.split(stop)[0]
+        return text
+
+
+@contextlib.contextmanager
+def side_by_side(model, gone: list[int], owners: list[int | None]) -> Iterator[None]:
+    """Lets each row of a batch pass by its candidate's layer until the block ends, so that candidates share a batch.
+
+    Args:
+        model: the model without the layers ``gone``.
+        gone: the layers that every candidate lacks.
+        owners: the layer that the candidate of each row lacks besides; None: no other.
+    """
+    numbers = [n for n in range(len(model.model.layers) + len(gone)) if n not in gone]
+
+    def run(forward: Callable, passing: torch.Tensor, state: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        return torch.where(passing, state, forward(state, *args, **kwargs))
+
+    layers = [(n, layer) for n, layer in zip(numbers, model.model.layers, strict=True) if n in owners]
+    try:
+        for number, layer in layers:
+            passing = torch.tensor([owner == number for owner in owners], device=model.device)[:, None, None]
+            layer.forward = functools.partial(run, layer.forward, passing)
+        yield
+    finally:
+        for _, layer in layers:
+            vars(layer).pop("forward", None)
+
+
+class ItemNoise(LogitsProcessor):
+    """Makes arg-max decoding sample at a temperature: logits / temperature plus Gumbel noise, of each item's own.
+
+    So a response depends on its item and seed, not on its batch, and all candidates are compared on the same noise.
+    """
+
+    def __init__(self, options: dict, numbers: list[int], device: torch.device):
+        self.temperature = options["temperature"]
+        self.generators = [torch.Generator(device).manual_seed(options["seed"] + number) for number in numbers]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        waits = [torch.empty_like(scores[0]).exponential_(generator=generator) for generator in self.generators]
+        return scores / self.temperature - torch.stack(waits).log()
+
+
+# Tasks as the config has them
+
+
+def load(settings: dict[str, dict], tokenizer) -> dict[str, Likelihood | Generation]:
+    """The tasks of a search.
+
+    Args:
+        settings: of each task, as of ``evaluate.tasks``: kind (choice, minimal-pair, likelihood or generation), items
+            (a JSONL file), limit (items at most; null is all), few_shot (count, items); for generation also
+            temperature, seed, max_new_tokens, stop.
+        tokenizer: the model's.
+
+    Raises:
+        UserError: a file is missing or no JSONL.
+    """
+    return {name: _load(options, tokenizer) for name, options in settings.items()}
+
+
+def _load(options: dict, tokenizer) -> Likelihood | Generation:
+    rows, shots = stage.read_jsonl(options["items"])[: options["limit"]], options["few_shot"]
+    examples = stage.read_jsonl(shots["items"])[: shots["count"]] if shots["count"] else []
+    before = "".join(f"{row['prompt']} {row['answer']}\n" for row in examples)
+    if options["kind"] == "generation":
+        prompts = [tokenizer.encode(before + row["prompt"]) for row in rows]
+        return Generation(prompts, rows, {key: options[key] for key in OPTIONS}, tokenizer)
+    space = "" if options["kind"] == "minimal-pair" else " "
+    texts = [[row["answer"]] if options["kind"] == "likelihood" else row["choices"] for row in rows]
+    pairs = [
+        [encode_pair(tokenizer, before + row["prompt"], space + text) for text in choices]
+        for row, choices in zip(rows, texts, strict=True)
+    ]
+    return Likelihood(pairs, None if options["kind"] == "likelihood" else [row["label"] for row in rows])
+
+
+OPTIONS = ("temperature", "seed", "max_new_tokens", "stop")
+
+
+def encode_pair(tokenizer, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
+    """The token ids of a prompt and of what follows it, parted as lm-eval does: the whole is cut after the prompt.
+
+    An empty prompt is the token that texts begin with.
+    """
+    if not prompt:
+        start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        return [start], tokenizer.encode(continuation, add_special_tokens=False)
+    kept = prompt.rstrip()
+    before = tokenizer.encode(kept)
+    return before, tokenizer.encode(kept + prompt[len(kept) :] + continuation)[len(before) :]
