@@ -261,7 +261,8 @@ def compare_searches(chosen: argparse.Namespace, model) -> None:
         print(seed, dropped, flush=True)
     print(f"{same} of {chosen.searches} races drop what the exact search drops")
     print(
-        f"a race scores {scored['race'] / scored['exact']:.2f} of its items and takes {seconds['race'] / seconds['exact']:.2f} of its time"
+        f"a race scores {scored['race'] / scored['exact']:.2f} of its items "
+        f"and takes {seconds['race'] / seconds['exact']:.2f} of its time"
     )
 
 

@@ -6,6 +6,7 @@ rule report:
     input:
         evaluations=rerun.made(expand("results/evals/{model}", model=RUNS["evaluate"])),
         step_times="docs/pear/step_times.csv",
+        speeds="docs/pruning/speed.csv",
         stamp=rerun.stamp("results/report"),
     output:
         directory("results/report"),

@@ -44,6 +44,18 @@ def assert_one_message(told: str, expected: list[str]) -> None:
 
 # Configs
 
+SELECTION = {
+    "batch_size": 8,
+    "racing": None,
+    "tasks": {
+        "answers": {
+            "kind": "likelihood",
+            "items": "data/calibration/held-in.jsonl",
+            "limit": None,
+            "few_shot": {"count": 0, "items": None},
+        }
+    },
+}
 BAD_CONFIGS = {
     "text for a number": ({"base.tiny.steps": "1000"}, ["base.tiny.steps: '1000'", "without quotes"]),
     "a number that YAML reads as text": ({"rl.recipes.grpo.learning_rate": "1e-3"}, ["'1e-3'", "1.0e-3"]),
@@ -64,9 +76,47 @@ BAD_CONFIGS = {
     "an unknown kind": ({"base.tiny.kind": "hup"}, ["base.tiny.kind: 'hup'", "'pretrain', 'local', 'hub', 'gguf'"]),
     "an unknown loss": ({"sft.objectives.nll.loss": "pear"}, ["sft.objectives.nll.loss: 'pear'", "'kl-stored'"]),
     "an unknown method": (
-        {"prune.methods": ["reverse", "greedy"], "recover.methods": ["reverse"]},
-        ["prune.methods[1]: 'greedy'", "block-influence"],
+        {"prune.methods": ["reverse", "gredy"], "recover.methods": ["reverse"]},
+        ["prune.methods[1]: 'gredy'", "block-influence"],
     ),
+    "a search without items to select on": (
+        {"prune.methods": ["greedy", "block-influence"]},
+        ["prune.selection: null", "remove greedy"],
+    ),
+    "a search that leaves nothing to choose": (
+        {"prune.methods": ["greedy"], "prune.ratios": [7], "prune.selection": SELECTION, "recover.of": []},
+        ["7 of 8 layers is 7 layers", "at most 6 layers"],
+    ),
+    "selection on evaluation items": (
+        {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}
+        | {"prune.selection.tasks.answers.items": "data/eval/calc.jsonl"},
+        ["prune.selection.tasks.answers.items: data/eval/calc.jsonl", "calibration"],
+    ),
+    "examples that are items of the selection": (
+        {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}
+        | {"prune.selection.tasks.answers.few_shot": {"count": 1, "items": "data/calibration/held-in.jsonl"}},
+        ["prune.selection.tasks.answers.few_shot.items", "shown the answers"],
+    ),
+    "single layers of a model that is not there": ({"prune.skip": ["base-tin"]}, ["prune.skip: 'base-tin'"]),
+    "a mixture of one author": (
+        {"recover.both": {"kind": "mixed", "of": ["open", "open"], "seed": 1}},
+        ["recover.both.of: open, open", "two different authors"],
+    ),
+    "a mixture of an unknown author": (
+        {"recover.both": {"kind": "mixed", "of": ["open", "sel"], "seed": 1}},
+        ["recover.both.of: 'sel'", "'self'?"],
+    ),
+    "authors of no budget": ({"recover.authors.step": ["open"]}, ["recover.authors.step", "'steps'?"]),
+    "two recoveries of one name": (
+        {
+            "recover.open-a": {"kind": "given"},
+            "recover.budgets.a-steps": {"kind": "equal-steps", "rows": None, "epochs": 1},
+        }
+        | {"recover.authors": {"steps": ["open-a"], "a-steps": ["open"]}},
+        ["open-a-steps is the name of two recoveries"],
+    ),
+    "a budget of an unknown kind": ({"recover.budgets.steps.kind": "time"}, ["recover.budgets.steps.kind: 'time'"]),
+    "four bits without adapters": ({"recover.trainer.four_bit": True}, ["four_bit true, lora null"]),
     "a random method without a seed": (
         {"prune.methods": ["random"], "recover.of": []},
         ["prune.methods[0]: 'random'", "random-[1-9]"],
@@ -76,8 +126,8 @@ BAD_CONFIGS = {
         ["recover.traner is not a key", "did you mean 'trainer'?"],
     ),
     "an author without settings": (
-        {"recover.authors": ["open", "teacher"]},
-        ["recover.authors: 'teacher'", "recover.teacher"],
+        {"recover.authors.steps": ["open", "teacher"]},
+        ["recover.authors.steps: 'teacher'", "recover.teacher"],
     ),
     "a name with a space": ({"name": "My Study"}, ["name: 'My Study'", "'my-study'"]),
     "a name that is a number": ({"report.generation": [1]}, ["report.generation[0]: 1", "string"]),
@@ -127,7 +177,7 @@ BAD_CONFIGS = {
         {"prune.of": ["base-tiny"], "recover.of": ["base-tiny", "rl-grpo-nll-1"]},
         ["recover.of: 'rl-grpo-nll-1'"],
     ),
-    "recovery at another ratio": ({"recover.ratios": [0.5]}, ["recover.ratios: 0.5", "0.25, 0.375"]),
+    "recovery at another ratio": ({"recover.ratios": [0.75]}, ["recover.ratios: 0.75", "0.25, 0.375"]),
     "a ratio that leaves no layer": (
         {"base.tiny.model.layers": 1, "prune.ratios": [0.9999999], "recover.of": []},
         ["leaves a layer"],
@@ -310,7 +360,7 @@ def edited(changes: dict) -> dict:
         if value is GONE:
             del place[last]
         else:
-            place[last] = value
+            place[last] = copy.deepcopy(value)
     return tree
 
 

@@ -17,7 +17,10 @@ from orchard.prune import importance, surgery
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
-NAMED_BY_THE_STUDY = {*"fetch ingest generate base behave arms objectives recipes tasks mix styles".split()}
+NAMED_BY_THE_STUDY = {
+    *"fetch ingest generate base behave arms objectives recipes tasks mix styles authors budgets".split()
+}
+OWN_AUTHORS = [("recover", "open"), ("recover", "self")]
 
 
 def message(tree) -> str:
@@ -88,11 +91,14 @@ def test_the_list_of_runs_is_up_to_date():
 
 def test_every_key_is_required():
     for path in keys(DEFAULT):
-        if (path[-2:-1] and path[-2] in NAMED_BY_THE_STUDY) or path in [("recover", "open"), ("recover", "self")]:
+        if (path[-2:-1] and path[-2] in NAMED_BY_THE_STUDY) or path in OWN_AUTHORS:
             continue
         selects_the_kind = path[-1] == "kind" or (path[-1] == "role" and path[1] == "generate")
         expected = f"{'.'.join(path)}: 'missing'" if selects_the_kind else f"{'.'.join(path)} is missing"
-        if selects_the_kind and path[0] == "recover":  # without a kind it is no author's block
+        if selects_the_kind and path[:2] in [
+            ("recover", "open"),
+            ("recover", "self"),
+        ]:  # without a kind it is no author's block
             expected = f"{'.'.join(path[:-1])} is not a key"
         assert expected in message(edited(path, lambda place, key: place.pop(key))), path
 
@@ -152,7 +158,7 @@ def test_every_method_of_the_prune_stage_can_be_named():
 
 def test_a_count_of_layers_keeps_its_name():
     tree = copy.deepcopy(DEFAULT)
-    tree["prune"] |= {"of": ["base-tiny"], "methods": ["random-2"], "ratios": [0.25, 3]}
+    tree["prune"] |= {"of": ["base-tiny"], "methods": ["random-2"], "ratios": [0.25, 3], "skip": []}
     tree["recover"]["of"] = []
     study = config.validate(tree, "config.yaml").model_dump()
     assert study["prune"]["ratios"] == [0.25, 3]
@@ -181,13 +187,11 @@ def test_unused_parts_are_empty():
     tree["behave"], tree["rl"] = {}, {"arms": {}, "recipes": {}}
     tree["sft"] = {"arms": {}, "seeds": [], "trainer": None, "objectives": {}}
     tree["prune"]["of"] = ["base-tiny"]
-    tree["recover"] = {key: [] for key in ("of", "methods", "ratios", "authors", "seeds")} | {
-        "prompts": None,
-        "trainer": None,
-    }
+    tree["recover"] = {key: [] for key in ("of", "methods", "ratios", "seeds")}
+    tree["recover"] |= {"authors": {}, "budgets": {}, "prompts": None, "trainer": None}
     tree["report"]["pear"] = None
     assert message(tree) == ""
-    tree["prune"] = {"of": [], "methods": [], "ratios": [], "calibration": None}
+    tree["prune"] = {"of": [], "methods": [], "ratios": [], "skip": [], "calibration": None, "selection": None}
     assert message(tree) == ""
 
 
@@ -210,8 +214,20 @@ def test_other_kinds_are_valid():
         "sampling": {"seed": 1, "temperature": 1, "top_p": 1, "max_new_tokens": 8, "batch_size": 8},
         "top_k": 8, "keep_policy": True,
     }  # fmt: skip
-    tree["recover"]["authors"] += ["given"]
-    tree["recover"]["given"] = {"kind": "given"}
+    tree["recover"]["authors"] |= {"tokens": ["given", "both"]}
+    tree["recover"]["budgets"]["tokens"] = {"kind": "equal-tokens", "tokens": 5000}
+    tree["recover"] |= {"given": {"kind": "given"}, "both": {"kind": "mixed", "of": ["open", "self"], "seed": 1}}
+    tree["prune"]["methods"] += ["greedy"]
+    few_shot, items = {"count": 0, "items": None}, {"items": "data/calibration/held-in.jsonl", "limit": 20}
+    writing = {"temperature": 0, "seed": 1, "max_new_tokens": 8, "stop": []}
+    tree["prune"]["selection"] = {
+        "batch_size": 8,
+        "racing": {"confidence": 0.95, "first": 8, "seed": 1},
+        "tasks": {
+            "answers": {"kind": "likelihood", "few_shot": few_shot} | items,
+            "responses": {"kind": "generation", "few_shot": few_shot} | items | writing,
+        },
+    }
     tree["evaluate"]["tasks"]["calc"]["few_shot"] = {"count": 3, "items": "data/eval/shots.jsonl"}
     assert message(tree) == ""
 

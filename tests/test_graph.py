@@ -60,7 +60,7 @@ def test_an_edge_taken_out_is_noticed(tmp_path):
     assert rules_graph(project) != dvc_graph(project)
     project = Project.from_working_tree(tmp_path / "rules")
     project.edit(
-        "rules/prune.smk", 'calibration=rerun.made(lambda wildcards: config["prune"]["calibration"]["items"]),', ""
+        "rules/prune.smk", 'chosen_on=rerun.made(lambda wildcards: RUNS["prune"][wildcards.run]["chosen_on"]),', ""
     )
     assert rules_graph(project) != dvc_graph(project)
 

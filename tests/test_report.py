@@ -49,6 +49,15 @@ KEEPS = {0.25: {"none": 0.35, "open": 0.55, "self": 0.75}, 0.375: {"none": 0.1, 
 KEEPS_CHOICE = {"none": 0.9, "open": 0.93, "self": 0.97}
 
 
+# Half the seconds without two of eight layers, a third without three; decoding gains less.
+SPEEDS = "base,layers,dropped,phase,round,seconds\n" + "".join(
+    f"base-tiny,8,{dropped},{phase},{number},{seconds * number}\n"
+    for number in (1, 2, 3)
+    for dropped, phases in {0: (6, 6), 2: (3, 5), 3: (2, 4)}.items()
+    for phase, seconds in zip(("prefill", "decode"), phases, strict=True)
+)
+
+
 def write_model(root, name, calc, choice, **facts):
     """An evaluation as the evaluate stage writes it, from the chance of a right answer to an average question."""
     random = np.random.default_rng(list(name.encode()))
@@ -72,13 +81,16 @@ def write_model(root, name, calc, choice, **facts):
     folder.mkdir(parents=True)
     pandas.DataFrame(scores).to_parquet(folder / "scores.parquet", index=False)
     pandas.DataFrame(samples).to_parquet(folder / "samples.parquet", index=False)
-    (folder / "record.json").write_text(json.dumps({"model": name, "model_record": facts}))
+    chosen_on = {"prompts": 40, "shared": 0} if facts["stage"] == "prune" and facts["method"] != "reverse" else None
+    (folder / "record.json").write_text(json.dumps({"model": name, "model_record": facts, "chosen_on": chosen_on}))
 
 
 def write_study(root, settings=SETTINGS, skip=()):
     """The default study's models, but for the stages in ``skip``."""
     (root / "config.yaml").write_text(yaml.safe_dump({"name": "synthetic", "report": settings}))
     (root / "docs/pear").mkdir(parents=True)
+    (root / "docs/pruning").mkdir()
+    (root / "docs/pruning/speed.csv").write_text(SPEEDS)
     (root / "docs/pear/step_times.csv").write_text("nll_seconds,pear_seconds\n" + "1.0,1.01\n1.0,1.0\n1.0,1.02\n" * 10)
     write_model(root, "base-tiny", 0.5, 0.97, stage="base")
     for (stage, objective), seed in product(SKILL, (1, 2, 3)):
@@ -151,7 +163,7 @@ def evaluations_of(root):
 
 
 def test_writes_what_dvc_and_readers_expect(folder):
-    names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery", "skips", "degeneration")
+    names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery", "speeds", "skips", "degeneration")
     figures = {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}
     files = {"results.parquet", "results.csv", "claims.csv", "metrics.json", "index.html", "summary.md"}
     assert {path.name for path in folder.iterdir()} == figures | files
@@ -209,6 +221,33 @@ def test_retention_is_the_ratio_of_the_means(study):
         for stem, tail in (("prune-", "-reverse-0.25"), ("", ""))
     )
     assert found["rl-grpo-pear-token", "reverse", 0.25, "none", "classification"] == pytest.approx(pruned / unpruned)
+
+
+def test_speed_up_is_that_of_the_phase_that_takes_the_time(folder):
+    found = pandas.read_csv(folder / "speeds.csv").set_index(["family", "ratio"])["speed_up"]
+    for (family, ratio), speed_up in {
+        ("classification", 0.25): 2.0,
+        ("classification", 0.375): 3.0,
+        ("generation", 0.25): 1.2,
+        ("generation", 0.375): 1.5,
+    }.items():
+        assert set(found.loc[family, ratio]) == {speed_up}
+
+
+def test_page_says_how_many_selection_prompts_are_evaluated_on(folder):
+    assert "block-influence 40, shared 0" in " ".join((folder / "index.html").read_text().split())
+
+
+def test_equal_tokens_are_told_apart_from_equal_steps(tmp_path):
+    root = write_study(tmp_path)
+    for seed, (author, skill) in product((1, 2), {"open": 0.3, "self": 0.6}.items()):
+        of = f"rl-grpo-pear-token-{seed}"
+        facts = {"of": of, "method": "block-influence", "ratio": 0.25, "author": author, "seed": 1, "equal": "tokens"}
+        write_model(root, f"recover-{of}-block-influence-0.25-{author}-tokens-1", skill, 0.9, stage="recover", **facts)
+    judged = pandas.read_csv(report(root) / "claims.csv").set_index("id")
+    setting = "L3/rl-grpo-pear-token/block-influence/0.25"
+    assert judged.loc[f"{setting}/equal tokens", "ours"] == pytest.approx(0.3, abs=0.04)
+    assert judged.loc["L3", "ours"] == judged.loc[setting, "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
 
 
 def test_headline_is_block_influence_at_a_quarter_on_the_group_with_most_replicates(judged):
@@ -402,7 +441,7 @@ def test_page_shows_the_first_rows_of_a_claim_with_many():
     table = table.reindex(columns=COLUMNS)
     table[["ours", "low", "high", "could_have_seen"]], table["n"] = 0.0, 3
     text = page.html(study="", confidence=0.95, claims=page.claim_rows(table), figures={}, seeds={}, recipes={},
-                     results={"columns": [], "models": [], "items": {}}, unreported=[])  # fmt: skip
+                     results={"columns": [], "models": [], "items": {}}, unreported=[], chosen_on=[])  # fmt: skip
     assert "a, 19</td>" in text
     assert "a, 20</td>" not in text
     assert "and 5 more in <code>claims.csv</code>" in text

@@ -466,7 +466,7 @@ Author = Annotated[StyleAuthor | GivenAuthor | ModelAuthor | MixedAuthors, Field
 class EpochBudget(Part):
     """Equal prompts and equal steps: the first ``rows`` rows (null: all), so many times."""
 
-    kind: Literal["epochs"]
+    kind: Literal["equal-steps"]
     rows: Natural | None
     epochs: Natural
 
@@ -474,7 +474,7 @@ class EpochBudget(Part):
 class TokenBudget(Part):
     """Equal tokens: rows in turn until the answers' tokens are this many."""
 
-    kind: Literal["tokens"]
+    kind: Literal["equal-tokens"]
     tokens: Natural
 
 
@@ -745,7 +745,8 @@ def type_mistakes(error: ValidationError, tree: Any) -> list[UserError]:
 
 def is_unknown_key(error: dict) -> bool:
     """Whether an error is about a key that nobody knows; under ``recover`` that is one that is no author's block."""
-    no_author = error["type"] in ("union_tag_not_found", "model_attributes_type") and error["loc"][0] == "recover"
+    under_recover = error["loc"][0] == "recover" and len(error["loc"]) == 2
+    no_author = error["type"] in ("union_tag_not_found", "model_attributes_type") and under_recover
     return error["type"] == "extra_forbidden" or (no_author and error["loc"][-1] not in Recover.model_fields)
 
 

@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def mixed(first: list[dict], second: list[dict], seed: int) -> list[dict]:
-    """One row a prompt, in the order of ``first``; where only one author answers (a filter may drop some), that one's."""
+    """One row a prompt, in the order of ``first``; where a filter left one author's answer alone, that one's."""
     rng, of_second = random.Random(seed), {row["id"]: row for row in second}
     answered = {row["id"] for row in first}
     rows = [rng.choice([row, of_second.get(row["id"], row)]) for row in first]

@@ -42,13 +42,13 @@ def examples(responses: list[dict], tokenizer, budget: dict, seed: int) -> list[
     Args:
         responses: rows with prompt and response.
         tokenizer: the model's.
-        budget: kind epochs (rows) or tokens (tokens).
+        budget: kind equal-steps (rows) or equal-tokens (tokens).
         seed: of the order in which a budget of tokens takes them; each is taken once before any is taken twice.
     """
     from orchard.training import answer_example
 
     rows = [answer_example(row, tokenizer) for row in responses]
-    if budget["kind"] == "epochs":
+    if budget["kind"] == "equal-steps":
         return rows[: budget["rows"]]
     rng, taken, tokens = random.Random(seed), [], 0
     while True:
@@ -67,7 +67,7 @@ def answer_tokens(rows: list[dict]) -> int:
 
 def amounts(rows: list[dict], budget: dict) -> dict:
     """What a recovery saw: different rows (a budget of tokens has no such number), answer tokens, what was equal."""
-    if budget["kind"] == "tokens":
+    if budget["kind"] == "equal-tokens":
         return {"rows": None, "tokens": answer_tokens(rows), "equal": "tokens"}
     return {"rows": len(rows), "tokens": budget["epochs"] * answer_tokens(rows), "equal": "steps"}
 
@@ -115,8 +115,8 @@ def four_bit_model(folder: str):
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    lacking = [name for name, there in (("a GPU", torch.cuda.is_available()),
-                                        ("bitsandbytes", importlib.util.find_spec("bitsandbytes"))) if not there]  # fmt: skip
+    needed = {"a GPU": torch.cuda.is_available(), "bitsandbytes": importlib.util.find_spec("bitsandbytes")}
+    lacking = [name for name, there in needed.items() if not there]
     if lacking:
         raise UserError(
             f"recover.trainer.four_bit: true, without {' and '.join(lacking)}",

@@ -16,7 +16,7 @@ def digests(rows: list[dict]) -> list[str]:
 
 
 def write(folder: Path, prompts: list[str]) -> None:
-    """Writes the digests of the prompts that the choice of a model's layers rests on; none for a choice without data."""
+    """Writes the digests of the prompts that the choice of a model's layers rests on; an empty list: on none."""
     (folder / FILE).write_text(json.dumps(prompts) + "\n")
 
 

@@ -283,7 +283,8 @@ def behind(found: Round, layer: int, leader: int, chance: float) -> bool:
     the one that would win on all items is given up with a chance of 1 − confidence at most, as far as differences are
     normal. A bound that holds without this (empirical Bernstein) would need several times the items of a usual task.
     Items are drawn without replacement, so the error shrinks to zero when all are scored. So that luck in few items
-    does not look like certainty, a task of right and wrong has one imagined item more, which only the candidate has right.
+    does not look like certainty, a task of right and wrong has one imagined item more, which the candidate alone has
+    right.
     """
     mean, variance, freedom = 0.0, 0.0, 0
     for name, task in found.bench.tasks.items():

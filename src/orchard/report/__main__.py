@@ -40,6 +40,7 @@ def main() -> None:
                 seeds=seeds(evaluations),
                 recipes=evaluations.recipes(),
                 unreported=tables.unreported(evaluations, settings),
+                chosen_on=tables.chosen_on(evaluations).to_dict("records"),
             )
         )
 
@@ -121,6 +122,14 @@ def pruning_figures(evaluations: Evaluations, settings: dict, bars: str) -> list
             f"unpruned model's own responses. {bars}",
             tables.recovered(retained),
             figures.recovery,
+        ),
+        Figure(
+            "speeds",
+            "What the loss buys",
+            "Retention over the measured speed-up against the unpruned model: of decoding for generation, of prefill "
+            f"for classification. docs/pruning/speed.csv has the times. {bars}",
+            tables.speeds(evaluations, retained),
+            figures.speeds,
         ),
         Figure(
             "tokens",

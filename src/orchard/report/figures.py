@@ -201,25 +201,22 @@ def retention(table: pandas.DataFrame) -> matplotlib.figure.Figure:
 
 
 def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
-    """Retention without recovery, after open data and after self-generated data; a row a group, a column a family."""
-    groups, families, ratios = (
-        list(table["of"].unique()),
-        list(table["family"].unique()),
-        sorted(table["ratio"].unique()),
-    )
+    """Retention without recovery and after each kind of recovery data; a row a group, a column a family."""
+    groups, families, names = (list(table[column].unique()) for column in ("of", "family", "recovery"))
+    ratios, width = sorted(table["ratio"].unique()), 0.8 / len(names)
     size = (1.5 + 3.2 * len(families), 1 + 2.2 * len(groups))
     drawing, panels = pyplot.subplots(
         len(groups), len(families), figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
     for row, group in zip(panels, groups, strict=True):
         for axes, family in zip(row, families, strict=True):
-            for number, name in enumerate(("none", "open", "self")):
+            for number, name in enumerate(names):
                 rows = table[(table["of"] == group) & (table["family"] == family) & (table["recovery"] == name)]
-                places = [ratios.index(ratio) + 0.27 * (number - 1) for ratio in rows["ratio"]]
+                places = [ratios.index(ratio) + width * (number - (len(names) - 1) / 2) for ratio in rows["ratio"]]
                 axes.bar(
                     places,
                     rows["retention"],
-                    0.25,
+                    0.93 * width,
                     yerr=bars(rows, "retention"),
                     label=name,
                     color=COLOURS[number],
@@ -233,6 +230,29 @@ def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
         axes.set_xlabel("share of layers dropped")
     handles, labels = panels[0][0].get_legend_handles_labels()
     drawing.legend(handles, labels, title="recovery data", loc="outside right upper")
+    return drawing
+
+
+def speeds(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Retention over speed-up; a panel a family, a line a group, method and recovery."""
+    families = list(table["family"].unique())
+    size = (3.6 + 3.4 * len(families), 4.2)
+    drawing, panels = pyplot.subplots(1, len(families), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    lines = list(table.groupby(["of", "method", "recovery"], sort=False).groups)
+    for axes, family in zip(panels[0], families, strict=True):
+        for number, (of, method, recovery) in enumerate(lines):
+            rows = table[(table["of"] == of) & (table["method"] == method) & (table["recovery"] == recovery)]
+            rows = rows[rows["family"] == family].sort_values("speed_up")
+            name = f"{of}, {method}" + ("" if recovery == "none" else f", recovered: {recovery}")
+            axes.errorbar(
+                rows["speed_up"], rows["retention"], bars(rows, "retention"), label=name, capsize=3, **style(number)
+            )
+        axes.axhline(1, color=INK, linewidth=0.8)
+        phase = {"generation": "decoding", "classification": "prefill"}[family]
+        axes.set(title=family, xlabel=f"speed-up of {phase}", ylim=bounded(table, "retention"))
+        axes.xaxis.set_major_formatter("{x:g}×")
+    panels[0][0].set_ylabel("retention of the unpruned score")
+    drawing.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return drawing
 
 

@@ -5,6 +5,7 @@ questions, and a claim has an estimate for each pruning setting; its verdict res
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -13,6 +14,8 @@ from orchard.report import statistics
 from orchard.report.findings import Finding, NotTestedError
 from orchard.report.retention import (
     METRICS,
+    STEPS,
+    TOKENS,
     Cell,
     above_chance,
     by_size,
@@ -49,12 +52,18 @@ def generation_recovers_less(evaluations: Evaluations, settings: dict) -> list[F
 
 
 def self_beats_open(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim L3: pass@1 with self-generated minus with open recovery data, the same pruned model and seed."""
-    found = []
-    for cell in cells(evaluations, "recover", "self"):
-        both = [models_of(evaluations, cell, "recover", author) for author in ("self", "open")]
-        found += _advantages(evaluations, settings, *shared(evaluations, *both), cell)
-    return headline_first(found, "no pruned model was recovered on both self-generated and open data")
+    """Claim L3: pass@1 with self-generated minus with open recovery data, the same pruned model and seed.
+
+    The verdict rests on equal prompts and steps, as in the paper. Rows for equal tokens stand below: self-generated
+    responses differ in length from those of others.
+    """
+    found = {STEPS: [], TOKENS: []}
+    for equal in found:
+        for cell in cells(evaluations, "recover", "self", equal):
+            both = [models_of(evaluations, cell, "recover", author, equal) for author in ("self", "open")]
+            found[equal] += _advantages(evaluations, settings, *shared(evaluations, *both), cell)
+    below = [replace(each, setting=(*each.setting, "equal tokens")) for each in found[TOKENS]]
+    return headline_first(found[STEPS], "no pruned model was recovered on both self-generated and open data") + below
 
 
 def arithmetic_comes_back_in_part(evaluations: Evaluations, settings: dict) -> list[Finding]:

@@ -11,6 +11,7 @@ from orchard.report.statistics import Estimate, Interval
 
 HEADLINE_METHOD, HEADLINE_RATIO = "block-influence", 0.25  # LLP's setting; chosen before any result was seen
 ONE_LAYER = "skip"  # the method that drops a single layer, each in a model of its own
+STEPS, TOKENS = "steps", "tokens"  # what recoveries by different authors have in common
 METRICS = {"generation": "pass@1", "classification": "acc"}
 
 
@@ -88,26 +89,39 @@ def _above_chance(evaluations: Evaluations, settings: dict, model: str, task: st
     return statistics.interval(*statistics.mean([values]), settings["confidence"]).low > evaluations.chance[task]
 
 
-def cells(evaluations: Evaluations, stage: str, author: str | None) -> list[Cell]:
-    """The pruning settings that a stage covers, in order of group, method and ratio; without single layers."""
+def cells(evaluations: Evaluations, stage: str, author: str | None, equal: str = STEPS) -> list[Cell]:
+    """The pruning settings that a stage covers, in order of group, method and ratio; without single layers.
+
+    Args:
+        evaluations: the study's evaluations.
+        stage: prune or recover.
+        author: of the recovery data; none for pruned models.
+        equal: what recoveries by different authors have in common, steps (and prompts) or tokens.
+    """
     names = evaluations.select(stage=stage, author=author)
-    facts = [own for own in map(evaluations.facts.get, names) if own["method"] != ONE_LAYER]
+    facts = [own for own in map(evaluations.facts.get, names) if own["method"] != ONE_LAYER and _share(own, equal)]
     found = {Cell(evaluations.group(own["of"]), own["method"], own["ratio"]) for own in facts}
     return sorted(found, key=lambda cell: (cell.group, cell.method, cell.ratio))
 
 
-def models_of(evaluations: Evaluations, cell: Cell, stage: str, author: str | None) -> list[str]:
+def _share(own: dict, equal: str) -> bool:
+    return (own["equal"] or STEPS) == equal
+
+
+def models_of(evaluations: Evaluations, cell: Cell, stage: str, author: str | None, equal: str = STEPS) -> list[str]:
     """The models of one pruning setting; where it was recovered on sets of several sizes, those of the largest."""
-    sizes = by_size(evaluations, cell, stage, author)
+    sizes = by_size(evaluations, cell, stage, author, equal)
     return sizes[max(sizes)] if sizes else []
 
 
-def by_size(evaluations: Evaluations, cell: Cell, stage: str, author: str | None) -> dict[int, list[str]]:
+def by_size(
+    evaluations: Evaluations, cell: Cell, stage: str, author: str | None, equal: str = STEPS
+) -> dict[int, list[str]]:
     """The models of one pruning setting by the number of rows that they were recovered on, the smallest first."""
     found: dict[int, list[str]] = {}
     for name in evaluations.select(stage=stage, author=author, method=cell.method, ratio=cell.ratio):
         own = evaluations.facts[name]
-        if evaluations.group(own["of"]) == cell.group:
+        if evaluations.group(own["of"]) == cell.group and _share(own, equal):
             found.setdefault(own["rows"] or 0, []).append(name)
     return dict(sorted(found.items()))
 

@@ -9,7 +9,8 @@ import pandas
 
 from orchard.errors import UserError
 
-FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed", "of", "method", "ratio", "author", "rows"]
+FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed"]
+FACTS += ["of", "method", "ratio", "author", "budget", "rows", "equal"]
 
 
 @dataclass
@@ -21,12 +22,15 @@ class Evaluations:
         records: for each model, the whole record.
         scores: one row a model, task, item and metric, with its kind and value.
         chance: for each task, the score of a guess: 1 / number of choices, 0 for generation.
+        overlaps: for each pruned or recovered model, the number of prompts that the choice of its layers rests on, and
+            of those among them that it was evaluated on.
     """
 
     facts: dict[str, dict]
     records: dict[str, dict]
     scores: pandas.DataFrame
     chance: dict[str, float]
+    overlaps: dict[str, dict[str, int]] = field(default_factory=dict)
     _items: dict[tuple, pandas.Series] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,7 +100,7 @@ def read(folder: Path) -> Evaluations:
     if not found:
         raise UserError(f"{folder} holds no evaluation", "the report reads at least one", "it tells what was measured",
                         "run `snakemake --cores all`")  # fmt: skip
-    records, scores, chance = {}, [], {}
+    records, scores, chance, overlaps = {}, [], {}, {}
     for path in found:
         for file in ("record.json", "scores.parquet", "samples.parquet"):
             if not (path / file).is_file():
@@ -105,11 +109,13 @@ def read(folder: Path) -> Evaluations:
                                 "run `snakemake --cores all`, which makes it again")  # fmt: skip
         record = json.loads((path / "record.json").read_text())
         records[record["model"]] = record["model_record"]
+        if record.get("chosen_on"):
+            overlaps[record["model"]] = record["chosen_on"]
         own = pandas.read_parquet(path / "scores.parquet")
         scores.append(own.assign(model=record["model"]))
         chance |= chances(own, pandas.read_parquet(path / "samples.parquet"))
     facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
-    return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance)
+    return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance, overlaps)
 
 
 def chances(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -12,7 +13,13 @@ from orchard.report.rows import Evaluations
 NO_SFT = "none"  # the control that no objective has trained
 RETENTION = ["of", "method", "ratio", "recovery", "family", "retention", "low", "high", "replicates", "a_guess"]
 DEGENERATION = ["rep-2", "rep-3", "rep-4", "self-bleu-4", "length", "balanced"]
-RECOVERIES = {"none": ("prune", None), "open": ("recover", "open"), "self": ("recover", "self")}
+SPEEDS = Path("docs/pruning/speed.csv")  # measured apart: a time inside a stage would differ from run to run
+PHASES = {"generation": "decode", "classification": "prefill"}  # where the time of each family of tasks goes
+RECOVERIES = {  # stage, author, and what recoveries by different authors have in common
+    "none": ("prune", None, retention.STEPS),
+    **{author: ("recover", author, retention.STEPS) for author in ("open", "mixed", "self")},
+    **{f"{author}, equal tokens": ("recover", author, retention.TOKENS) for author in ("open", "self")},
+}
 
 
 def reinforcement(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
@@ -113,9 +120,9 @@ def by_objective(evaluations: Evaluations, pear: dict, stage: str) -> Iterator[t
 def retentions(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     """Retention of each group, method, ratio and recovery, by family; ``a_guess`` is what guessing would retain."""
     rows = []
-    for recovery, (stage, author) in RECOVERIES.items():
-        for cell in retention.cells(evaluations, stage, author):
-            models = retention.models_of(evaluations, cell, stage, author)
+    for recovery, where in RECOVERIES.items():
+        for cell in retention.cells(evaluations, *where):
+            models = retention.models_of(evaluations, cell, *where)
             for family in retention.METRICS:
                 found = retention.retention(evaluations, settings, models, family)
                 if found:
@@ -155,6 +162,48 @@ def unreported(evaluations: Evaluations, settings: dict) -> list[str]:
         for task in settings[family]
         if task not in retention.reported_tasks(evaluations, settings, group, family)
     ]
+
+
+def speeds(evaluations: Evaluations, retentions: pandas.DataFrame) -> pandas.DataFrame:
+    """What is left of the score beside how much faster the model is, by family; only for bases that were timed.
+
+    The speed-up is the median over rounds of the unpruned model's seconds over the pruned one's: of decoding for
+    generation, of prefill for classification.
+    """
+    timed, rows = speed_ups(pandas.read_csv(SPEEDS)), []
+    for row in retentions.to_dict("records"):
+        base = next(base for name, base in bases(evaluations).items() if evaluations.group(name) == row["of"])
+        for layers, dropped in timed.get(base, {}):
+            if abs(dropped / layers - row["ratio"]) < 1e-6:
+                rows.append(row | {"speed_up": timed[base][layers, dropped][PHASES[row["family"]]]})
+    wanted = ["of", "method", "ratio", "recovery", "family", "speed_up", "retention", "low", "high"]
+    return pandas.DataFrame(rows, columns=wanted)
+
+
+def bases(evaluations: Evaluations) -> dict[str, str]:
+    """The base of each unpruned model."""
+    return {name: own["base"] or name for name, own in evaluations.facts.items() if own["of"] is None}
+
+
+def speed_ups(times: pandas.DataFrame) -> dict[str, dict[tuple[int, int], dict[str, float]]]:
+    """The speed-up by base, by layers and layers dropped, and by phase."""
+    found: dict[str, dict] = {}
+    for (base, layers, dropped, phase), rows in times.groupby(["base", "layers", "dropped", "phase"]):
+        whole = times[(times["base"] == base) & (times["phase"] == phase) & (times["dropped"] == 0)]
+        ratio = whole.set_index("round")["seconds"] / rows.set_index("round")["seconds"]
+        found.setdefault(base, {}).setdefault((layers, dropped), {})[phase] = ratio.median()
+    return found
+
+
+def chosen_on(evaluations: Evaluations) -> pandas.DataFrame:
+    """How many prompts the layers of pruned models were chosen on, and how many of them were evaluated on, at most."""
+    rows: dict[str, dict] = {}
+    for name in evaluations.select(stage="prune"):
+        if overlap := evaluations.overlaps.get(name):
+            row = rows.setdefault(evaluations.facts[name]["method"], {"models": 0, "prompts": 0, "shared": 0})
+            row["models"] += 1
+            row |= {key: max(row[key], overlap[key]) for key in ("prompts", "shared")}
+    return pandas.DataFrame([{"method": method, **row} for method, row in sorted(rows.items())])
 
 
 def skips(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
@@ -207,10 +256,10 @@ def degeneration(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
 
 def pruned_settings(evaluations: Evaluations) -> Iterator[tuple[dict, list[str]]]:
     """Each setting of pruned models with the models: pruned, recovered, and without one layer."""
-    for recovery, (stage, author) in RECOVERIES.items():
-        for cell in retention.cells(evaluations, stage, author):
+    for recovery, where in RECOVERIES.items():
+        for cell in retention.cells(evaluations, *where):
             names = {"method": cell.method, "setting": f"{cell.ratio:g}", "recovery": recovery}
-            yield names, retention.models_of(evaluations, cell, stage, author)
+            yield names, retention.models_of(evaluations, cell, *where)
     for layers in retention.skipped(evaluations).values():
         for layer, models in layers.items():
             yield {"method": retention.ONE_LAYER, "setting": f"layer {layer}", "recovery": "none"}, models
