@@ -242,6 +242,9 @@ def test_doses_compare_with_the_best_plain_sft_of_each_data_set():
         facts = {renamed[name]: own | {"data": data} for name, own in part.facts.items()}
         learnt = {"mean_log_ratio": -1.0 if data == "near" else -4.0}
         records = {renamed[name]: own | {"learnt": learnt} for name, own in part.records.items()}
+        for own in records.values():  # the lead over plain SFT shrinks to nothing from the first step to the eighth
+            lead = (after[own["objective"]] - after["nll"]) / 8
+            own["curve"] = [{"step": n, "reward": 0.01 * own["seed"] + lead * (8 - n)} for n in range(1, 9)]
         parts.append((facts, records, part.scores.assign(model=part.scores["model"].map(renamed))))
     facts, records, scores = zip(*parts, strict=True)
     whole = Evaluations(facts[0] | facts[1], records[0] | records[1], pandas.concat(scores), {"calc": 0.0})
@@ -253,6 +256,12 @@ def test_doses_compare_with_the_best_plain_sft_of_each_data_set():
     assert table.loc[("far", "token"), "low"] > 0
     assert ("near", "nll") not in table.index
     figures.doses(table.reset_index())
+    courses = tables.courses(whole, SETTINGS).set_index(["data", "objective", "until_step"]).sort_index()
+    leads = courses.loc[("near", "token"), "gain"]
+    assert leads.index.tolist() == [2, 4, 6, 8]
+    assert leads.tolist() == pytest.approx([0.05 * share / 8 for share in (6.5, 4.5, 2.5, 0.5)])
+    assert courses.loc[("far", "token", 2), ["gain", "seeds"]].tolist() == pytest.approx([0.3 * 6.5 / 8, 6])
+    figures.courses(courses.reset_index())
 
 
 def test_doses_need_several_data_sets():

@@ -84,6 +84,14 @@ def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Fi
             figures.doses,
         ),
         Figure(
+            "courses",
+            "Does the gain last as RL goes on?",
+            "The mean reward of training prompts in each quarter of RL's steps, minus that from the same plain SFT as "
+            "above. Without bars, which the table has: n is small and the lines would hide one another.",
+            tables.courses(evaluations, settings),
+            figures.courses,
+        ),
+        Figure(
             "drift",
             "How far RL moves the parameters",
             "Euclidean distance of all parameters from the checkpoint that RL started from, as a share of the norm of "

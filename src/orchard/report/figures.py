@@ -168,6 +168,30 @@ def doses(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     return drawing
 
 
+def courses(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """The lead in reward over plain SFT in each part of RL; a panel a data set, a line an objective."""
+    sets = table.drop_duplicates("data")
+    size = (2.2 + 2.5 * len(sets), 3.8)
+    drawing, panels = pyplot.subplots(1, len(sets), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    objectives = sorted(table["objective"].unique())
+    for axes, (data, mismatch, best) in zip(panels[0], sets[["data", "mismatch", "plain"]].to_numpy(), strict=True):
+        for number, objective in enumerate(objectives):
+            rows = table[(table["data"] == data) & (table["objective"] == objective)]
+            axes.plot(rows["until_step"], rows["gain"], label=label(objective), **style(number))
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.set(title=f"{data}, {mismatch:.1f} nats\nbest: {best}", xlabel="until step of RL")
+        axes.set_xticks(sorted(table["until_step"].unique()))
+    panels[0][0].set_ylabel("reward minus the best plain SFT's")
+    lines = {text: line for axes in panels[0] for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    drawing.legend(
+        [lines[label(name)] for name in objectives],
+        [label(name) for name in objectives],
+        title="SFT objective",
+        loc="outside right upper",
+    )
+    return drawing
+
+
 def retention(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Retention over the share of layers dropped; a panel a method, a colour a group, a line style a family."""
     methods, groups = list(table["method"].unique()), list(table["of"].unique())

@@ -11,6 +11,7 @@ from orchard.report import measures, measures_pear, retention, statistics
 from orchard.report.rows import Evaluations
 
 NO_SFT = "none"  # the control that no objective has trained
+QUARTERS = 4  # of the steps of RL: ours, enough to see a trend, and each the mean over hundreds of responses
 RETENTION = ["of", "method", "ratio", "recovery", "family", "retention", "low", "high", "replicates", "a_guess"]
 DEGENERATION = ["rep-2", "rep-3", "rep-4", "self-bleu-4", "length", "balanced"]
 SPEEDS = Path("docs/pruning/speed.csv")  # measured apart: a time inside a stage would differ from run to run
@@ -107,6 +108,32 @@ def _dose(evaluations: Evaluations, pear: dict, confidence: float) -> Iterator[d
         found = measures_pear.difference(evaluations, pear, name, best, confidence).interval
         facts = {"data": pear["data"], "mismatch": mismatch, "objective": name, "plain": best}
         yield facts | {"pass@1": scores[name], "pass@1_plain": scores[best], **_numbers("gain", found, "seeds")}
+
+
+def courses(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """`doses` over the length of RL: the reward minus that from the same plain SFT, by quarter of the steps.
+
+    The reward is that of the training prompts, which are the same for all starts of a seed.
+    """
+    rows = []
+    for row in doses(evaluations, settings).to_dict("records"):
+        after = dict(by_objective(evaluations, settings["pear"] | {"data": row["data"]}, "rl"))
+        ours, theirs = (_rewards(evaluations, after[name]) for name in (row["objective"], row["plain"]))
+        facts = {key: row[key] for key in ("data", "mismatch", "objective", "plain")}
+        for until, gains in (ours - theirs).dropna(axis=1).iterrows():
+            found = statistics.over_replicates(gains.to_numpy(), settings["confidence"])
+            rows.append(facts | {"until_step": until, **_numbers("gain", found, "seeds")})
+    return pandas.DataFrame(rows)
+
+
+def _rewards(evaluations: Evaluations, models: list[str]) -> pandas.DataFrame:
+    """The mean reward in each quarter of the steps of RL, a row a quarter by its last step, a column a seed."""
+    found = {}
+    for name in models:
+        rewards = pandas.Series({step["step"]: step["reward"] for step in evaluations.records[name]["curve"]})
+        parts = [part for part in np.array_split(rewards.index, QUARTERS) if len(part)]
+        found[evaluations.facts[name]["seed"]] = {int(part[-1]): rewards[part].mean() for part in parts}
+    return pandas.DataFrame(found)
 
 
 def by_objective(evaluations: Evaluations, pear: dict, stage: str) -> Iterator[tuple[str, list[str]]]:
