@@ -4,18 +4,23 @@
     python benchmarks/greedy_search.py --model smollm2-shape --layers 12 --candidates 4 --items 12
     python benchmarks/greedy_search.py --model results/models/base-tiny --searches 50
 
-The paper's authors merge each candidate to a model on disk and load it. mergekit is not a dependency here, so the same
-work is done with save_pretrained and from_pretrained; then items are scored one by one, with the logits of all places.
-Levers of the exact search are switched off one by one. Times are CPU seconds, so that other work on a shared machine
-does not count (with a GPU: seconds by the clock). Every way starts from the unpruned scores, which are not timed.
+The paper's authors merge each candidate to a model on disk by mergekit and load it; then items are scored one by one,
+with the logits of all places. mergekit is no dependency: `pip install --no-deps mergekit==0.1.5` adds its rows. Without
+it the same work is done with save_pretrained and from_pretrained. Levers of the exact search are switched off one by
+one. Times are CPU seconds, so that other work on a shared machine does not count (with a GPU: seconds by the clock).
+Every way starts from the unpruned scores, which are not timed.
 """
 
 import argparse
+import atexit
 import contextlib
 import copy
 import dataclasses
+import functools
+import importlib.util
 import itertools
 import random
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -115,10 +120,34 @@ def reloaded(model, tokenizer, layer: int):
         return models.load_model(folder)
 
 
-def reload_candidates(found: search.Round, tokenizer, values_of: Callable) -> None:
+def merged(model, tokenizer, layer: int):
+    """A candidate as mergekit makes it: slices of the model in a folder, passed through to another one, and read."""
+    from mergekit.config import MergeConfiguration
+    from mergekit.merge import run_merge
+    from mergekit.options import MergeOptions
+
+    source, layers = source_folder(model, tokenizer), len(model.model.layers)
+    ranges = [each for each in ([0, layer], [layer + 1, layers]) if each[0] < each[1]]
+    slices = [{"sources": [{"model": str(source), "layer_range": each}]} for each in ranges]
+    plan = {"merge_method": "passthrough", "dtype": "float32", "slices": slices}
+    with tempfile.TemporaryDirectory() as folder:
+        run_merge(MergeConfiguration.model_validate(plan), folder, MergeOptions(quiet=True))
+        return models.load_model(folder)
+
+
+@functools.cache
+def source_folder(model, tokenizer) -> Path:
+    """The unpruned model as a folder, which stays until the process ends."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    models.save(model, tokenizer, folder)
+    return folder
+
+
+def reload_candidates(found: search.Round, tokenizer, values_of: Callable, candidate_of: Callable = reloaded) -> None:
     """A round in which each candidate is written, read and scored on all items."""
     for layer in found.alive:
-        candidate = reloaded(found.bench.model, tokenizer, layer)
+        candidate = candidate_of(found.bench.model, tokenizer, layer)
         for name in found.bench.tasks:
             found.values[layer][name][:] = values_of(found.bench, candidate, name)
 
@@ -209,6 +238,17 @@ def time_round(chosen: argparse.Namespace, model, tokenizer) -> None:
             None,
         ),
     }
+    if importlib.util.find_spec("mergekit"):
+        ways["mergekit, same batches"] = (
+            lambda found: reload_candidates(found, tokenizer, plain_values, merged),
+            None,
+        )
+        ways["mergekit, item by item"] = (
+            lambda found: reload_candidates(
+                found, tokenizer, lambda bench, *rest: plain_values(one_by_one(bench), *rest), merged
+            ),
+            None,
+        )
     print(f"{'':32}{'CPU s':>10}{'exact = 1':>11}{'drops':>7}{'score':>9}")
     exact_seconds = None
     for name, (run, change) in ways.items():
