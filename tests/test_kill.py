@@ -1,5 +1,6 @@
 """S6: jobs and the main process are killed with SIGKILL at random moments; the end result is the undisturbed one."""
 
+import json
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from ruamel.yaml.representer import RepresenterError
 
-from orchard import job
+from orchard import job, rerun
 from tests.project import Project
 
 KILLS = 12
@@ -61,6 +62,28 @@ def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypat
     with _yaml.modify_yaml(lock) as content:
         content["stages"]["b"] = 2
     assert yaml.safe_load(lock.read_text()) == {"stages": {"a": 1, "b": 2}}
+
+
+@pytest.mark.parametrize("listed", ['{"write": {"results/a": {"pid": %d, "cmd": "job"}}, "read": {}}', '{"wri'])
+def test_a_new_run_waits_for_the_dying_jobs_of_a_killed_one(listed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = subprocess.Popen(["sleep", "1"])  # nobody waits for it, so that it ends as a zombie
+    rerun.BUSY.parent.mkdir(parents=True)
+    rerun.BUSY.write_text(listed % job.pid if "%" in listed else listed)
+    start = time.time()
+    rerun.settle_busy()
+    assert (time.time() - start > 0.5) == ("%" in listed)
+    assert not rerun.BUSY.exists()
+    job.wait()
+
+
+def test_who_works_on_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rerun, "GONE_WITHIN", 0.5)
+    rerun.BUSY.parent.mkdir(parents=True)
+    rerun.BUSY.write_text(json.dumps({"write": {"results/a": {"pid": os.getpid(), "cmd": "job"}}, "read": {}}))
+    rerun.settle_busy()
+    assert rerun.BUSY.exists()
 
 
 def pick_job(folder: Path, main: int, rng: random.Random) -> int | None:

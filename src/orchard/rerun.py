@@ -23,6 +23,8 @@ from orchard import config, costs, runs, stage
 from orchard.errors import UserError
 
 STAMPS = Path(".dvc/tmp/stamps")
+BUSY = Path(".dvc/tmp/rwlock")  # DVC's list of which process writes and reads which paths
+GONE_WITHIN = 30  # seconds for the jobs of a killed run to end: ours, they die within one unless the machine is full
 EVICTED = stage.SCRATCH / "evicted"
 TELL_EVERY = 15  # seconds between two lines of progress: ours, often enough to see movement and still read the log
 FAILED = "ERROR: failed to reproduce"  # what DVC writes into a job's log
@@ -50,6 +52,7 @@ def prepare(workflow) -> list[str]:
         dry_run = any(re.fullmatch(r"-[a-z]*n[a-z]*|--dry-?run", word) for word in sys.argv)
         if not dry_run:
             take_lock()
+            settle_busy()
     except UserError as error:
         print(f"\n{error}\n", file=sys.stderr)
         sys.exit(1)
@@ -158,6 +161,30 @@ def take_lock() -> None:
         ) from None
     for lock in Path(".snakemake/locks").glob("*"):
         lock.unlink()
+
+
+def settle_busy() -> None:
+    """Waits until the jobs of a killed run are gone, and takes away DVC's list of who writes what if it is theirs.
+
+    A job that is being killed still counts as a writer, and DVC would refuse its outputs; so it would the whole list,
+    if a kill cut it. Whoever runs DVC by hand meanwhile keeps the list, and DVC says that it is busy.
+    """
+    deadline = time.time() + GONE_WITHIN
+    while BUSY.is_file() and time.time() < deadline:
+        writers = {int(pid) for pid in re.findall(r'"pid": (\d+)', BUSY.read_text())}
+        if not any(map(_is_running, writers)):
+            BUSY.unlink()
+        else:
+            time.sleep(0.2)
+
+
+def _is_running(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def evict_leftovers(outs: set[str]) -> None:
