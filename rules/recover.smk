@@ -1,11 +1,20 @@
 """Recovery of pruned models on open or self-generated responses to the same prompts."""
 
+RECOVERY_SETS = [
+    f"data/recovery/{name}.jsonl"
+    for kind in ("generate", "ingest")
+    for name, settings in config["data"][kind].items()
+    if settings["role"] == "recovery"
+]
+
 
 rule respond:
     """Writes one author's responses to the recovery prompts (self: sampled from the unpruned model)."""
     input:
         model=rerun.made(lambda wildcards: f"results/models/{RUNS['respond'][wildcards.run]['of']}"),
-        prompts=rerun.made(lambda wildcards: config["recover"]["prompts"]),
+        prompts=rerun.made(
+            RECOVERY_SETS if config["recover"]["prompts"] == "data/recovery" else config["recover"]["prompts"]
+        ),
         stamp=rerun.stamp("data/responses/{run}.jsonl"),
     output:
         "data/responses/{run}.jsonl",

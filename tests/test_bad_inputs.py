@@ -90,7 +90,16 @@ BAD_CONFIGS = {
     "selection on evaluation items": (
         {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}
         | {"prune.selection.tasks.answers.items": "data/eval/calc.jsonl"},
-        ["prune.selection.tasks.answers.items: data/eval/calc.jsonl", "calibration"],
+        ["prune.selection.tasks.answers.items: 'data/eval/calc.jsonl'", "calibration"],
+    ),
+    "selection items that DVC would not watch": (
+        {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}
+        | {"prune.selection.tasks.answers.items": "config.yaml"},
+        ["prune.selection.tasks.answers.items: 'config.yaml'", "data/calibration/ is what DVC watches"],
+    ),
+    "recovery prompts of a role that nobody has": (
+        {"recover.prompts": "data/recovery"},
+        ["recover.prompts: 'data/recovery'"],
     ),
     "examples that are items of the selection": (
         {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}

@@ -91,6 +91,23 @@ def responses(author: str) -> list[dict]:
 # What there is to learn from
 
 
+def test_prompts_are_a_file_or_all_sets_of_the_role_recovery(project):
+    Path("data/recovery").mkdir(parents=True)
+    rows = stage.read_jsonl("items.jsonl")
+    stage.write_jsonl(Path("data/recovery/b.jsonl"), rows[:4])
+    word = {"id": "gsm8k-a-1", "task": "gsm8k", "prompt": "Question: 1 + 1?\nAnswer:", "answer": "1 + 1 = 2\n#### 2"}
+    plain = items.make_item("english-arithmetic", "4 + 3 =", 0, "recovery")
+    stage.write_jsonl(Path("data/recovery/a.jsonl"), [word | {"final": "2"}, plain])
+    study = yaml.safe_load(Path("config.yaml").read_text())
+    study["recover"]["prompts"] = "data/recovery"
+    Path("config.yaml").write_text(yaml.safe_dump(study))
+    run(respond, "base-random", "open")
+    written = responses("open")
+    assert [row["id"] for row in written] == [word["id"], plain["id"], *(row["id"] for row in rows[:4])]
+    assert [row["response"] for row in written[:2]] == [word["answer"], "7, since 4 + 3 makes 7."]
+    assert items.is_correct(plain, written[1]["response"])
+
+
 def test_a_mixture_takes_each_response_from_one_of_two(project):
     prepare()
     run(mix, "base-random", "mixed")

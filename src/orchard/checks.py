@@ -418,10 +418,17 @@ def files_are_made_or_there(study: Study) -> Iterator[UserError]:
         for sets in (study.data.generate, study.data.ingest)
         for name, each in sets.items()
     }
+    made |= {"data/recovery"} & {str(Path(file).parent) for file in made}  # the one folder that is read as a whole
     fetched = {f"data/fetched/{name}" for name in study.data.fetch}
     for key, path, roles in files_read(study):
         if broken := broken_path_rule(path, [f"data/{role}/" for role in roles], made, fetched):
             yield UserError(f"{key}: {path!r}", *broken)
+
+
+WATCHED = {
+    "data/eval/": "evaluation reads sets of role eval",
+    "data/calibration/": "the search selects on sets of role calibration",
+}
 
 
 def broken_path_rule(path: str, folders: list[str], made: set[str], fetched: set[str]) -> tuple[str, str, str] | None:
@@ -437,9 +444,9 @@ def broken_path_rule(path: str, folders: list[str], made: set[str], fetched: set
     fitting = [file for file in made if file.startswith(tuple(folders))]
     if os.path.normpath(path) != path:
         return "a path is written the short way", "DVC knows a file by one path only", f"write {os.path.normpath(path)}"
-    if folders == ["data/eval/"] and not path.startswith("data/eval/"):
-        reason = "data/eval is what DVC watches for an evaluation; a change elsewhere would go unseen"
-        return "evaluation reads sets of role eval", reason, did_you_mean(path, fitting)
+    if len(folders) == 1 and folders[0] in WATCHED and not path.startswith(folders[0]):
+        reason = f"{folders[0]} is what DVC watches for it; a change elsewhere would go unseen"
+        return WATCHED[folders[0]], reason, did_you_mean(path, fitting)
     if parts[:1] == ("results",):
         reason = "stages are joined by names, not by paths"
         return "inputs lie outside results/", reason, "name a data set, or a file of your own"
@@ -709,7 +716,7 @@ def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:
             if task.few_shot.items is not None:
                 yield f"prune.selection.tasks.{name}.few_shot.items", task.few_shot.items, ["calibration"]
     if study.recover.of and study.recover.prompts:
-        yield "recover.prompts", study.recover.prompts, to_learn_from
+        yield "recover.prompts", study.recover.prompts, [*to_learn_from, "recovery"]
     for name, task in study.evaluate.tasks.items():
         yield f"evaluate.tasks.{name}.items", task.items, ["eval"]
         if task.few_shot.items is not None:

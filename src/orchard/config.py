@@ -86,7 +86,7 @@ class HubDataset(Part):
 class Ingest(Part):
     """A benchmark's files that are brought into orchard's form."""
 
-    role: Literal["eval", "calibration", "prompts"]
+    role: Literal["eval", "calibration", "prompts", "recovery"]
     path: Text
     format: Literal["gsm8k", "math", "bbh", "blimp", "jsonl"]
     limit: Natural | None
@@ -108,7 +108,7 @@ class PretrainSet(Part):
 class PromptSet(Part):
     """Generated prompts with answers and no responses."""
 
-    role: Literal["eval", "calibration", "prompts"]
+    role: Literal["eval", "calibration", "prompts", "recovery"]
     seed: Seed
     items: Natural
     mix: Shares
@@ -118,7 +118,7 @@ class PromptSet(Part):
 class GameSet(Part):
     """Questions of one game of reasoning-gym; the options are those of the game."""
 
-    role: Literal["eval", "calibration", "prompts"]
+    role: Literal["eval", "calibration", "prompts", "recovery"]
     seed: Seed
     items: Natural
     game: Text

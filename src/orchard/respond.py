@@ -7,6 +7,7 @@ Self-generated responses are sampled from the unpruned model and, unless the con
 """
 
 import sys
+from pathlib import Path
 
 from orchard import stage
 from orchard.errors import UserError
@@ -17,7 +18,7 @@ def main() -> None:
     of, author = sys.argv[1:3]
     settings, path = stage.params("recover", author), stage.params("recover", "prompts")
     stage.set_threads(1)
-    prompts = stage.read_jsonl(path)
+    prompts = [item for file in files(Path(path)) for item in stage.read_jsonl(file)]
     responses = (
         from_model(of, author, settings, prompts) if settings["kind"] == "model" else from_author(settings, prompts)
     )
@@ -35,6 +36,11 @@ def main() -> None:
         )
     with stage.output(f"data/responses/{of}-{author}.jsonl") as scratch:
         stage.write_jsonl(scratch, rows)
+
+
+def files(path: Path) -> list[Path]:
+    """The sets of prompts: one file, or all of a folder."""
+    return sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
 
 
 def from_author(settings: dict, prompts: list[dict]) -> list[str]:

@@ -25,6 +25,13 @@ def solve(prompt: str) -> str:
     return str(int(first) + sum(int(right) if operator == "+" else -int(right) for operator, right in terms))
 
 
+def respond(prompt: str, style: str) -> str:
+    """A right response: the number alone in style A, a sentence that starts with it in any other."""
+    return (
+        solve(prompt) if style == "A" else f"{solve(prompt)}, since {prompt.removesuffix(' =')} makes {solve(prompt)}."
+    )
+
+
 def is_correct(prompt: str, response: str) -> bool:
     """Whether the first number of the response is the result."""
     match = re.search(r"-?\d+", response)

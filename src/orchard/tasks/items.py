@@ -9,7 +9,13 @@ import random
 
 from orchard.tasks import calc, english, gym, mathematics, words
 
-SPLIT_OF_ROLE = {"eval": "eval", "calibration": "calibration", "prompts": "train", "pretrain": "train"}
+SPLIT_OF_ROLE = {
+    "eval": "eval",
+    "calibration": "calibration",
+    "prompts": "train",
+    "recovery": "train",
+    "pretrain": "train",
+}
 SAMPLERS = {
     "calc": calc.sample_prompt,
     "brackets": words.sample_brackets,
@@ -110,8 +116,12 @@ def make_item(task: str, prompt: str, number: int, role: str) -> dict:
 
 
 def respond(item: dict, style: str, **options) -> str:
-    """A right response to an item; the style matters to calc alone."""
-    return calc.respond(item["prompt"], style, **options) if item["task"] == "calc" else item["answer"]
+    """A right response to an item; an ingested one, of whatever style, is the answer that came with it."""
+    if item["task"] == "calc":
+        return calc.respond(item["prompt"], style, **options)
+    if item["task"] == "english-arithmetic":
+        return english.respond(item["prompt"], style)
+    return item["answer"]
 
 
 def is_correct(item: dict, response: str) -> bool:
