@@ -44,6 +44,7 @@ def assert_one_message(told: str, expected: list[str]) -> None:
 
 # Configs
 
+ALL_ROWS = {"limit": None, "offset": 0, "seed": 1}
 SELECTION = {
     "batch_size": 8,
     "racing": None,
@@ -271,7 +272,11 @@ BAD_CONFIGS = {
     "a path the long way": ({"base.tiny.source": "data/./pretrain/mix.jsonl"}, ["write data/pretrain/mix.jsonl"]),
     "something that is not fetched": ({"base.tiny.source": "data/fetched/text"}, ["data.fetch.<name>"]),
     "two sets in one file": (
-        {"data.ingest": {"calc": {"role": "eval", "path": ".", "format": "jsonl", "limit": None, "seed": 1}}},
+        {
+            "data.ingest": {
+                "calc": {"role": "eval", "path": ".", "format": "jsonl", "limit": None, "offset": 0, "seed": 1}
+            }
+        },
         ["data.generate.calc and data.ingest.calc", "data/eval/calc.jsonl"],
     ),
     "a revision that can move": (
@@ -574,7 +579,7 @@ def test_stage_with_bad_prompts(project, content, expected):
 
 def test_stage_with_a_broken_benchmark_row(project):
     Path("rows.jsonl").write_text('{"question": "1 + 1?", "answer": "2 #### 2"}\n{"question": "2 + 2?"}\n')
-    ingest = {"role": "eval", "path": "rows.jsonl", "format": "gsm8k", "limit": None, "seed": 1}
+    ingest = {"role": "eval", "path": "rows.jsonl", "format": "gsm8k", **ALL_ROWS}
     Path("config.yaml").write_text(yaml.safe_dump(edited({"data.ingest": {"rows": ingest}})))
     fails(["orchard.ingest", "rows"], "data/eval/rows.jsonl", ["rows.jsonl, line 2", "'answer'"])
 

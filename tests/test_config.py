@@ -203,7 +203,14 @@ def test_other_kinds_are_valid():
         "rows": {"kind": "hub-dataset", "repo": "a/rows", "revision": "0" * 40, "config": None, "split": "test"},
     }
     tree["data"]["ingest"] = {
-        "shots": {"role": "eval", "path": "data/fetched/rows/rows.jsonl", "format": "gsm8k", "limit": 8, "seed": 1}
+        "shots": {
+            "role": "eval",
+            "path": "data/fetched/rows/rows.jsonl",
+            "format": "gsm8k",
+            "limit": 8,
+            "offset": 0,
+            "seed": 1,
+        }
     }
     tree["base"] |= {
         "gguf": {"kind": "gguf", "source": "data/fetched/wheel", "threads": 1, "model": {"layers": 30}},

@@ -25,8 +25,8 @@ from tests.llama import random_llama
 STUDY = Path(__file__).parents[1] / "studies/smollm2.yaml"
 
 
-def settings(path: Path, form: str, limit: int | None = None, seed: int = 1) -> dict:
-    return {"role": "eval", "path": str(path), "format": form, "limit": limit, "seed": seed}
+def settings(path: Path, form: str, limit: int | None = None, seed: int = 1, offset: int = 0) -> dict:
+    return {"role": "eval", "path": str(path), "format": form, "limit": limit, "offset": offset, "seed": seed}
 
 
 def write_rows(file: Path, rows: list[dict]) -> Path:
@@ -96,6 +96,19 @@ def test_limit_draws_without_replacement_in_file_order_and_by_seed(tmp_path):
     assert drawn == ingest.ingest(settings(file, "gsm8k", limit=20))
     assert drawn != ingest.ingest(settings(file, "gsm8k", limit=20, seed=2))
     assert ids != [item["id"] for item in everything[:20]]
+
+
+def test_sets_of_one_draw_share_no_row_and_leave_none_out(tmp_path):
+    file = write_rows(tmp_path / "train.jsonl", gsm8k_rows(30))
+    parts = [
+        ingest.ingest(settings(file, "gsm8k", limit, offset=offset))
+        for offset, limit in ((0, 12), (12, 10), (22, None))
+    ]
+    ids = [item["id"] for part in parts for item in part]
+    assert sorted(ids) == [item["id"] for item in ingest.ingest(settings(file, "gsm8k"))]
+    assert [len(part) for part in parts] == [12, 10, 8]
+    with pytest.raises(UserError, match="no row is left"):
+        ingest.ingest(settings(file, "gsm8k", offset=30))
 
 
 def test_folder_gives_limit_rows_of_each_file_in_the_order_of_names(tmp_path):

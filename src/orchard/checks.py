@@ -456,7 +456,7 @@ def broken_path_rule(path: str, folders: list[str], made: set[str], fetched: set
     if parts[:2] == ("data", "fetched"):
         rule = "data/fetched/<name> is made by data.fetch.<name>"
         return None if "/".join(parts[:3]) in fetched else (rule, "no stage would make it", did_you_mean(path, fetched))
-    if not path.startswith(tuple(folders)):
+    if not f"{path}/".startswith(tuple(folders)):
         rule = f"it lies in {' or '.join([*folders, 'data/fetched/'])}, or outside data/"
         return (
             rule,

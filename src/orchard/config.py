@@ -90,6 +90,7 @@ class Ingest(Part):
     path: Text
     format: Literal["gsm8k", "math", "bbh", "blimp", "jsonl"]
     limit: Natural | None
+    offset: Count
     seed: Seed
 
 

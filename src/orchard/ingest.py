@@ -33,7 +33,8 @@ def ingest(settings: dict) -> list[dict]:
     """The items of a file, or of every file in a folder (in the order of their names).
 
     Args:
-        settings: path, format, limit (rows drawn from each file, kept in order; null is all), seed of the draw.
+        settings: path, format, seed of a draw of rows, offset (how many of each file's draw are left to other sets),
+            limit (how many are taken, and kept in the file's order; null is the rest).
 
     Raises:
         UserError: there is no such file, or a row is broken or lacks a field (file and row are named).
@@ -41,7 +42,7 @@ def ingest(settings: dict) -> list[dict]:
     items = []
     for file in files_of(Path(settings["path"]), settings["format"]):
         rows = read_rows(file, settings["format"])
-        for number in drawn(len(rows), settings["limit"], f"{settings['seed']} {file.name}"):
+        for number in drawn(len(rows), settings["offset"], settings["limit"], f"{settings['seed']} {file.name}"):
             items.append(make_item(settings["format"], rows[number], file, number + 1))
     return with_different_ids(items, settings["path"])
 
@@ -75,11 +76,17 @@ def read_rows(file: Path, form: str) -> list[dict]:
         ) from error
 
 
-def drawn(count: int, limit: int | None, seed: str) -> list[int]:
-    """Which rows of ``count`` are taken: all, or ``limit`` without replacement; in order."""
-    if limit is None or limit >= count:
-        return list(range(count))
-    return sorted(random.Random(seed).sample(range(count), limit))
+def drawn(count: int, offset: int, limit: int | None, seed: str) -> list[int]:
+    """Which rows of ``count`` are taken, in order: those from ``offset`` on, ``limit`` at most, of a shuffled list."""
+    shuffled = random.Random(seed).sample(range(count), count)
+    if offset >= count:
+        raise UserError(
+            f"offset {offset} of {count} rows: no row is left",
+            "a set takes rows after those that it leaves to others",
+            "an empty set can be neither learnt nor scored",
+            "lower data.ingest.<name>.offset",
+        )
+    return sorted(shuffled[offset:][:limit])
 
 
 def make_item(form: str, row: dict, file: Path, number: int) -> dict:
