@@ -746,7 +746,7 @@ def type_mistakes(error: ValidationError, tree: Any) -> list[UserError]:
 
 def is_unknown_key(error: dict) -> bool:
     """Whether an error is about a key that nobody knows; under ``recover`` that is one that is no author's block."""
-    under_recover = error["loc"][0] == "recover" and len(error["loc"]) == 2
+    under_recover = error["loc"][:1] == ("recover",) and len(error["loc"]) == 2
     no_author = error["type"] in ("union_tag_not_found", "model_attributes_type") and under_recover
     return error["type"] == "extra_forbidden" or (no_author and error["loc"][-1] not in Recover.model_fields)
 
