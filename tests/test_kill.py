@@ -67,14 +67,14 @@ def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypat
 @pytest.mark.parametrize("listed", ['{"write": {"results/a": {"pid": %d, "cmd": "job"}}, "read": {}}', '{"wri'])
 def test_a_new_run_waits_for_the_dying_jobs_of_a_killed_one(listed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    job = subprocess.Popen(["sleep", "1"])  # nobody waits for it, so that it ends as a zombie
+    dying = subprocess.Popen(["sleep", "1"])  # nobody waits for it, so that it ends as a zombie
     rerun.BUSY.parent.mkdir(parents=True)
-    rerun.BUSY.write_text(listed % job.pid if "%" in listed else listed)
+    rerun.BUSY.write_text(listed % dying.pid if "%" in listed else listed)
     start = time.time()
     rerun.settle_busy()
     assert (time.time() - start > 0.5) == ("%" in listed)
     assert not rerun.BUSY.exists()
-    job.wait()
+    dying.wait()
 
 
 def test_who_works_on_is_left_alone(tmp_path, monkeypatch):

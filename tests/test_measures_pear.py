@@ -248,15 +248,16 @@ def test_doses_compare_with_the_best_plain_sft_of_each_data_set():
         parts.append((facts, records, part.scores.assign(model=part.scores["model"].map(renamed))))
     facts, records, scores = zip(*parts, strict=True)
     whole = Evaluations(facts[0] | facts[1], records[0] | records[1], pandas.concat(scores), {"calc": 0.0})
-    table = tables.doses(whole, SETTINGS).set_index(["data", "objective"])
+    doses = tables.doses(whole, SETTINGS)
+    table = doses.set_index(["data", "objective"])
     assert list(dict.fromkeys(table.index.get_level_values("data"))) == ["near", "far"]
     assert table.loc[("near", "token"), ["plain", "mismatch"]].tolist() == ["nll", 1.0]
     assert table.loc[("far", "token"), ["plain", "mismatch"]].tolist() == ["matched", 4.0]
     assert table.loc[("far", "token"), "gain"] == pytest.approx(0.3, abs=0.08)
     assert table.loc[("far", "token"), "low"] > 0
     assert ("near", "nll") not in table.index
-    figures.doses(table.reset_index())
-    courses = tables.courses(whole, SETTINGS).set_index(["data", "objective", "until_step"]).sort_index()
+    figures.doses(doses)
+    courses = tables.courses(whole, SETTINGS, doses).set_index(["data", "objective", "until_step"]).sort_index()
     leads = courses.loc[("near", "token"), "gain"]
     assert leads.index.tolist() == [2, 4, 6, 8]
     assert leads.tolist() == pytest.approx([0.05 * share / 8 for share in (6.5, 4.5, 2.5, 0.5)])

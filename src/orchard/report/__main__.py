@@ -57,6 +57,7 @@ def make_figures(evaluations: Evaluations, settings: dict) -> list[Figure]:
 
 def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Figure]:
     """What SFT left, what RL made of it, and the way there."""
+    doses = tables.doses(evaluations, settings)
     return [
         Figure(
             "reinforcement",
@@ -80,7 +81,7 @@ def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Fi
             "When does PEAR help?",
             "pass@1 after RL minus that of plain SFT at the learning rate that is best on the same data. Data sets: "
             f"the least foreign first (nats: mean of log pi_beta − log pi_0 a token). {bars}",
-            tables.doses(evaluations, settings),
+            doses,
             figures.doses,
         ),
         Figure(
@@ -88,7 +89,7 @@ def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Fi
             "Does the gain last as RL goes on?",
             "The mean reward of training prompts in each quarter of RL's steps, minus that from the same plain SFT as "
             "above. Without bars, which the table has: n is small and the lines would hide one another.",
-            tables.courses(evaluations, settings),
+            tables.courses(evaluations, settings, doses),
             figures.courses,
         ),
         Figure(

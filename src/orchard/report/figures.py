@@ -182,13 +182,7 @@ def courses(table: pandas.DataFrame) -> matplotlib.figure.Figure:
         axes.set(title=f"{data}, {mismatch:.1f} nats\nbest: {best}", xlabel="until step of RL")
         axes.set_xticks(sorted(table["until_step"].unique()))
     panels[0][0].set_ylabel("reward minus the best plain SFT's")
-    lines = {text: line for axes in panels[0] for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    drawing.legend(
-        [lines[label(name)] for name in objectives],
-        [label(name) for name in objectives],
-        title="SFT objective",
-        loc="outside right upper",
-    )
+    drawing.legend(*panels[0][0].get_legend_handles_labels(), title="SFT objective", loc="outside right upper")
     return drawing
 
 

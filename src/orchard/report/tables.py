@@ -110,13 +110,13 @@ def _dose(evaluations: Evaluations, pear: dict, confidence: float) -> Iterator[d
         yield facts | {"pass@1": scores[name], "pass@1_plain": scores[best], **_numbers("gain", found, "seeds")}
 
 
-def courses(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+def courses(evaluations: Evaluations, settings: dict, doses: pandas.DataFrame) -> pandas.DataFrame:
     """`doses` over the length of RL: the reward minus that from the same plain SFT, by quarter of the steps.
 
     The reward is that of the training prompts, which are the same for all starts of a seed.
     """
     rows = []
-    for row in doses(evaluations, settings).to_dict("records"):
+    for row in doses.to_dict("records"):
         after = dict(by_objective(evaluations, settings["pear"] | {"data": row["data"]}, "rl"))
         ours, theirs = (_rewards(evaluations, after[name]) for name in (row["objective"], row["plain"]))
         facts = {key: row[key] for key in ("data", "mismatch", "objective", "plain")}
