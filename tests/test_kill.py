@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,8 @@ def test_s6_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path)
 def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypatch):
     from dvc.utils.serialize import _common, _yaml
 
-    monkeypatch.setattr(_common, "_dump_data", _common._dump_data)
+    for module, name in ((_common, "_dump_data"), (_yaml, "parse_yaml_for_update")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     lock = tmp_path / "dvc.lock"
     lock.write_text("stages: {a: 1}\n")
     job.write_lock_whole()
@@ -62,6 +64,22 @@ def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypat
     with _yaml.modify_yaml(lock) as content:
         content["stages"]["b"] = 2
     assert yaml.safe_load(lock.read_text()) == {"stages": {"a": 1, "b": 2}}
+
+
+@pytest.mark.parametrize("path", ["dvc.lock", *map(str, Path("docs").glob("*/*/dvc.lock"))])
+def test_a_lock_file_is_written_in_the_bytes_of_dvc(path):
+    from dvc.utils.serialize import _yaml, loads_yaml
+
+    values = [None, 1e-5, "1.0", "a: b ", True, {"": []}, 1.0e20, "x " * 60]
+    theirs, ours = (loads_yaml(Path(path).read_text(), typ=typ) for typ in ("rt", "safe"))
+    for content in (theirs, ours):
+        name = list(content["stages"])[3]
+        content["stages"][name]["cmd"] = (
+            "python -m orchard.evaluate prune-rl-grpo-pear-token-1-block-influence-0.25 --more"
+        )
+        content["stages"]["new"] = OrderedDict(cmd="yes", params=values)
+        del content["stages"][list(content["stages"])[5]]
+    assert job.lock_text(Path(path), ours, _yaml._dump) == job.dumped(theirs, _yaml._dump)
 
 
 @pytest.mark.parametrize("listed", ['{"write": {"results/a": {"pid": %d, "cmd": "job"}}, "read": {}}', '{"wri'])
