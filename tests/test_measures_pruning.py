@@ -163,9 +163,9 @@ PLANTED = [
     ("L6", repeated, (0.0, 0.0), "reproduced", 0.0),
     ("L6", repeated, (0.0, -0.04), "inconclusive", 0.04),
     ("L6", repeated, (0.0, -0.15), "not reproduced", 0.15),
-    ("L7", bracketed, (0.8, 0.0), "reproduced", 0.6),
-    ("L7", bracketed, (0.2, 0.0), "inconclusive", 0.0),
-    ("L7", bracketed, (-0.5, 0.0), "not reproduced", -0.7),
+    ("L7", bracketed, (0.8, 0.0), "reproduced", 0.5),
+    ("L7", bracketed, (0.133, 0.0), "inconclusive", 0.0),
+    ("L7", bracketed, (-0.5, 0.0), "not reproduced", -0.475),
     ("L8", bracketed, (0.2, 0.6), "reproduced", 0.5),
     ("L8", bracketed, (0.2, 0.1), "inconclusive", 0.0),
     ("L8", bracketed, (0.2, -0.3), "not reproduced", -0.4),
@@ -236,7 +236,7 @@ def test_one_recovery_of_one_model_settles_nothing(name, study: Callable, effect
             "L7",
             probed(0.2, 0.5),
             {},
-            "no pruned model errs on close whose unpruned one errs there by more than brackets",
+            "no pruned model and its unpruned one have brackets on close",
         ),
         ("L8", bracketed(0.8, 0.6), {"brackets": None}, "report.pruning.brackets is null"),
         ("L8", probed(0.2, 0.5), {}, "no model recovered on its own data has brackets on close"),
@@ -253,20 +253,22 @@ def test_what_is_missing_is_said(name, models, pruning, reason):
 
 
 @pytest.mark.parametrize("right", [1.0, 0.5], ids=["nothing is wrong", "brackets alone are wrong"])
-def test_a_share_of_bracket_errors_that_is_not_there_or_cannot_grow_is_not_tested(right):
+def test_a_share_of_bracket_errors_that_is_not_there_or_cannot_grow_is_left_out(right):
     evaluations = simulated(np.random.default_rng(1), bracketed(0.8, 0.0))
     scores = evaluations.scores
     unpruned = scores["model"].str.startswith("rl-") & (scores["task"] == "close")
     scores.loc[unpruned & (scores["metric"] == "pass@1"), "value"] = right
     scores.loc[unpruned & (scores["metric"] == "bracket-errors"), "value"] = 1 - right
     evaluations = Evaluations(evaluations.facts, evaluations.records, scores, CHANCE)
-    assert judged("L7", evaluations)["L7"]["verdict"].startswith("not tested (no pruned model errs on close")
+    assert set(judged("L7", evaluations)) == {"L7", "L7/rl-grpo-pear/block-influence/0.25"}
 
 
-def test_brackets_are_a_share_of_the_wrong_responses():
+def test_brackets_are_a_share_of_all_responses_and_of_the_wrong_ones():
     """Without noise: 0.1 of 0.5 wrong before, 0.6 of 0.75 after, whatever the questions."""
-    row = judged("L7", simulated(np.random.default_rng(1), bracketed(0.8, 0.0), noise=0.0, questions=400))["L7"]
-    assert row["ours"] == pytest.approx(0.8 - 0.2, abs=0.03)
+    rows = judged("L7", simulated(np.random.default_rng(1), bracketed(0.8, 0.0), noise=0.0, questions=400))
+    assert rows["L7"]["ours"] == pytest.approx(0.6 - 0.1, abs=0.03)
+    of_the_wrong = rows["L7/rl-grpo-pear/block-influence/0.25/of the wrong responses"]
+    assert of_the_wrong["ours"] == pytest.approx(0.8 - 0.2, abs=0.03)
 
 
 def test_skipped_layers_are_no_replicates_of_a_pruning_setting():

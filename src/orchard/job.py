@@ -3,10 +3,12 @@
 python -m orchard.job STAGE
 """
 
+import contextlib
 import io
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchard import stage
@@ -31,35 +33,49 @@ def repro(name: str) -> int:
 
 
 def write_lock_whole() -> None:
-    """Makes DVC put dvc.lock in place in one step, and write anew only what changed in it.
+    """Makes DVC put dvc.lock in place in one step, and write anew only what changed in it; the bytes are DVC's own.
 
     DVC fills the file where it is, and a kill would leave it cut. Its YAML library keeps comments, of which dvc.lock
     has none, and takes 3 s of each job where there are 200 stages.
     """
-    from dvc.utils.serialize import _common, _yaml  # no public way; requirements.lock pins it, tests/test_kill.py sees
+    from dvc.utils.serialize import _yaml  # no public way; requirements.lock pins it, tests/test_kill.py sees
 
-    def dump(path, data, dumper, fs=None, **options) -> None:
+    @contextlib.contextmanager
+    def modify(path, parser, dumper, fs=None) -> Iterator[dict]:
+        path = Path(path)
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        data = _yaml.loads_yaml(old) or {}
+        before = as_json(data)
+        yield data
         half = Path(f"{path}.half")
-        half.write_text(lock_text(Path(path), data, dumper), encoding="utf-8")
+        half.write_text(lock_text(old, before, data, dumper), encoding="utf-8")
         half.replace(path)
 
-    _common._dump_data = dump
-    _yaml.parse_yaml_for_update = _yaml.parse_yaml
+    _yaml._modify_data = modify
 
 
-def lock_text(path: Path, data: dict, dumper) -> str:
-    """What DVC would write to dvc.lock, byte for byte; stages that are the same in the file are not dumped again."""
-    from dvc.utils.serialize import loads_yaml
+def as_json(data: dict) -> dict[str, str]:
+    """The stages of dvc.lock, each as a string: 1, 1.0 and true are equal in Python and not in a file."""
+    return {name: json.dumps(entry) for name, entry in data.get("stages", {}).items()}
 
-    old = path.read_text(encoding="utf-8") if path.exists() else ""
-    before = loads_yaml(old).get("stages", {}) if old else {}
+
+def lock_text(old: str, before: dict[str, str], data: dict, dumper) -> str:
+    """The text of a dvc.lock; stages that are as they were keep their lines.
+
+    Args:
+        old: the text before.
+        before: its stages (``as_json``).
+        data: the content now.
+        dumper: DVC's own, which writes data to a stream.
+    """
     head, *blocks = re.split(r"^(?=  \S)", old, flags=re.MULTILINE)  # a stage's name is indented by two
     if head != LOCK_HEAD or len(blocks) != len(before):
         return dumped(data, dumper)
     texts = dict(zip(before, blocks, strict=True))
-    for name, entry in data["stages"].items():
-        if name not in before or json.dumps(entry) != json.dumps(before[name]):
-            texts[name] = dumped({"schema": data["schema"], "stages": {name: entry}}, dumper).removeprefix(LOCK_HEAD)
+    for name, entry in as_json(data).items():
+        if entry != before.get(name):
+            alone = {"schema": data["schema"], "stages": {name: data["stages"][name]}}
+            texts[name] = dumped(alone, dumper).removeprefix(LOCK_HEAD)
     return LOCK_HEAD + "".join(texts[name] for name in data["stages"])
 
 

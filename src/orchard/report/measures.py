@@ -140,23 +140,30 @@ def repetition_stays(evaluations: Evaluations, settings: dict) -> list[Finding]:
 
 
 def brackets_are_lost(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim L7: the share of wrong responses that are wrong by unbalanced brackets, pruned minus unpruned.
+    """Claim L7: the share of responses that are wrong by unbalanced brackets, pruned minus unpruned.
 
-    Only where the unpruned share is clearly below one: where every slip is one of brackets, as it may be when closing
-    brackets is the task, a share at its ceiling cannot grow.
+    The verdict rests on the share of all responses. Rows for the paper's share of the wrong ones stand below where the
+    unpruned share is clearly below one: where every slip is one of brackets, as it may be when closing brackets is the
+    task, a share at its ceiling cannot grow.
     """
-    task, found = _named(settings, "brackets"), []
+    task, of_all, of_wrong = _named(settings, "brackets"), [], []
     for cell in cells(evaluations, "prune", None):
         models = models_of(evaluations, cell, "prune", None)
         if _scored(evaluations, [models], [task], "bracket-errors"):
-            replicates = clusters(evaluations, models)
-            after, before = (
-                bracket_share(evaluations, names, task) for names in (replicates, unpruned(evaluations, replicates))
-            )
-            if after and before and statistics.interval(*before, settings["confidence"]).high < 1:
-                change = statistics.combination((1, after), (-1, before))
-                found.append(_finding(settings, change, models, cell))
-    return headline_first(found, f"no pruned model errs on {task} whose unpruned one errs there by more than brackets")
+            of_all.append(_finding(settings, changed(evaluations, models, [task], "bracket-errors"), models, cell))
+            of_wrong += _share_of_wrong(evaluations, settings, task, models, cell)
+    return headline_first(of_all, f"no pruned model and its unpruned one have brackets on {task}") + of_wrong
+
+
+def _share_of_wrong(evaluations: Evaluations, settings: dict, task: str, models: list[str], cell: Cell):
+    replicates = clusters(evaluations, models)
+    after, before = (
+        bracket_share(evaluations, names, task) for names in (replicates, unpruned(evaluations, replicates))
+    )
+    if not after or not before or statistics.interval(*before, settings["confidence"]).high >= 1:
+        return []
+    change = statistics.combination((1, after), (-1, before))
+    return [_finding(settings, change, models, (*cell, "of the wrong responses"))]
 
 
 def bracket_share(evaluations: Evaluations, replicates: list[list[str]], task: str) -> Estimate | None:
