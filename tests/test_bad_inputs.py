@@ -20,6 +20,7 @@ from orchard.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+TWO_FORMS = {"report.pear.forms": ["pear-token", "nll-matched"], "report.pear.controls": []}
 GONE = object()
 ITEMS = [
     {"id": f"calc-{number}", "task": "calc", "prompt": f"calc {number} + 1 :", "answer": str(number + 1)}
@@ -320,16 +321,18 @@ BAD_CONFIGS = {
     "a control twice": ({"report.pear.controls": ["none", "none"]}, ["report.pear.controls: 'none' 2 times"]),
     "a form that is not PEAR's": ({"report.pear.forms": ["none"]}, ["report.pear.forms: 'none'", "controls"]),
     "one form by two names": (
-        {"sft.objectives.pear-sequence.weights.form": "token"},
-        ["'pear-token' and 'pear-sequence' are both of form token"],
+        {"sft.objectives.nll-matched": DEFAULT["sft"]["objectives"]["pear-token"]} | TWO_FORMS,
+        ["'pear-token' and 'nll-matched' are both of form token"],
     ),
     "a form that learns from other data": (
         {
             "behave.other": DEFAULT["behave"]["teacher"],
-            "sft.arms.pear-sequence.data": "other",
+            "sft.arms.nll-matched.data": "other",
             "report.pear.reversal": [],
-        },
-        ["report.pear.forms: 'pear-sequence'", "on that data"],
+            "report.pear.plain": [],
+        }
+        | TWO_FORMS,
+        ["report.pear.forms: 'nll-matched'", "on that data"],
     ),
     "distillation against itself": (
         {"report.pear.distillation": {"baseline": "nll", "treatment": "nll"}},
