@@ -17,6 +17,8 @@ OUTPUTS = rerun.prepare(workflow)
 RUNS = runs.expand(config)
 REPRO = "exec python -m orchard.job {params.stage} > {log} 2>&1"
 
+# Priorities in the rules: what has the longest chain behind it goes first, so that no core waits at the end.
+
 
 include: "rules/data.smk"
 include: "rules/base.smk"

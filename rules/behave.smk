@@ -13,6 +13,7 @@ rule behave:
         "logs/behave-{policy}.log",
     benchmark:
         "logs/benchmarks/behave-{policy}.tsv"
+    priority: 3
     threads: 1
     params:
         stage="behave@{policy}",

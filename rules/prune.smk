@@ -20,6 +20,7 @@ rule search:
         "logs/search-{model}.log",
     benchmark:
         "logs/benchmarks/search-{model}.tsv"
+    priority: 2
     threads: 1
     params:
         stage="search@{model}",
@@ -39,6 +40,7 @@ rule prune:
         "logs/prune-{run}.log",
     benchmark:
         "logs/benchmarks/prune-{run}.tsv"
+    priority: 1
     threads: 1
     params:
         stage="prune@{run}",

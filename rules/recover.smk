@@ -24,6 +24,7 @@ rule respond:
         "logs/benchmarks/respond-{run}.tsv"
     wildcard_constraints:
         run="|".join([*RUNS["respond"], "none"]),
+    priority: 2
     threads: 1
     params:
         stage="respond@{run}",
@@ -45,6 +46,7 @@ rule mix:
         "logs/benchmarks/mix-{run}.tsv"
     wildcard_constraints:
         run="|".join([*RUNS["mix"], "none"]),
+    priority: 2
     threads: 1
     params:
         stage="mix@{run}",
@@ -64,6 +66,7 @@ rule recover:
         "logs/recover-{run}.log",
     benchmark:
         "logs/benchmarks/recover-{run}.tsv"
+    priority: 2
     threads: 1
     params:
         stage="recover@{run}",

@@ -13,6 +13,7 @@ rule rl:
         "logs/rl-{run}.log",
     benchmark:
         "logs/benchmarks/rl-{run}.tsv"
+    priority: 3
     threads: 1
     params:
         stage="rl@{run}",

@@ -13,6 +13,7 @@ rule sft:
         "logs/sft-{run}.log",
     benchmark:
         "logs/benchmarks/sft-{run}.tsv"
+    priority: 3
     threads: 1
     params:
         stage="sft@{run}",

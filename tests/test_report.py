@@ -69,14 +69,17 @@ def write_model(root, name, calc, choice, **facts):
             if kind == "generation":
                 right = random.binomial(8, calc + 2 * hard[number] * calc * (1 - calc))
                 values, responses = {"pass@1": right / 8, "pass@8": float(right > 0)}, ["ans 1"] * 8
+                errors = [None] * right + ["wrong answer"] * (8 - right)
                 values |= {metric: float(random.uniform(0, 0.02)) for metric in tables.DEGENERATION}
             else:
                 values, responses = {"acc": float(random.random() < choice)}, [[-1.0, False]] * choices
+                errors = []
             scores += [
                 {"task": task, "kind": kind, "item": item, "metric": metric, "value": value}
                 for metric, value in values.items()
             ]
-            samples.append({"task": task, "item": item, "prompt": "", "target": "", "responses": json.dumps(responses)})
+            said = {"responses": json.dumps(responses), "errors": json.dumps(errors)}
+            samples.append({"task": task, "item": item, "prompt": "", "target": "", **said})
     folder = root / "results/evals" / name
     folder.mkdir(parents=True)
     pandas.DataFrame(scores).to_parquet(folder / "scores.parquet", index=False)
@@ -164,6 +167,7 @@ def evaluations_of(root):
 
 def test_writes_what_dvc_and_readers_expect(folder):
     names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery", "speeds", "skips", "degeneration")
+    names += ("errors",)
     figures = {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}
     files = {"results.parquet", "results.csv", "claims.csv", "metrics.json", "index.html", "summary.md"}
     assert {path.name for path in folder.iterdir()} == figures | files

@@ -163,6 +163,14 @@ def pruning_figures(evaluations: Evaluations, settings: dict, bars: str) -> list
             figures.degeneration,
         ),
         Figure(
+            "errors",
+            "What is wrong with the responses?",
+            "Shares of responses, mean over replicates: right, and what is wrong with the others, the first that holds "
+            "of unbalanced brackets, cut off, no answer, wrong answer. Without bars: the claims have them.",
+            tables.errors(evaluations, settings),
+            figures.errors,
+        ),
+        Figure(
             "probes",
             "Arithmetic alone",
             "Accuracy on single digits, the likeliest of the ten: unpruned, pruned, recovered on self-generated data. "

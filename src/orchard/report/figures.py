@@ -315,6 +315,30 @@ def degeneration(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     return drawing
 
 
+def errors(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """The shares of responses by what is wrong with them, a row a setting; a panel a task."""
+    tasks, columns = list(table["task"].unique()), list(table.columns)
+    kinds = columns[columns.index("task") + 1 : columns.index("models")]
+    colours = dict(zip(kinds, [COLOURS[2], COLOURS[0], COLOURS[4], COLOURS[1], COLOURS[5]], strict=False))
+    names = table["of"] + ", " + table["method"] + " " + table["setting"]
+    names = names.where(table["method"] != "none", table["of"] + ", unpruned")
+    names += np.where(table["recovery"] == "none", "", ", recovered: " + table["recovery"])
+    settings = list(names.unique())
+    size = (3.4 + 3.2 * len(tasks), 1.5 + 0.26 * len(settings))
+    drawing, panels = pyplot.subplots(1, len(tasks), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axes, task in zip(panels[0], tasks, strict=True):
+        rows = table[table["task"] == task]
+        places, left = [settings.index(name) for name in names[rows.index]], np.zeros(len(rows))
+        for kind in kinds:
+            axes.barh(places, rows[kind], 0.75, left=left, label=kind, color=colours[kind])
+            left += rows[kind].to_numpy()
+        axes.set(title=task, xlabel="share of responses", xlim=(0, 1))
+    panels[0][0].set_yticks(range(len(settings)), settings)
+    panels[0][0].set_ylim(len(settings) - 0.4, -0.6)
+    drawing.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(kinds))
+    return drawing
+
+
 def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Retention over recovery's tokens; a panel a family, a line a group, method, ratio and author."""
     families = list(table["family"].unique())

@@ -11,6 +11,7 @@ from orchard.errors import UserError
 
 FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed"]
 FACTS += ["of", "method", "ratio", "author", "budget", "rows", "equal"]
+RIGHT = "right"
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Evaluations:
         chance: for each task, the score of a guess: 1 / number of choices, 0 for generation.
         overlaps: for each pruned or recovered model, the number of prompts that the choice of its layers rests on, and
             of those among them that it was evaluated on.
+        errors: for each model and generation task, the share of responses of each kind of error (`evaluate.responses`)
+            and of right ones, by ``RIGHT``.
     """
 
     facts: dict[str, dict]
@@ -31,6 +34,7 @@ class Evaluations:
     scores: pandas.DataFrame
     chance: dict[str, float]
     overlaps: dict[str, dict[str, int]] = field(default_factory=dict)
+    errors: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     _items: dict[tuple, pandas.Series] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,7 +104,7 @@ def read(folder: Path) -> Evaluations:
     if not found:
         raise UserError(f"{folder} holds no evaluation", "the report reads at least one", "it tells what was measured",
                         "run `snakemake --cores all`")  # fmt: skip
-    records, scores, chance, overlaps = {}, [], {}, {}
+    records, scores, chance, overlaps, errors = {}, [], {}, {}, {}
     for path in found:
         for file in ("record.json", "scores.parquet", "samples.parquet"):
             if not (path / file).is_file():
@@ -111,11 +115,12 @@ def read(folder: Path) -> Evaluations:
         records[record["model"]] = record["model_record"]
         if record.get("chosen_on"):
             overlaps[record["model"]] = record["chosen_on"]
-        own = pandas.read_parquet(path / "scores.parquet")
+        own, samples = (pandas.read_parquet(path / f"{name}.parquet") for name in ("scores", "samples"))
         scores.append(own.assign(model=record["model"]))
-        chance |= chances(own, pandas.read_parquet(path / "samples.parquet"))
+        chance |= chances(own, samples)
+        errors[record["model"]] = error_shares(samples)
     facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
-    return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance, overlaps)
+    return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance, overlaps, errors)
 
 
 def chances(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, float]:
@@ -128,6 +133,16 @@ def chances(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, fl
         for task, rows in samples.groupby("task")
         if kinds[task] in ("generation", "choice", "minimal-pair")
     }
+
+
+def error_shares(samples: pandas.DataFrame) -> dict[str, dict[str, float]]:
+    """For each task with responses, the share of those that are right and of each kind of error."""
+    found = {}
+    for task, rows in samples.groupby("task"):
+        kinds = [kind or RIGHT for errors in rows["errors"] for kind in json.loads(errors)]
+        if kinds:
+            found[task] = {kind: kinds.count(kind) / len(kinds) for kind in dict.fromkeys(kinds)}
+    return found
 
 
 def tidy(evaluations: Evaluations) -> pandas.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas
 
 from orchard.report import measures, measures_pear, retention, statistics
-from orchard.report.rows import Evaluations
+from orchard.report.rows import RIGHT, Evaluations
 
 NO_SFT = "none"  # the control that no objective has trained
 QUARTERS = 4  # of the steps of RL: ours, enough to see a trend, and each the mean over hundreds of responses
@@ -279,6 +279,43 @@ def degeneration(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
             numbers = means | {"retention": kept, **_numbers("change", found, "replicates")}
             rows.append({"of": group, **setting, "task": task, **numbers})
     return pandas.DataFrame(rows)
+
+
+def errors(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
+    """What is wrong with responses: the share of each kind of error by setting and generation task.
+
+    Of the groups, methods and ratios that were recovered, if any were, else of all that were pruned; after a row of the
+    unpruned models.
+    """
+    found = [
+        ({"of": evaluations.group(evaluations.facts[models[0]]["of"]), **setting}, models)
+        for setting, models in pruned_settings(evaluations)
+        if setting["method"] != retention.ONE_LAYER
+    ]
+    again = {_pruned_by(setting) for setting, _ in found if setting["recovery"] != "none"}
+    kept = [each for each in found if not again or _pruned_by(each[0]) in again]
+    kinds = {kind for tasks in evaluations.errors.values() for shares in tasks.values() for kind in shares}
+    kinds, rows = [RIGHT, *sorted(kinds - {RIGHT})], []
+    for group in dict.fromkeys(setting["of"] for setting, _ in kept):
+        members = [each for each in kept if each[0]["of"] == group]
+        unpruned = sorted({evaluations.facts[name]["of"] for _, models in members for name in models})
+        before = ({"of": group, "method": "none", "setting": "0", "recovery": "none"}, unpruned)
+        for (setting, models), task in product([before, *members], _written(settings)):
+            if all(task in evaluations.errors.get(name, {}) for name in models):
+                shares = [evaluations.errors[name][task] for name in models]
+                means = {kind: sum(each.get(kind, 0) for each in shares) / len(shares) for kind in kinds}
+                rows.append({**setting, "task": task, **means, "models": len(models)})
+    return pandas.DataFrame(rows)
+
+
+def _pruned_by(setting: dict) -> tuple[str, str, str]:
+    return setting["of"], setting["method"], setting["setting"]
+
+
+def _written(settings: dict) -> list[str]:
+    """The tasks whose responses are looked at: those of the generation family, and the one of brackets."""
+    brackets = settings["pruning"]["brackets"]
+    return [*settings["generation"], *([brackets] if brackets and brackets not in settings["generation"] else [])]
 
 
 def pruned_settings(evaluations: Evaluations) -> Iterator[tuple[dict, list[str]]]:
