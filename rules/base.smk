@@ -13,6 +13,7 @@ rule base:
     benchmark:
         "logs/benchmarks/base-{base}.tsv"
     threads: lambda wildcards: config["base"][wildcards.base]["threads"]
+    priority: 4
     params:
         stage="base@{base}",
     shell:

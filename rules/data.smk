@@ -12,6 +12,7 @@ rule fetch:
     benchmark:
         "logs/benchmarks/fetch-{name}.tsv"
     threads: 1
+    priority: 4
     params:
         stage="fetch@{name}",
     shell:
@@ -31,6 +32,7 @@ rule generate:
     wildcard_constraints:
         set="|".join([*config["data"]["generate"], "none"]),
     threads: 1
+    priority: 4
     params:
         stage="generate@{set}",
     shell:
@@ -51,6 +53,7 @@ rule ingest:
     wildcard_constraints:
         set="|".join([*config["data"]["ingest"], "none"]),
     threads: 1
+    priority: 4
     params:
         stage="ingest@{set}",
     shell:
