@@ -38,6 +38,7 @@ rule all:
 
 
 onstart:
+    rerun.lift_job_rate(workflow)
     rerun.tell_progress()
 
 

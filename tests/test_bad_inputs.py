@@ -328,6 +328,8 @@ BAD_CONFIGS = {
         {
             "behave.other": DEFAULT["behave"]["teacher"],
             "sft.arms.nll-matched.data": "other",
+            "sft.objectives.nll-matched.weights": DEFAULT["sft"]["objectives"]["pear-token"]["weights"]
+            | {"form": "sequence"},
             "report.pear.reversal": [],
             "report.pear.plain": [],
         }

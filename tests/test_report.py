@@ -456,7 +456,7 @@ def test_page_stands_alone_and_can_be_read_aloud(folder):
     assert "<script" not in text
     assert "src=" not in text
     assert 'rel="stylesheet"' not in text
-    assert text.count('role="img" aria-label="') == text.count("<svg") == 9
+    assert text.count('role="img" aria-label="') == text.count("<svg") == 10
     assert "prefers-color-scheme: dark" in text
     identifiers = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert len(identifiers) == len(set(identifiers))
