@@ -294,6 +294,7 @@ def errors(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     ]
     again = {_pruned_by(setting) for setting, _ in found if setting["recovery"] != "none"}
     kept = [each for each in found if not again or _pruned_by(each[0]) in again]
+    kept.sort(key=lambda each: (each[0]["method"], float(each[0]["setting"])))  # the kinds of recovery side by side
     kinds = {kind for tasks in evaluations.errors.values() for shares in tasks.values() for kind in shares}
     kinds, rows = [RIGHT, *sorted(kinds - {RIGHT})], []
     for group in dict.fromkeys(setting["of"] for setting, _ in kept):
