@@ -98,18 +98,20 @@ def back_and_missing(
 
 
 def one_layer_is_enough(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim L5: retention of generation of models that lack one layer, the smallest over the layers.
+    """Claim L5: retention of generation of models that lack one layer, the smallest over all layers but the first.
 
+    Without the first layer nothing works, classification neither, and the paper's own search keeps it.
     That some layer's is below the threshold takes Bonferroni's correction for the number of layers; that no layer's is,
     none (`statistics.smallest`).
     """
     found = []
     for group, layers in skipped(evaluations).items():
-        if tasks := reported_tasks(evaluations, settings, group, "generation"):
-            kept = {layer: retained(evaluations, models, tasks, "pass@1") for layer, models in layers.items()}
+        if (tasks := reported_tasks(evaluations, settings, group, "generation")) and any(layers):
+            later = {layer: models for layer, models in layers.items() if layer}
+            kept = {layer: retained(evaluations, models, tasks, "pass@1") for layer, models in later.items()}
             joined = statistics.smallest_of(list(kept.values()), settings["confidence"])
             found.append(Finding(joined, layers[min(kept, key=lambda layer: kept[layer][0])], (group,)))
-    return _first(found, "no model with retention of generation lacks a single layer")
+    return _first(found, "no model with retention of generation lacks a single layer but the first")
 
 
 def repetition_stays(evaluations: Evaluations, settings: dict) -> list[Finding]:
