@@ -203,11 +203,7 @@ LEVERS_OFF = {
     "shared lower layers": (scoring.Likelihood, "groups", lambda self, candidates, *_: [[c] for c in candidates]),
     "head at scored places": (scoring, "_head", head_at_all_places),
     "batches of like length": (search.Bench, "batches", in_given_order),
-    "equal inputs read once": (
-        scoring,
-        "different_inputs",
-        lambda texts: ([(*a, *b[:-1]) for a, b in texts], list(range(len(texts)))),
-    ),
+    "beginnings of choices read once": (scoring, "beginning", lambda texts: ()),
     "early stop": (search.Round, "drop_hopeless", lambda self: None),
 }
 

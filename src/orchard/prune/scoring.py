@@ -6,15 +6,18 @@ An item's value is between 0 and 1, higher is better, and a task's score is the 
   log-likelihood it rises with quality and has a natural zero, so its ratio to the unpruned model's means something;
 - of a generative item, whether the verifier takes the response.
 
-Nothing is copied: a candidate is a view of the model. Texts to be scored are padded on the right, so causal attention
-never sees the padding and needs no mask. The layers below the dropped one are run once for all candidates.
+Nothing is copied: a candidate is a view of the model. The layers below the dropped one are run once for all candidates.
+What the choices of an item begin with is read once: they are one row, in which each choice sees that beginning and
+itself. Rows are padded on the right, where causal attention never sees the padding.
 """
 
 import contextlib
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor
@@ -52,8 +55,8 @@ class Likelihood:
         return max(len(prompt) + len(continuation) - 1 for prompt, continuation in self.items[number])
 
     def texts(self, number: int) -> int:
-        """How many sequences an item is."""
-        return len(different_inputs(self.items[number])[0])
+        """How many texts an item is."""
+        return len(self.items[number])
 
     def groups(self, candidates: list, numbers: list[int], batch_size: int) -> list[list]:
         """The candidates to score together: all of them, because they share the layers below the dropped one."""
@@ -69,12 +72,8 @@ class Likelihood:
             candidates: the layer that each candidate lacks besides; None: no other.
             numbers: the items, which are run as one batch.
         """
-        texts = [choice for number in numbers for choice in self.items[number]]
-        inputs, rows = different_inputs(texts)
-        rows = [row for row, (_, continuation) in zip(rows, texts, strict=True) for _ in continuation]
-        places = [len(prompt) - 1 + n for prompt, continuation in texts for n in range(len(continuation))]
-        targets = [token for _, continuation in texts for token in continuation]
-        logps = target_logps(model, gone, candidates, inputs, (rows, places, targets))
+        rows = [one_row(self.items[number]) for number in numbers]
+        logps = target_logps(model, gone, candidates, rows)
         return {candidate: list(self.values_of_logps(numbers, iter(logps[candidate]))) for candidate in candidates}
 
     def values_of_logps(self, numbers: list[int], logps: Iterator[float]) -> Iterator[float]:
@@ -88,18 +87,48 @@ class Likelihood:
                 yield float(sums.index(max(sums)) == self.labels[number])
 
 
-def different_inputs(texts: list[tuple[list[int], list[int]]]) -> tuple[list[tuple[int, ...]], list[int]]:
-    """What a model has to read to score texts, and where among it each text is.
+class Row(NamedTuple):
+    """The choices of an item as one row of tokens: what all begin with, and then the rest of each.
 
-    A last token is only predicted, so choices of one token share their input, and the model reads it once.
+    Attributes:
+        ids: the tokens.
+        positions: the place of each in its own text.
+        branches: which rest each token is of; 0: it is of the beginning.
+        wanted: for each token of each continuation, where in the row it is predicted, and the token.
     """
-    inputs = [(*prompt, *continuation[:-1]) for prompt, continuation in texts]
-    rows = {ids: row for row, ids in enumerate(dict.fromkeys(inputs))}
-    return list(rows), [rows[ids] for ids in inputs]
+
+    ids: list[int]
+    positions: list[int]
+    branches: list[int]
+    wanted: list[tuple[int, int]]
 
 
-def target_logps(model, gone: list[int], candidates: list, inputs: list[tuple], wanted: tuple) -> dict:
-    """The log-probs of target tokens under each candidate, in nats, as lists.
+def one_row(choices: list[tuple[list[int], list[int]]]) -> Row:
+    """What a model has to read to score the choices of an item. A last token is only predicted; equal rests are one."""
+    inputs = [(*prompt, *continuation[:-1]) for prompt, continuation in choices]
+    begin = beginning(inputs)
+    rests = dict.fromkeys(ids[len(begin) :] for ids in inputs)
+    ids, positions, branches, shifts = list(begin), list(range(len(begin))), [0] * len(begin), {}
+    for number, rest in enumerate(rests, start=1):
+        shifts[rest] = len(ids) - len(begin)
+        ids += rest
+        positions += range(len(begin), len(begin) + len(rest))
+        branches += [number] * len(rest)
+    wanted = []
+    for (prompt, continuation), own in zip(choices, inputs, strict=True):
+        for place, token in enumerate(continuation, start=len(prompt) - 1):
+            wanted.append((place if place < len(begin) else place + shifts[own[len(begin) :]], token))
+    return Row(ids, positions, branches, wanted)
+
+
+def beginning(texts: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """What all texts begin with."""
+    same = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*texts, strict=False))
+    return tuple(tokens[0] for tokens in same)
+
+
+def target_logps(model, gone: list[int], candidates: list, rows: list[Row]) -> dict:
+    """The log-probs of the wanted tokens of all rows under each candidate, in nats, as lists.
 
     The state at a layer's input is the same for every candidate that lacks this layer or a later one. So one walk up
     the layers serves all: at each candidate's layer it branches off, and goes on from the layer after.
@@ -108,16 +137,16 @@ def target_logps(model, gone: list[int], candidates: list, inputs: list[tuple], 
         model: the unpruned decoder model.
         gone: the layers that every candidate lacks.
         candidates: the layer that each candidate lacks besides; None: no other.
-        inputs: rows of token ids.
-        wanted: for each target its row, its place there (the logits of which predict it) and its token id.
+        rows: what to read, as one batch.
     """
-    rows = [torch.tensor(row) for row in inputs]
-    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
-    wanted = [torch.tensor(part, device=model.device) for part in wanted]
+    ids, positions, branches = (_padded(part, model.device) for part in zip(*(row[:3] for row in rows), strict=True))
+    wanted = [(number, place, token) for number, row in enumerate(rows) for place, token in row.wanted]
+    wanted = torch.tensor(wanted, device=model.device).unbind(1)
+    masks = Masks(positions, branches, model.dtype) if branches.any() else None
     numbers = [n for n in range(len(model.model.layers)) if n not in gone]
     found = {}
-    with surgery.without(model, gone), idle(model.model.layers) as calls:
-        model.model(input_ids=ids, use_cache=False)
+    with surgery.without(model, gone), idle(model.model.layers, masks) as calls:
+        model.model(input_ids=ids, position_ids=positions, use_cache=False)
         state, steps = calls[0].state, [call.run for call in calls]
         for place, number in enumerate(numbers):
             if number in candidates:
@@ -127,6 +156,44 @@ def target_logps(model, gone: list[int], candidates: list, inputs: list[tuple], 
         if None in candidates:
             found[None] = _head(model, state, *wanted)
     return found
+
+
+def _padded(rows: tuple[list[int], ...], device: torch.device) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
+
+
+class Masks:
+    """What each token of a batch of rows may see: what stands before it in its own text.
+
+    Args:
+        positions: the place of each token in its text, of shape (rows, tokens).
+        branches: which rest it is of; 0: the beginning.
+        dtype: of the hidden states.
+    """
+
+    def __init__(self, positions: torch.Tensor, branches: torch.Tensor, dtype: torch.dtype):
+        self.distances = positions[:, :, None] - positions[:, None, :]
+        same = branches[:, :, None] == branches[:, None, :]
+        before = torch.ones_like(same).tril()
+        self.visible = before & (same | (branches[:, None, :] == 0))
+        self.dtype = dtype
+        self.made: dict[int | None, torch.Tensor] = {}
+
+    def of(self, layer) -> torch.Tensor:
+        """A layer's mask, added to its attention scores, of shape (rows, 1, tokens, tokens)."""
+        window = _window(layer.self_attn)
+        if window not in self.made:
+            visible = self.visible if window is None else self.visible & (self.distances < window)
+            hidden = torch.zeros_like(visible, dtype=self.dtype).masked_fill(~visible, torch.finfo(self.dtype).min)
+            self.made[window] = hidden[:, None]
+        return self.made[window]
+
+
+def _window(attention) -> int | None:
+    """How far back a layer sees; none: all the way. Where layers differ, each knows; Mistral's config is for all."""
+    if attention.config.model_type == "mistral":
+        return attention.config.sliding_window
+    return getattr(attention, "sliding_window", None)
 
 
 def _climb(state: torch.Tensor, steps: list[Callable]) -> torch.Tensor:
@@ -152,22 +219,23 @@ class Call:
 
 
 @contextlib.contextmanager
-def idle(layers: torch.nn.ModuleList) -> Iterator[list[Call]]:
+def idle(layers: torch.nn.ModuleList, masks: Masks | None) -> Iterator[list[Call]]:
     """Layers that only hand their input on and note how they were called, until the block ends.
 
-    A model's own forward pass thus tells how to run each of its layers, whatever the architecture. The first call of
-    each layer is noted.
+    A model's own forward pass thus tells how to run each of its layers, whatever the architecture, but for the masks if
+    any are given. The first call of each layer is noted.
     """
     calls = []
 
-    def note(forward: Callable, state: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+    def note(layer, forward: Callable, state: torch.Tensor, *args, **kwargs) -> torch.Tensor:
         if len(calls) < len(layers):
+            kwargs |= {"attention_mask": masks.of(layer)} if masks else {}
             calls.append(Call(state, lambda state: forward(state, *args, **kwargs)))
         return state
 
     try:
         for layer in layers:
-            layer.forward = functools.partial(note, layer.forward)
+            layer.forward = functools.partial(note, layer, layer.forward)
         yield calls
     finally:
         for layer in layers:
