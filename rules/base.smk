@@ -12,8 +12,8 @@ rule base:
         "logs/base-{base}.log",
     benchmark:
         "logs/benchmarks/base-{base}.tsv"
-    threads: lambda wildcards: config["base"][wildcards.base]["threads"]
     priority: 4
+    threads: lambda wildcards: config["base"][wildcards.base]["threads"]
     params:
         stage="base@{base}",
     shell:

@@ -11,8 +11,8 @@ rule fetch:
         "logs/fetch-{name}.log",
     benchmark:
         "logs/benchmarks/fetch-{name}.tsv"
-    threads: 1
     priority: 4
+    threads: 1
     params:
         stage="fetch@{name}",
     shell:
@@ -31,8 +31,8 @@ rule generate:
         "logs/benchmarks/generate-{role}-{set}.tsv"
     wildcard_constraints:
         set="|".join([*config["data"]["generate"], "none"]),
-    threads: 1
     priority: 4
+    threads: 1
     params:
         stage="generate@{set}",
     shell:
@@ -52,8 +52,8 @@ rule ingest:
         "logs/benchmarks/ingest-{role}-{set}.tsv"
     wildcard_constraints:
         set="|".join([*config["data"]["ingest"], "none"]),
-    threads: 1
     priority: 4
+    threads: 1
     params:
         stage="ingest@{set}",
     shell:
