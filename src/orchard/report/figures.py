@@ -189,60 +189,60 @@ def courses(table: pandas.DataFrame) -> matplotlib.figure.Figure:
 def retention(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Retention over the share of layers dropped; a panel a method, a colour a group, a line style a family."""
     methods, groups = list(table["method"].unique()), list(table["of"].unique())
+    columns = min(len(methods), 4)
+    rows = -(-len(methods) // columns)
+    size = (1.6 + 3.4 * columns, 0.6 + 3 * rows)
     drawing, panels = pyplot.subplots(
-        1, len(methods), figsize=(1.6 + 3.4 * len(methods), 3.6), sharey=True, squeeze=False, layout="constrained"
+        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
-    for axes, method in zip(panels[0], methods, strict=True):
+    for axes in panels.flat[len(methods) :]:
+        axes.set_axis_off()
+    for axes, method in zip(panels.flat, methods, strict=False):
         for number, group in enumerate(groups):
-            for family, dash, marker in (("generation", "-", "o"), ("classification", "--", "s")):
-                rows = table[(table["method"] == method) & (table["of"] == group) & (table["family"] == family)]
-                rows = rows.sort_values("ratio")
-                style = {"color": COLOURS[number % len(COLOURS)], "linestyle": dash}
-                axes.plot([0, *rows["ratio"][:1]], [1, *rows["retention"][:1]], **style)  # unpruned: 1 by definition
-                places = rows["ratio"] + 0.008 * (
-                    number - (len(groups) - 1) / 2
-                )  # so that bars do not hide one another
-                label = f"{group}, {family}"
-                axes.errorbar(
-                    places, rows["retention"], bars(rows, "retention"), label=label, marker=marker, capsize=3, **style
-                )
-        axes.set(
-            title=method,
-            xlabel="share of layers dropped",
-            ylim=bounded(table, "retention"),
-            xlim=(-0.02, table["ratio"].max() + 0.04),
-        )
-    panels[0][0].set_ylabel("retention of the unpruned score")
+            own = table[(table["method"] == method) & (table["of"] == group)]
+            shift = 0.008 * (number - (len(groups) - 1) / 2)  # so that bars at one place do not hide one another
+            draw_retention(axes, own, group, COLOURS[number % len(COLOURS)], shift)
+        axes.set(title=method, ylim=bounded(table, "retention"), xlim=(-0.02, table["ratio"].max() + 0.04))
+        axes.tick_params(labelbottom=True)
+    for axes in panels[-1]:
+        axes.set_xlabel("share of layers dropped")
+    for row in panels:
+        row[0].set_ylabel("retention")
     handles, labels = panels[0][0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=2)
     return drawing
 
 
+def draw_retention(axes, table: pandas.DataFrame, group: str, colour: str, shift: float) -> None:
+    """The two lines of one group and method, which start at the unpruned model's 1."""
+    for family, dash, marker in (("generation", "-", "o"), ("classification", "--", "s")):
+        rows = table[table["family"] == family].sort_values("ratio")
+        look = {"color": colour, "linestyle": dash}
+        axes.plot([0, *rows["ratio"][:1]], [1, *rows["retention"][:1]], **look)
+        lengths, label = bars(rows, "retention"), f"{group}, {family}"
+        axes.errorbar(rows["ratio"] + shift, rows["retention"], lengths, label=label, marker=marker, capsize=3, **look)
+
+
 def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
-    """Retention without recovery and after each kind of recovery data; a row a group, a column a family."""
-    groups, families, names = (list(table[column].unique()) for column in ("of", "family", "recovery"))
+    """Retention without recovery and after each kind of recovery data; a row a group and method, a column a family."""
+    groups = list(dict.fromkeys(zip(table["of"], table["method"], strict=True)))
+    families, names = (list(table[column].unique()) for column in ("family", "recovery"))
     ratios, width = sorted(table["ratio"].unique()), 0.8 / len(names)
     size = (1.5 + 3.2 * len(families), 1 + 2.2 * len(groups))
     drawing, panels = pyplot.subplots(
         len(groups), len(families), figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
-    for row, group in zip(panels, groups, strict=True):
+    for row, (group, method) in zip(panels, groups, strict=True):
+        own = table[(table["of"] == group) & (table["method"] == method)]
         for axes, family in zip(row, families, strict=True):
             for number, name in enumerate(names):
-                rows = table[(table["of"] == group) & (table["family"] == family) & (table["recovery"] == name)]
+                rows = own[(own["family"] == family) & (own["recovery"] == name)]
                 places = [ratios.index(ratio) + width * (number - (len(names) - 1) / 2) for ratio in rows["ratio"]]
-                axes.bar(
-                    places,
-                    rows["retention"],
-                    0.93 * width,
-                    yerr=bars(rows, "retention"),
-                    label=name,
-                    color=COLOURS[number],
-                    ecolor=INK,
-                    capsize=3,
-                )
+                look = {"label": name, "color": COLOURS[number], "ecolor": INK, "capsize": 3}
+                axes.bar(places, rows["retention"], 0.93 * width, yerr=bars(rows, "retention"), **look)
             axes.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
-            axes.set(title=f"{group}: {family}", ylim=bounded(table, "retention"))
+            axes.set_title(f"{group}, {method}:\n{family}")
+            axes.set_ylim(*bounded(table, "retention"))
         row[0].set_ylabel("retention")
     for axes in panels[-1]:
         axes.set_xlabel("share of layers dropped")
@@ -253,10 +253,11 @@ def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
 
 def speeds(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Retention over speed-up; a panel a family, a line a group, method and recovery."""
+    table = table[table["recovery"].isin(["none", "open", "self"])]  # the others only fill the picture
     families = list(table["family"].unique())
-    size = (3.6 + 3.4 * len(families), 4.2)
-    drawing, panels = pyplot.subplots(1, len(families), figsize=size, sharey=True, squeeze=False, layout="constrained")
     lines = list(table.groupby(["of", "method", "recovery"], sort=False).groups)
+    size = (3.6 + 3.4 * len(families), 3.4 + 0.13 * len(lines))
+    drawing, panels = pyplot.subplots(1, len(families), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axes, family in zip(panels[0], families, strict=True):
         for number, (of, method, recovery) in enumerate(lines):
             rows = table[(table["of"] == of) & (table["method"] == method) & (table["recovery"] == recovery)]
@@ -269,7 +270,7 @@ def speeds(table: pandas.DataFrame) -> matplotlib.figure.Figure:
         phase = {"generation": "decoding", "classification": "prefill"}[family]
         axes.set(title=family, xlabel=f"speed-up of {phase}", ylim=bounded(table, "retention"))
         axes.xaxis.set_major_formatter("{x:g}×")
-    panels[0][0].set_ylabel("retention of the unpruned score")
+    panels[0][0].set_ylabel("retention")
     drawing.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return drawing
 
@@ -356,8 +357,11 @@ def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
                 rows["tokens"], rows["retention"], bars(rows, "retention"), label=name, capsize=3, **style(number)
             )
         axes.axhline(1, color=INK, linewidth=0.8)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_xscale("log")
+        axes.set_xticks(
+            sorted(table["tokens"].unique()), [f"{count:,.0f}" for count in sorted(table["tokens"].unique())]
+        )
+        axes.minorticks_off()
         axes.set(title=family, xlabel="answer tokens of recovery", ylim=bounded(table, "retention"))
     panels[0][0].set_ylabel("retention of the unpruned score")
     drawing.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
