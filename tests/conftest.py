@@ -1,5 +1,7 @@
 """The undisturbed run of the smoke study, made once: the other end-to-end tests clone it or compare with it."""
 
+import time
+
 import pytest
 
 from tests.project import Project
@@ -10,7 +12,9 @@ def finished(tmp_path_factory) -> Project:
     """A project that ran the smoke study, committed dvc.lock, and pushed its outputs to a folder remote."""
     folder = tmp_path_factory.mktemp("finished")
     project = Project.from_working_tree(folder / "project")
+    start = time.monotonic()
     project.snakemake("--cores", "2")
+    project.seconds = time.monotonic() - start
     remote = folder / "remote"
     project.run("dvc", "remote", "add", "-d", "shared", str(remote))
     project.run("dvc", "push", "-q", "--run-cache")

@@ -19,6 +19,7 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.seconds = None  # that its first run took
         self.env = os.environ | {
             "PYTHONPATH": str(folder / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
