@@ -65,6 +65,15 @@ def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypat
     assert yaml.safe_load(lock.read_text()) == {"stages": {"a": 1, "b": 2}}
 
 
+def test_a_checkpoint_that_is_half_written_is_swept_away(tmp_path):
+    for name, file in (("checkpoint-20", "trainer_state.json"), ("checkpoint-40", "model.safetensors")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+    job.sweep_half_checkpoints(tmp_path)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["checkpoint-20"]
+    job.sweep_half_checkpoints(tmp_path / "nothing")
+
+
 @pytest.mark.parametrize("path", ["dvc.lock", *map(str, Path("docs").glob("*/*/dvc.lock"))])
 def test_a_lock_file_is_written_in_the_bytes_of_dvc(path):
     from dvc.utils.serialize import _yaml, loads_yaml
