@@ -201,6 +201,7 @@ def in_given_order(self, name: str, numbers) -> list:
 
 LEVERS_OFF = {
     "shared lower layers": (scoring.Likelihood, "groups", lambda self, candidates, *_: [[c] for c in candidates]),
+    "candidates side by side": (scoring, "LAYER_TOKENS", 1),
     "head at scored places": (scoring, "_head", head_at_all_places),
     "batches of like length": (search.Bench, "batches", in_given_order),
     "beginnings of choices read once": (scoring, "beginning", lambda texts: ()),
@@ -245,13 +246,13 @@ def time_round(chosen: argparse.Namespace, model, tokenizer) -> None:
             ),
             None,
         )
-    print(f"{'':32}{'CPU s':>10}{'exact = 1':>11}{'drops':>7}{'score':>9}")
+    print(f"{'':44}{'CPU s':>10}{'exact = 1':>11}{'drops':>7}{'score':>9}")
     exact_seconds = None
     for name, (run, change) in ways.items():
         found, seconds = time_way(chosen, model, tasks, unpruned, run, change)
         exact_seconds = seconds if name in ("warm-up", "exact") else exact_seconds
         best = found.leader()
-        print(f"{name:32}{seconds:10.2f}{seconds / exact_seconds:11.2f}{best:7}{found.bound(best, 0):9.5f}", flush=True)
+        print(f"{name:44}{seconds:10.2f}{seconds / exact_seconds:11.2f}{best:7}{found.bound(best, 0):9.5f}", flush=True)
     if chosen.model in TARGETS:
         print(
             f"target: reloading item by item at least {TARGETS[chosen.model]} times exact, {RACE_TARGET} times a race"

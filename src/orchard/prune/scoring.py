@@ -6,9 +6,10 @@ An item's value is between 0 and 1, higher is better, and a task's score is the 
   log-likelihood it rises with quality and has a natural zero, so its ratio to the unpruned model's means something;
 - of a generative item, whether the verifier takes the response.
 
-Nothing is copied: a candidate is a view of the model. The layers below the dropped one are run once for all candidates.
-What the choices of an item begin with is read once: they are one row, in which each choice sees that beginning and
-itself. Rows are padded on the right, where causal attention never sees the padding.
+Nothing is copied: a candidate is a view of the model. The layers below the dropped one are run once for all candidates,
+and the layers above it for several side by side. What the choices of an item begin with is read once: they are one row,
+in which each choice sees that beginning and itself. Rows are padded on the right, where causal attention never sees the
+padding.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from orchard import stage
 from orchard.prune import surgery
 from orchard.tasks import items
 
+LAYER_TOKENS = 2048  # of one pass of a layer: ours; of 512 to 8,192 the fastest on a CPU core
 HEAD_POSITIONS = 512  # of one pass of the head: ours; their logits over 150,000 words are 0.3 GB
 
 
@@ -41,6 +43,7 @@ class Likelihood:
     items: list[list[tuple[list[int], list[int]]]]
     labels: list[int] | None
     cheap = True  # candidates share layers, and an item is one forward pass
+    stretch = 1.25  # ours: rows of a batch differ by this factor at most, so that little is padding
 
     def __len__(self) -> int:
         return len(self.items)
@@ -53,6 +56,10 @@ class Likelihood:
     def tokens(self, number: int) -> int:
         """The most positions that an item takes; the last token is only predicted."""
         return max(len(prompt) + len(continuation) - 1 for prompt, continuation in self.items[number])
+
+    def length(self, number: int) -> int:
+        """The tokens of an item's row."""
+        return len(one_row(self.items[number]).ids)
 
     def texts(self, number: int) -> int:
         """How many texts an item is."""
@@ -131,7 +138,7 @@ def target_logps(model, gone: list[int], candidates: list, rows: list[Row]) -> d
     """The log-probs of the wanted tokens of all rows under each candidate, in nats, as lists.
 
     The state at a layer's input is the same for every candidate that lacks this layer or a later one. So one walk up
-    the layers serves all: at each candidate's layer it branches off, and goes on from the layer after.
+    the layers serves all: at each candidate's layer its path branches off. All paths pass a layer together.
 
     Args:
         model: the unpruned decoder model.
@@ -144,18 +151,26 @@ def target_logps(model, gone: list[int], candidates: list, rows: list[Row]) -> d
     wanted = torch.tensor(wanted, device=model.device).unbind(1)
     masks = Masks(positions, branches, model.dtype) if branches.any() else None
     numbers = [n for n in range(len(model.model.layers)) if n not in gone]
-    found = {}
     with surgery.without(model, gone), idle(model.model.layers, masks) as calls:
         model.model(input_ids=ids, position_ids=positions, use_cache=False)
-        state, steps = calls[0].state, [call.run for call in calls]
-        for place, number in enumerate(numbers):
-            if number in candidates:
-                found[number] = _head(model, _climb(state, steps[place + 1 :]), *wanted)
-            if len(found) < len(candidates):
-                state = steps[place](state)
-        if None in candidates:
-            found[None] = _head(model, state, *wanted)
-    return found
+        states = climb(dict(zip(numbers, calls, strict=True)), candidates)
+        return {candidate: _head(model, states[candidate], *wanted) for candidate in candidates}
+
+
+def climb(calls: dict[int, "Call"], candidates: list[int | None]) -> dict[int | None, torch.Tensor]:
+    """The last hidden states of each candidate.
+
+    Args:
+        calls: how to run each layer, from the lowest to the highest.
+        candidates: the layer that each lacks; None: no layer.
+    """
+    paths = {None: next(iter(calls.values())).state}  # None: the path that the others branch off from
+    for number, call in calls.items():
+        branch = {number: paths[None]} if number in candidates else {}
+        if set(candidates) <= {*paths, *branch} - {None}:
+            paths.pop(None, None)
+        paths = dict(zip(paths, call.run_all(list(paths.values())), strict=True)) | branch
+    return paths
 
 
 def _padded(rows: tuple[list[int], ...], device: torch.device) -> torch.Tensor:
@@ -196,10 +211,6 @@ def _window(attention) -> int | None:
     return getattr(attention, "sliding_window", None)
 
 
-def _climb(state: torch.Tensor, steps: list[Callable]) -> torch.Tensor:
-    return functools.reduce(lambda state, step: step(state), steps, state)
-
-
 def _head(model, state: torch.Tensor, rows: torch.Tensor, places: torch.Tensor, targets: torch.Tensor) -> list[float]:
     """The log-probs of the targets alone: an idle model is its last norm and its head."""
     found = []
@@ -212,10 +223,37 @@ def _head(model, state: torch.Tensor, rows: torch.Tensor, places: torch.Tensor, 
 
 @dataclass(frozen=True)
 class Call:
-    """What a decoder layer was asked: the hidden states, and the masks and positions that its model prepared."""
+    """What a decoder layer was asked.
+
+    Attributes:
+        state: the hidden states, of shape (rows, tokens, width).
+        forward: the layer.
+        args: what the layer is given besides: the masks and positions that its model prepared.
+    """
 
     state: torch.Tensor
-    run: Callable[[torch.Tensor], torch.Tensor]
+    forward: Callable
+    args: dict
+
+    def run_all(self, states: list[torch.Tensor]) -> list[torch.Tensor]:
+        """What the layer makes of several states like the noted one, as many at once as LAYER_TOKENS lets."""
+        rows, tokens, _ = self.state.shape
+        width, found = max(1, LAYER_TOKENS // (rows * tokens)), []
+        for start in range(0, len(states), width):
+            part = states[start : start + width]
+            found += self.forward(torch.cat(part), **_repeated(self.args, rows, len(part))).split(rows)
+        return found
+
+
+def _repeated(value, rows: int, times: int):
+    """A layer's arguments for so many copies of its rows: what has a row for each of them has it for each copy."""
+    if isinstance(value, dict):
+        return {key: _repeated(each, rows, times) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_repeated(each, rows, times) for each in value)
+    if isinstance(value, torch.Tensor) and value.dim() > 1 and value.shape[0] == rows:
+        return value.repeat(times, *[1] * (value.dim() - 1))
+    return value
 
 
 @contextlib.contextmanager
@@ -227,10 +265,10 @@ def idle(layers: torch.nn.ModuleList, masks: Masks | None) -> Iterator[list[Call
     """
     calls = []
 
-    def note(layer, forward: Callable, state: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+    def note(layer, forward: Callable, state: torch.Tensor, **kwargs) -> torch.Tensor:
         if len(calls) < len(layers):
             kwargs |= {"attention_mask": masks.of(layer)} if masks else {}
-            calls.append(Call(state, lambda state: forward(state, *args, **kwargs)))
+            calls.append(Call(state, forward, kwargs))
         return state
 
     try:
@@ -260,6 +298,7 @@ class Generation:
     tokenizer: object = field(repr=False)
     verify: Callable[[dict, str], bool] = field(repr=False, default=items.is_correct)
     cheap = False  # a forward pass for each token
+    stretch = math.inf  # few rows cost like many, so all lengths share a batch
     graded = False  # a value is 0 or 1
 
     def __len__(self) -> int:
@@ -268,6 +307,8 @@ class Generation:
     def tokens(self, number: int) -> int:
         """The most positions that an item takes."""
         return len(self.prompts[number]) + self.options["max_new_tokens"]
+
+    length = tokens
 
     def texts(self, number: int) -> int:
         """How many sequences an item is."""

@@ -136,11 +136,11 @@ class Bench:
 
     def batches(self, name: str, numbers: Iterable[int]) -> list[Batch]:
         """Some items of a task in batches of like length, so that little is padding."""
-        task, found, room = self.tasks[name], [], 0
-        for number in sorted(numbers, key=lambda number: (task.tokens(number), number)):
-            if task.texts(number) > room:
+        task, found, room, longest = self.tasks[name], [], 0, 0.0
+        for length, number in sorted((task.length(number), number) for number in numbers):
+            if task.texts(number) > room or length > longest:
                 found.append((name, []))
-                room = self.batch_size
+                room, longest = self.batch_size, task.stretch * length
             found[-1][1].append(number)
             room -= task.texts(number)
         return found
