@@ -11,6 +11,7 @@ import pytest
 from orchard.errors import UserError
 from orchard.evaluate import sandbox
 from orchard.evaluate.sandbox import Limits, Outcome
+from tests.problems import PROBLEMS
 
 needs_bubblewrap = pytest.mark.skipif(
     subprocess.run(["which", "bwrap"], capture_output=True).returncode, reason="`apt install bubblewrap`"
@@ -161,3 +162,11 @@ def test_where_bubblewrap_may_not_work_it_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="No permissions to create new namespace"):
         sandbox.run("assert True")
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem["entry_point"])
+def test_reference_solutions_pass_and_an_empty_one_does_not(problem):
+    start, end = problem["prompt"], f"\n{problem['test']}\ncheck({problem['entry_point']})"
+    assert sandbox.run(start + problem["canonical_solution"] + end) == Outcome(None)
+    assert sandbox.run(start + "    return None\n" + end).error == "wrong answer"
