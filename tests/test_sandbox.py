@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchard.errors import UserError
-from orchard.evaluate import sandbox
-from orchard.evaluate.sandbox import Limits, Outcome
+from orchard.tasks import sandbox
+from orchard.tasks.sandbox import Limits, Outcome
 from tests.problems import PROBLEMS
 
 needs_bubblewrap = pytest.mark.skipif(

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchard.errors import UserError
-from orchard.evaluate import seccomp
+from orchard.tasks import seccomp
 
 NOBODY = 65534
 READ_ONLY = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"]  # what a Python needs to start
