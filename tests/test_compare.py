@@ -7,17 +7,11 @@ import pytest
 from orchard import compare
 
 
-def edit(project, file, before, after):
-    text = (project.folder / file).read_text()
-    assert text.count(before) == 1
-    (project.folder / file).write_text(text.replace(before, after))
-
-
 def test_two_revisions_are_told_apart_by_claims_and_by_what_they_were_made_of(colleague):
     same = colleague.run("python", "-m", "orchard", "compare", "HEAD", "main").stdout
     assert same.count("the same") == 4
-    edit(colleague, "config.yaml", "confidence: 0.95", "confidence: 0.5")
-    edit(colleague, "src/orchard/report/claims.yaml", "threshold: 0.04", "threshold: 0.05")
+    colleague.set("report.confidence", 0.5)
+    colleague.edit("src/orchard/report/claims.yaml", "threshold: 0.04", "threshold: 0.05")
     colleague.snakemake("--cores", "2")
     assert colleague.executed() == {"report"}
     colleague.commit("other confidence")
