@@ -1,5 +1,6 @@
 """The claims table: each claim of the papers, the paper's number, ours with its interval, and a verdict."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from orchard.report.findings import Finding, NotTestedError
 from orchard.report.rows import Evaluations
 from orchard.report.statistics import Interval
 
-COLUMNS = ["id", "verdict", "paper", "ours", "low", "high", "n", "could_have_seen", "command"]
+COLUMNS = ["id", "verdict", "paper", "ours", "low", "high", "n", "could_have_seen", "p", "p_holm", "command"]
+LEAST_P = 1e-9  # below it a p-value is told as this: ours, nobody believes a smaller one
 MEASURES = {"PEAR": measures_pear, "LLP": measures}
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_TESTED = "reproduced", "not reproduced", "inconclusive", "not tested"
 
@@ -42,12 +44,49 @@ def judge_all(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
 
     Returns:
         A row a claim, with the columns of COLUMNS: ours, low, high and could_have_seen are fractions (0.02 is two
-        points), n is the number of replicates. Where a claim has several settings, it is followed by a row for each: a
-        pruning claim by ``<claim>/<group>/<method>/<ratio>``, the verdict's first; a claim on several objectives by
+        points), n is the number of replicates, p and p_holm are `p_value` and `holm`, of a claim's own row. Where a
+        claim has several settings, it is followed by a row for each: a pruning claim by ``<claim>/<group>/<method>/<ratio>``, the verdict's first; a claim on several objectives by
         ``<claim>/<objective>``, P1 by ``P1/<objective>/<objective>``.
     """
-    rows = [row for claim in load() for row in judge(claim, evaluations, settings)]
-    return pandas.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+    rows = []
+    for claim in load():
+        found = judge(claim, evaluations, settings)
+        found[0]["p"] = p_value(claim, evaluations, settings)
+        rows += found
+    table = pandas.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+    return table.assign(p_holm=holm(table["p"]))
+
+
+def p_value(claim: Claim, evaluations: Evaluations, settings: dict) -> float:
+    """The smallest alpha whose interval, of confidence 1 − alpha, settles the claim either way; to two digits.
+
+    Found by asking the measure at other confidences, so it holds for whatever intervals a measure joins. Not a number
+    where the claim is not tested, or no confidence settles it.
+    """
+
+    def settled(alpha: float) -> bool:
+        row = judge(claim, evaluations, settings | {"confidence": 1 - alpha})[0]
+        return row["verdict"] in (REPRODUCED, NOT_REPRODUCED)
+
+    low, high = math.log10(LEAST_P), 0.0
+    if not settled(0.9999):  # of confidence 0.01 %: an interval of no length
+        return math.nan
+    if settled(LEAST_P):
+        return LEAST_P
+    while high - low > 0.004:
+        middle = (low + high) / 2
+        low, high = (low, middle) if settled(min(10**middle, 0.9999)) else (middle, high)
+    return 10**high
+
+
+def holm(p: pandas.Series) -> pandas.Series:
+    """The p-values of a family of claims, so corrected that a chance of one mistake among all is kept (Holm 1979).
+
+    The i-th smallest of n is multiplied by n − i + 1, and none is smaller than one before it. Missing ones stay so.
+    """
+    ordered = p.dropna().sort_values()
+    raised = ordered * range(len(ordered), 0, -1)
+    return raised.cummax().clip(upper=1.0).reindex(p.index)
 
 
 def judge(claim: Claim, evaluations: Evaluations, settings: dict) -> list[dict]:
