@@ -45,7 +45,8 @@ def judge_all(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
     Returns:
         A row a claim, with the columns of COLUMNS: ours, low, high and could_have_seen are fractions (0.02 is two
         points), n is the number of replicates, p and p_holm are `p_value` and `holm`, of a claim's own row. Where a
-        claim has several settings, it is followed by a row for each: a pruning claim by ``<claim>/<group>/<method>/<ratio>``, the verdict's first; a claim on several objectives by
+        claim has several settings, it is followed by a row for each: a pruning claim by
+        ``<claim>/<group>/<method>/<ratio>``, the verdict's first; a claim on several objectives by
         ``<claim>/<objective>``, P1 by ``P1/<objective>/<objective>``.
     """
     rows = []
