@@ -1,5 +1,6 @@
 """Three dozen small programming problems of our own in the format of HumanEval, with reference solutions."""
 
+# ruff: noqa: E501
 import inspect
 import textwrap
 

@@ -24,7 +24,8 @@ def test_two_revisions_are_told_apart_by_claims_and_by_what_they_were_made_of(co
     assert changed
     for _, before, after in changed:
         estimates = [re.search(r", (\S+) \[", verdict) for verdict in (before, after)]
-        assert estimates[0] and estimates[0][1] == estimates[1][1], "only intervals and verdicts depend on confidence"
+        assert estimates[0]
+        assert estimates[0][1] == estimates[1][1], "only intervals and verdicts depend on confidence"
 
 
 @pytest.mark.parametrize(

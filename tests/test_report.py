@@ -451,6 +451,25 @@ def test_page_shows_the_first_rows_of_a_claim_with_many():
     assert "and 5 more in <code>claims.csv</code>" in text
 
 
+def test_a_p_value_says_which_confidence_settles_a_claim(study):
+    evaluations = evaluations_of(study)
+    judged = claims.judge_all(evaluations, SETTINGS).set_index("id")
+    tested = judged[judged["p"].notna()]
+    assert len(tested) > 8
+    for confidence in (0.5, 0.8, 0.9, 0.95, 0.99, 0.999):
+        again = claims.judge_all(evaluations, SETTINGS | {"confidence": confidence}).set_index("id")
+        for name, p in tested["p"].items():
+            if abs(p / (1 - confidence) - 1) > 0.02:  # p is told to two digits
+                settled = again.loc[name, "verdict"] in (claims.REPRODUCED, claims.NOT_REPRODUCED)
+                assert settled == (p < 1 - confidence), (name, confidence, p)
+
+
+def test_p_values_are_corrected_for_their_number_as_holm_does():
+    found = claims.holm(pandas.Series([0.01, 0.04, float("nan"), 0.03, 0.005, 0.9]))
+    assert found.to_list() == pytest.approx([0.04, 0.09, float("nan"), 0.09, 0.025, 0.9], nan_ok=True)
+    assert claims.holm(pandas.Series([0.4, 0.5, 0.9])).to_list() == pytest.approx([1.0, 1.0, 1.0])
+
+
 def test_kinds_of_error_are_shares_of_responses(folder):
     errors = pandas.read_csv(folder / "errors.csv", keep_default_na=False)
     kinds = ["right", "wrong answer"]

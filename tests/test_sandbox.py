@@ -1,5 +1,6 @@
 """Programs of ill will: each is contained, the next one runs, and the host is as it was."""
 
+# ruff: noqa: E501
 import os
 import subprocess
 import sys

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas
 import yaml
 
@@ -86,7 +87,7 @@ def holm(p: pandas.Series) -> pandas.Series:
     The i-th smallest of n is multiplied by n − i + 1, and none is smaller than one before it. Missing ones stay so.
     """
     ordered = p.dropna().sort_values()
-    raised = ordered * range(len(ordered), 0, -1)
+    raised = ordered * np.arange(len(ordered), 0, -1)
     return raised.cummax().clip(upper=1.0).reindex(p.index)
 
 
