@@ -88,7 +88,7 @@ class Ingest(Part):
 
     role: Literal["eval", "calibration", "prompts", "recovery"]
     path: Text
-    format: Literal["gsm8k", "math", "bbh", "blimp", "jsonl"]
+    format: Literal["gsm8k", "math", "bbh", "blimp", "humaneval", "mbpp", "jsonl"]
     limit: Natural | None
     offset: Count
     seed: Seed
