@@ -527,7 +527,7 @@ def tasks_are_sound(study: Study) -> Iterator[UserError]:
     """Few-shot examples are given if and only if they are asked for; several samples differ."""
     selection = study.prune.selection.tasks if study.prune.selection else {}
     for key, task in [
-        *((f"evaluate.tasks.{name}", task) for name, task in study.evaluate.tasks.items()),
+        *((f"evaluate.tasks.{name}", task) for name, task in own_tasks(study)),
         *((f"prune.selection.tasks.{name}", task) for name, task in selection.items()),
     ]:
         shots = task.few_shot
@@ -546,13 +546,18 @@ def tasks_are_sound(study: Study) -> Iterator[UserError]:
                 "name another set",
             )
     for name, task in study.evaluate.tasks.items():
-        if task.kind == "generation" and task.temperature == 0 and task.samples > 1:
+        if task.kind in ("generation", "summary") and task.temperature == 0 and task.samples > 1:
             yield UserError(
                 f"evaluate.tasks.{name}: {task.samples} samples at temperature 0",
                 "several samples have a temperature above 0",
                 "greedy samples are all the same, so pass@k would be pass@1",
                 "set temperature: 1.0, or samples: 1",
             )
+
+
+def own_tasks(study: Study) -> list[tuple]:
+    """The tasks whose items are files of the study; the others are lm-eval's."""
+    return [(name, task) for name, task in study.evaluate.tasks.items() if task.kind != "lm-eval"]
 
 
 def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
@@ -717,7 +722,7 @@ def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:
                 yield f"prune.selection.tasks.{name}.few_shot.items", task.few_shot.items, ["calibration"]
     if study.recover.of and study.recover.prompts:
         yield "recover.prompts", study.recover.prompts, [*to_learn_from, "recovery"]
-    for name, task in study.evaluate.tasks.items():
+    for name, task in own_tasks(study):
         yield f"evaluate.tasks.{name}.items", task.items, ["eval"]
         if task.few_shot.items is not None:
             yield f"evaluate.tasks.{name}.few_shot.items", task.few_shot.items, ["eval"]

@@ -510,9 +510,9 @@ class ScoredTask(Part):
 
 
 class GenerationTask(Part):
-    """A task whose answer the model writes."""
+    """A task whose answer the model writes: a verifier says whether it is right, or ROUGE-L how like a reference."""
 
-    kind: Literal["generation"]
+    kind: Literal["generation", "summary"]
     items: Text
     samples: Natural
     temperature: Temperature
@@ -521,18 +521,42 @@ class GenerationTask(Part):
     few_shot: FewShot
 
 
-Task = Annotated[ScoredTask | GenerationTask, Field(discriminator="kind")]
+class NamedTask(Part):
+    """A task by lm-eval's name for it: one that comes with lm-eval, or whose YAML is in src/orchard/evaluate/tasks.
+
+    Attributes:
+        task: the name; a group is all its tasks.
+        few_shot: number of examples; null: the task's own.
+    """
+
+    kind: Literal["lm-eval"]
+    task: Text
+    few_shot: Count | None
+
+
+Task = Annotated[ScoredTask | GenerationTask | NamedTask, Field(discriminator="kind")]
 
 
 class Evaluate(Part):
-    """The tasks on which every model is measured."""
+    """The tasks on which every model is measured.
+
+    Attributes:
+        seed: of sampling; apart from all training seeds.
+        backend: what runs the model.
+        batch_size: sequences a forward pass.
+        chat_template: whether prompts are put into the template of models that have one.
+        limit: items a task at most; null is all.
+        unsafe_programs: run programs that models wrote without a sandbox.
+        tasks: by name.
+    """
 
     seed: Seed
+    backend: Literal["hf", "vllm"]
     batch_size: Natural
+    chat_template: bool
     limit: Natural | None
-    tasks: Annotated[
-        dict[Name, Annotated[ScoredTask | GenerationTask, Field(discriminator="kind")]], Field(min_length=1)
-    ]
+    unsafe_programs: bool
+    tasks: Annotated[dict[Name, Task], Field(min_length=1)]
 
 
 class Distillation(Part):

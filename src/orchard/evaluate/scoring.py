@@ -1,5 +1,6 @@
 """What the task YAMLs call: the loading of items and the scoring of responses."""
 
+import functools
 from math import comb
 
 from datasets import Dataset
@@ -33,6 +34,21 @@ def generation(doc: dict, results: list) -> dict[str, float]:
     strict = sum(items.is_strictly_correct(doc, response) for response in responses)
     scores = {f"pass@{k}": pass_at_k(len(responses), right, k) for k in {1, len(responses)}}
     return scores | {"strict pass@1": strict / len(responses)}
+
+
+def summary(doc: dict, results: list) -> dict[str, float]:
+    """ROUGE-L (F1 of the longest common subsequence of stemmed words, 0 to 1), mean over the samples."""
+    (responses,) = results
+    scored = [rouge().score(doc["answer"], response)["rougeL"].fmeasure for response in responses]
+    return {"rouge-l": sum(scored) / len(scored)}
+
+
+@functools.cache
+def rouge():
+    """The scorer of google-research; imported when first used, as few studies need it."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], use_stemmer=True)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:
