@@ -75,6 +75,27 @@ def tell(name: str, stages: dict[str, dict], told: set[str]) -> Iterator[str]:
             yield from (INDENT * 2 + line for line in tell(maker, stages, told))
 
 
+def chain(path: str, stages: dict[str, dict]) -> list[dict]:
+    """The stages behind a path in the order of their work, each with its command and its outputs with their MD5.
+
+    Without code and parameters, which `trace` tells: what is told here changes only where an output does.
+    """
+    steps: dict[str, dict] = {}
+
+    def climb(path: str) -> None:
+        for name in makers_of(path, stages):
+            if name in steps:
+                continue
+            for dep in stages[name].get("deps", []):
+                if not dep["path"].startswith(CODE):
+                    climb(dep["path"])
+            outs = [with_hash(out) for out in stages[name].get("outs", [])]
+            steps[name] = {"stage": name, "command": stages[name]["cmd"], "outputs": outs}
+
+    climb(path)
+    return list(steps.values())
+
+
 def makers_of(path: str, stages: dict[str, dict]) -> list[str]:
     """The stages whose output is the path, holds it, or lies in it."""
     wanted = PurePosixPath(path)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas
 
-from orchard import stage
-from orchard.report import claims, figures, page, rows, tables
+from orchard import stage, trace
+from orchard.report import claims, figures, page, rows, samples, tables
 from orchard.report.figures import Figure
 from orchard.report.rows import Evaluations
 
@@ -41,6 +41,8 @@ def main() -> None:
                 recipes=evaluations.recipes(),
                 unreported=tables.unreported(evaluations, settings),
                 chosen_on=tables.chosen_on(evaluations).to_dict("records"),
+                trails=trails(evaluations),
+                wrong=samples.wrong_answers(Path("results/evals")),
             )
         )
 
@@ -197,6 +199,12 @@ def metrics(evaluations: Evaluations, settings: dict, judged: pandas.DataFrame) 
     for row in tables.reinforcement(evaluations, settings).to_dict("records"):
         found[f"{row['objective']}_{row['when'].replace(' ', '_')}_pass@1"] = round(row["pass@1"], 6)
     return found
+
+
+def trails(evaluations: Evaluations) -> dict[str, list[dict]]:
+    """For each model the stages from the data to its evaluation; empty where no dvc.lock tells them."""
+    stages = trace.read_lock() if trace.LOCK.is_file() else {}
+    return {name: trace.chain(f"results/evals/{name}", stages) for name in evaluations.facts}
 
 
 def seeds(evaluations: Evaluations) -> dict[str, int]:
