@@ -78,7 +78,7 @@ def write_page() -> None:
     PAGE.write_text(
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>orchard: what stages cost</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        'content="light dark"><style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:0 auto;padding:1rem}'
+        'content="light dark"><style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:auto;padding:1rem}'
         "th,td{text-align:left;padding:.3rem .8rem .3rem 0}</style></head><body><h1>What stages cost</h1>"
         "<p>Wall and CPU minutes of all stages of a family, as if one ran after the other, and the most memory of one; "
         "from Snakemake's benchmarks of the runs in this folder. Short stages' CPU time and memory are too low.</p>"
