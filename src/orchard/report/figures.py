@@ -262,7 +262,7 @@ def speeds(table: pandas.DataFrame) -> matplotlib.figure.Figure:
         for number, (of, method, recovery) in enumerate(lines):
             rows = table[(table["of"] == of) & (table["method"] == method) & (table["recovery"] == recovery)]
             rows = rows[rows["family"] == family].sort_values("speed_up")
-            name = f"{of}, {method}" + ("" if recovery == "none" else f", recovered: {recovery}")
+            name = f"{of}, {method}{recovered(recovery)}"
             axes.errorbar(
                 rows["speed_up"], rows["retention"], bars(rows, "retention"), label=name, capsize=3, **style(number)
             )
@@ -302,7 +302,7 @@ def degeneration(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """The change of rep-4 over retention, a dot a setting and task; the band is the margin of claim L6."""
     drawing, axes = pyplot.subplots(figsize=(7.4, 4), layout="constrained")
     axes.axhspan(-4, 4, color=INK, alpha=0.08, linewidth=0)
-    kinds = table["method"] + np.where(table["recovery"] == "none", "", ", recovered: " + table["recovery"])
+    kinds = table["method"] + recovered(table["recovery"])
     for number, kind in enumerate(kinds.unique()):
         rows = table[kinds == kind]
         lengths = [100 * length for length in bars(rows, "change")]
@@ -323,7 +323,7 @@ def errors(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     colours = dict(zip(kinds, [COLOURS[2], COLOURS[0], COLOURS[4], COLOURS[1], COLOURS[5]], strict=False))
     names = table["of"] + ", " + table["method"] + " " + table["setting"]
     names = names.where(table["method"] != "none", table["of"] + ", unpruned")
-    names += np.where(table["recovery"] == "none", "", ", recovered: " + table["recovery"])
+    names += recovered(table["recovery"])
     settings = list(names.unique())
     size = (3.4 + 3.2 * len(tasks), 1.5 + 0.26 * len(settings))
     drawing, panels = pyplot.subplots(1, len(tasks), figsize=size, sharey=True, squeeze=False, layout="constrained")
@@ -342,7 +342,7 @@ def errors(table: pandas.DataFrame) -> matplotlib.figure.Figure:
 
 def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Retention over recovery's tokens; a panel a family, a line a group, method, ratio and author."""
-    families = list(table["family"].unique())
+    families, sizes = list(table["family"].unique()), sorted(table["tokens"].unique())
     size = (3.6 + 3.4 * len(families), 3.8)
     drawing, panels = pyplot.subplots(1, len(families), figsize=size, sharey=True, squeeze=False, layout="constrained")
     lines = list(table.groupby(["of", "method", "ratio", "author"], sort=False).groups)
@@ -358,9 +358,7 @@ def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
             )
         axes.axhline(1, color=INK, linewidth=0.8)
         axes.set_xscale("log")
-        axes.set_xticks(
-            sorted(table["tokens"].unique()), [f"{count:,.0f}" for count in sorted(table["tokens"].unique())]
-        )
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axes.minorticks_off()
         axes.set(title=family, xlabel="answer tokens of recovery", ylim=bounded(table, "retention"))
     panels[0][0].set_ylabel("retention of the unpruned score")
@@ -416,6 +414,12 @@ def style(number: int) -> dict:
 def label(objective: str) -> str:
     """An objective's name in a legend."""
     return "no SFT" if objective == "none" else objective
+
+
+def recovered(kinds):
+    """What a name in a legend adds for its kind of recovery; of one kind or of a column of them."""
+    words = np.where(np.asarray(kinds) == "none", "", ", recovered: " + np.asarray(kinds, dtype=object))
+    return words if words.ndim else str(words)
 
 
 def bars(rows: pandas.DataFrame, name: str) -> list[pandas.Series]:
