@@ -67,12 +67,8 @@ def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypat
 
 def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path):
     assert training.last_checkpoint(tmp_path / "nothing") is None
-    for name, content in {
-        "checkpoint-9": "{",
-        "checkpoint-20": '{"step": 20}',
-        "checkpoint-100": '{"st',
-        "checkpoint-40": None,
-    }.items():
+    contents = {"checkpoint-9": "{", "checkpoint-20": '{"step": 20}', "checkpoint-100": '{"st', "checkpoint-40": None}
+    for name, content in contents.items():
         (tmp_path / name).mkdir()
         if content:
             (tmp_path / name / "trainer_state.json").write_text(content)
