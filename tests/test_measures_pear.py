@@ -219,7 +219,12 @@ def test_one_seed_settles_nothing(name):
         ("P6", {"distillation": None}, "report.pear.distillation is null"),
         ("P7", {"transfer": None}, "report.pear.transfer is null"),
         ("P4", {"games": None}, "report.pear.games is null"),
-        ("P4", {"games": {"recipe": "none", "task": "calc"}}, "no RL by none from token"),
+        (
+            "P4",
+            {"games": {"recipe": "none", "task": "calc"}},
+            "no models to compare: stage rl, recipe none, data teacher, objective token "
+            "and stage sft, data teacher, objective token",
+        ),
         ("P7", {"transfer": {"recipe": "away", "task": "calc"}}, "not every model has pass@1 on calc"),
         ("P10", {"controls": []}, "report.pear.controls is empty"),
         ("P10", {"controls": ["dft"]}, "no seed has both token and dft after RL"),

@@ -292,7 +292,7 @@ def test_verdict(low, high, replicates, training, expected):
 def test_a_study_without_an_arm_says_why_it_does_not_test(tmp_path):
     folder = report(write_study(tmp_path, SETTINGS | {"pear": None}, skip=("recover",)))
     judged = pandas.read_csv(folder / "claims.csv").set_index("id")
-    assert judged.loc["P2", "verdict"] == "not tested (config.yaml names no arms to compare: report.pear is null)"
+    assert judged.loc["P2", "verdict"] == "not tested (report.pear is null)"
     assert judged.loc["L3", "verdict"].startswith("not tested (no pruned model was recovered")
     assert judged.loc["L13", "verdict"] == "not tested (report.pruning.matched is empty)"
     assert judged.loc["P2", ["ours", "low", "high", "n", "could_have_seen", "command"]].isna().all()

@@ -1,14 +1,16 @@
 """The claims table: each claim of the papers, the paper's number, ours with its interval, and a verdict."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import pandas
 import yaml
 
+from orchard.errors import UserError
 from orchard.report import measures, measures_pear
+from orchard.report.compared import Comparison
 from orchard.report.findings import Finding, NotTestedError
 from orchard.report.rows import Evaluations
 from orchard.report.statistics import Interval
@@ -16,6 +18,7 @@ from orchard.report.statistics import Interval
 COLUMNS = ["id", "verdict", "paper", "ours", "low", "high", "n", "could_have_seen", "p", "p_holm", "command"]
 LEAST_P = 1e-9  # below it a p-value is told as this: ours, nobody believes a smaller one
 MEASURES = {"PEAR": measures_pear, "LLP": measures}
+NO_COMPARISON = {"how": "", "metric": "", "task": "", "rows": {}}
 REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_TESTED = "reproduced", "not reproduced", "inconclusive", "not tested"
 
 
@@ -33,11 +36,35 @@ class Claim:
     direction: str = "+"
     threshold: float = 0.0
     training: bool = False
+    compare: dict = field(default_factory=dict)
+
+    def findings(self, evaluations: Evaluations, settings: dict) -> list[Finding]:
+        """What the claim's comparison, or the function that it names, finds."""
+        if self.compare:
+            return Comparison(**self.compare).findings(evaluations, settings)
+        return getattr(MEASURES[self.paper], self.measure)(evaluations, settings)
 
 
 def load() -> list[Claim]:
-    """All claims of both papers."""
-    return [Claim(**entry) for entry in yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text())]
+    """All claims of both papers.
+
+    Raises:
+        UserError: an entry lacks a field or has one that claims do not have.
+    """
+    return [_read(entry) for entry in yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text())]
+
+
+def _read(entry: dict) -> Claim:
+    try:
+        Comparison(**entry.get("compare", NO_COMPARISON))
+        return Claim(**entry)
+    except TypeError as error:
+        raise UserError(
+            f"claims.yaml: {entry.get('id', 'a claim without id')}: {str(error).partition('() ')[2]}",
+            f"a claim has {', '.join(each.name for each in fields(Claim))}",
+            "what is misspelt would be left out in silence",
+            "correct the entry; its neighbours show the form",
+        ) from error
 
 
 def judge_all(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
@@ -94,7 +121,7 @@ def holm(p: pandas.Series) -> pandas.Series:
 def judge(claim: Claim, evaluations: Evaluations, settings: dict) -> list[dict]:
     """The rows of one claim."""
     try:
-        findings = getattr(MEASURES[claim.paper], claim.measure)(evaluations, settings)
+        findings = claim.findings(evaluations, settings)
     except NotTestedError as reason:
         return [{"id": claim.id, "verdict": f"{NOT_TESTED} ({reason})", "paper": claim.number}]
     return [_row(claim, finding) for finding in findings]
