@@ -321,10 +321,19 @@ class Arm(Part):
 
 
 class Sft(Part):
-    """Which arms run, each with each seed."""
+    """Which arms run, each with each seed.
+
+    Attributes:
+        arms: by name.
+        seeds: of the order of the data and, in RL, of the samples; a replicate each.
+        own_seeds: of arms that have others, for an A/A check (``report.pear.twins``).
+        trainer: what all arms share.
+        objectives: what arms name.
+    """
 
     arms: dict[Name, Arm]
     seeds: list[Seed]
+    own_seeds: dict[Name, Annotated[list[Seed], Field(min_length=1)]]
     trainer: SftTrainer | None
     objectives: dict[Name, Objective]
 
@@ -566,6 +575,13 @@ class Distillation(Part):
     treatment: Name
 
 
+class Twins(Part):
+    """The two objectives of the A/A check: one by two names, with seeds of its own each."""
+
+    one: Name
+    other: Name
+
+
 class OtherFamily(Part):
     """RL on another family of tasks than SFT's, and the task on which it is measured."""
 
@@ -590,6 +606,7 @@ class Pear(Part):
         distillation: the objectives of P6; null: not tested.
         transfer: the recipe and the task of P7; null: not tested.
         games: the recipe and the task of P4, a logic game; null: not tested.
+        twins: one objective by two names, whose difference after RL must not be told from none; null: no A/A check.
     """
 
     task: Name
@@ -604,6 +621,7 @@ class Pear(Part):
     distillation: Distillation | None
     transfer: OtherFamily | None
     games: OtherFamily | None
+    twins: Twins | None
 
 
 class BothWays(Part):

@@ -127,6 +127,19 @@ def judge(claim: Claim, evaluations: Evaluations, settings: dict) -> list[dict]:
     return [_row(claim, finding) for finding in findings]
 
 
+def twins(evaluations: Evaluations, settings: dict) -> dict | None:
+    """The A/A check (`measures_pear.twins`) as the page tells it; none where it is off.
+
+    ``told`` says whether the interval leaves zero out, which it does by chance in 1 − confidence of studies at most.
+    """
+    if not (finding := measures_pear.twins(evaluations, settings)):
+        return None
+    found = finding.interval
+    names = settings["pear"]["twins"]
+    numbers = {"ours": found.value, "low": found.low, "high": found.high, "n": found.replicates}
+    return names | numbers | {"could_have_seen": found.could_have_seen, "told": not found.low <= 0 <= found.high}
+
+
 def verdict(claim: Claim, found: Interval) -> str:
     """Reproduced or not where the interval leaves the claim's threshold out, else inconclusive.
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas
 from markupsafe import escape
 
+from orchard.report import graph
+
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
@@ -402,6 +404,26 @@ def protocols(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     axes.set_xlim(-reach, reach)
     axes.set_xlabel("retention scored as multiple choice minus as generation")
     axes.legend(title="scored on", loc="upper left", bbox_to_anchor=(1, 1))
+    return drawing
+
+
+def stages(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Families of stages as boxes, from the data on the left to the report, with arrows along the longest ways."""
+    depth, widest = table["depth"].max() + 1, table["depth"].value_counts().max()
+    drawing, axes = pyplot.subplots(figsize=(1.1 * depth, 0.2 + 0.9 * widest), layout="constrained")
+    boxes, places = {}, {}
+    for column, rows in table.groupby("depth"):
+        for row, (name, count) in enumerate(zip(rows["family"], rows["stages"], strict=True)):
+            places[name] = (column, (len(rows) - 1) / 2 - row)
+            look = {"boxstyle": "round,pad=0.4", "facecolor": COLOURS[0], "alpha": 0.25, "edgecolor": INK}
+            middle = {"ha": "center", "va": "center", "fontsize": 9}
+            boxes[name] = axes.annotate(f"{name}\n{count}", places[name], bbox=look, **middle)
+    for start, end in graph.direct(table):
+        ends = {"patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()}
+        arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.8, "shrinkA": 2, "shrinkB": 2, **ends}
+        axes.annotate("", places[end], places[start], arrowprops=arrow)
+    axes.set(xlim=(-0.5, depth - 0.5), ylim=(-widest / 2, widest / 2))
+    axes.set_axis_off()
     return drawing
 
 

@@ -83,6 +83,19 @@ def beats_controls(evaluations: Evaluations, settings: dict) -> list[Finding]:
     return _all_of(evaluations, settings, {name: (pear["treatment"], name) for name in pear["controls"]})
 
 
+def twins(evaluations: Evaluations, settings: dict) -> Finding | None:
+    """The A/A check: pass@1 after RL of one objective by two names, the second minus the first; none where it is off.
+
+    Their seeds differ, so the first replicate of one is set against the first of the other; questions are paired.
+    """
+    pear = settings["pear"]
+    if not (pear and pear["twins"]):
+        return None
+    sides = [evaluations.select(objective=pear["twins"][name], **where(pear, "rl")) for name in ("other", "one")]
+    pairs = list(zip(*sides, strict=False))
+    return _paired(evaluations, pear["task"], pairs, settings["confidence"]) if pairs else None
+
+
 def objectives_of(evaluations: Evaluations, pear: dict) -> list[str]:
     """The objectives that were scored on the task before RL and after it, in order of name."""
     before, after = (
