@@ -242,7 +242,7 @@ def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
                 places = [ratios.index(ratio) + width * (number - (len(names) - 1) / 2) for ratio in rows["ratio"]]
                 look = {"label": name, "color": COLOURS[number], "ecolor": INK, "capsize": 3}
                 axes.bar(places, rows["retention"], 0.93 * width, yerr=bars(rows, "retention"), **look)
-            axes.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
+            axes.set_xticks(range(len(ratios)), [f"{ratio:.3g}" for ratio in ratios])
             axes.set_title(f"{group}, {method}:\n{family}")
             axes.set_ylim(*bounded(table, "retention"))
         row[0].set_ylabel("retention")
