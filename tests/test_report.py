@@ -472,8 +472,8 @@ def test_p_values_are_corrected_for_their_number_as_holm_does():
     assert claims.holm(pandas.Series([0.4, 0.5, 0.9])).to_list() == pytest.approx([1.0, 1.0, 1.0])
 
 
-def test_the_stages_are_drawn_from_the_trails(tmp_path):
-    root = write_study(tmp_path, skip=("rl", "prune", "recover"))
+def write_lock(root):
+    """A dvc.lock with the stages behind the study's evaluations: data, a stage a model, its evaluation."""
     stages = {"generate@a": {"cmd": "g", "outs": [{"path": "data/a", "md5": "0" * 32}]}}
     for name in evaluations_of(root).facts:
         reads = ["data/a"] if name == "base-tiny" else ["data/a", "results/models/base-tiny"]
@@ -484,6 +484,11 @@ def test_the_stages_are_drawn_from_the_trails(tmp_path):
             deps = [{"path": path} for path in deps or [f"results/models/{name}"]]
             stages[f"{family}@{name}"] = {"cmd": family, "deps": deps, "outs": [{"path": key, "md5": "1" * 32}]}
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+
+
+def test_the_stages_are_drawn_from_the_trails(tmp_path):
+    root = write_study(tmp_path, skip=("rl", "prune", "recover"))
+    write_lock(root)
     folder = report(root)
     table = pandas.read_csv(folder / "stages.csv", keep_default_na=False).set_index("family")
     models = len(evaluations_of(root).facts)
