@@ -168,7 +168,7 @@ def evaluations_of(root):
 
 def test_writes_what_dvc_and_readers_expect(folder):
     names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery", "speeds", "skips", "degeneration")
-    names += ("errors",)
+    names += ("errors", "claims-at-a-glance")
     figures = {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}
     files = {"results.parquet", "results.csv", "claims.csv", "metrics.json", "index.html", "summary.md"}
     assert {path.name for path in folder.iterdir()} == figures | files
@@ -499,6 +499,18 @@ def test_the_stages_are_drawn_from_the_trails(tmp_path):
     assert page.count("<b>model@sft-nll-1</b>") == 1
 
 
+def test_a_claim_is_drawn_on_the_papers_side_of_its_threshold(folder, judged):
+    drawn = pandas.read_csv(folder / "claims-at-a-glance.csv").set_index("claim")
+    assert list(drawn.index) == [name for name in judged.index[judged["ours"].notna()] if "/" not in name]
+    for name, sign, threshold in (("P2", 1, 0.0), ("L5", -1, 0.5), ("L1", 1, 0.8)):
+        ends = sorted(100 * sign * (judged.loc[name, end] - threshold) for end in ("low", "high"))
+        assert drawn.loc[name, ["low", "high"]].tolist() == pytest.approx(ends, abs=1e-3)
+        assert drawn.loc[name, "verdict"] == judged.loc[name, "verdict"]
+    clear = {"reproduced": drawn["low"] > 0, "not reproduced": drawn["high"] < 0}
+    for verdict, holds in clear.items():
+        assert holds[drawn["verdict"] == verdict].all()
+
+
 def test_arrows_that_a_longer_way_has_are_left_out():
     trails = {
         "m": [
@@ -560,7 +572,7 @@ def test_page_stands_alone_and_can_be_read_aloud(folder):
     assert "<script" not in text
     assert "src=" not in text
     assert 'rel="stylesheet"' not in text
-    assert text.count('role="img" aria-label="') == text.count("<svg") == 10
+    assert text.count('role="img" aria-label="') == text.count("<svg") == 11
     assert "prefers-color-scheme: dark" in text
     identifiers = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert len(identifiers) == len(set(identifiers))

@@ -26,7 +26,7 @@ def main() -> None:
         judged.to_csv(scratch / "claims.csv", index=False, float_format="%.6f")
         judged = pandas.read_csv(scratch / "claims.csv", dtype={"n": "Int64"})  # the page shows what the file says
         trails = trails_of(evaluations)
-        drawn = make_figures(evaluations, settings, trails)
+        drawn = make_figures(evaluations, settings, judged, trails)
         for figure in drawn:
             figure.save(scratch)
         (scratch / "metrics.json").write_text(json.dumps(metrics(evaluations, settings, judged), indent=2) + "\n")
@@ -49,11 +49,23 @@ def main() -> None:
         )
 
 
-def make_figures(evaluations: Evaluations, settings: dict, trails: dict[str, list[dict]]) -> list[Figure]:
+def make_figures(
+    evaluations: Evaluations, settings: dict, judged: pandas.DataFrame, trails: dict[str, list[dict]]
+) -> list[Figure]:
     """The figures that the study has data for."""
     bars = (
         f"Bars are {settings['confidence']:.0%} intervals over replicates and questions; "
         "over questions alone where there is one replicate. Long bars leave the picture; the table has their ends."
+    )
+    verdicts = Figure(
+        "claims-at-a-glance",
+        "How clear is each claim?",
+        "The measure of each tested claim minus its threshold, in points, turned so that the paper's side is to the "
+        f"right; bars are {settings['confidence']:.0%} intervals and may leave the picture. Claims differ in what they "
+        "measure: compare a bar with the line, not with its neighbours.",
+        tables.sides(judged),
+        figures.claims,
+        tabled=False,
     )
     made = Figure(
         "stages",
@@ -63,8 +75,8 @@ def make_figures(evaluations: Evaluations, settings: dict, trails: dict[str, lis
         graph.families(trails),
         figures.stages,
     )
-    candidates = [*pear_figures(evaluations, settings, bars), *pruning_figures(evaluations, settings, bars), made]
-    return [figure for figure in candidates if len(figure.table)]
+    of_papers = pear_figures(evaluations, settings, bars) + pruning_figures(evaluations, settings, bars)
+    return [figure for figure in [verdicts, *of_papers, made] if len(figure.table)]
 
 
 def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Figure]:

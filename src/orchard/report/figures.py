@@ -407,6 +407,23 @@ def protocols(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     return drawing
 
 
+def claims(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Each claim's interval, the paper's side to the right of the line, a colour a verdict."""
+    drawing, axes = pyplot.subplots(figsize=(7.4, 1.2 + 0.26 * len(table)), layout="constrained")
+    colours = {"reproduced": COLOURS[2], "not reproduced": COLOURS[1], "inconclusive": COLOURS[5]}
+    for verdict, rows in table.groupby("verdict", sort=False):
+        look = {"color": colours[verdict], "linestyle": "none", "marker": "o", "capsize": 3, "label": verdict}
+        axes.errorbar(rows["points"], rows.index, xerr=bars(rows, "points"), **look)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(table.index, table["claim"])
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    reach = 1.15 * max(table["points"].abs().max(), 5)
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel("points beyond the claim's threshold, to the right: on the paper's side")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return drawing
+
+
 def stages(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Families of stages as boxes, from the data on the left to the report, with arrows along the longest ways."""
     depth, widest = table["depth"].max() + 1, table["depth"].value_counts().max()
