@@ -79,10 +79,11 @@ def claims_of(revision: str, commit: str) -> pandas.DataFrame:
     """The claims of a commit's report, by id."""
     import dvc.api
     from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
 
     try:
         text = dvc.api.read(CLAIMS, repo=".", rev=commit)
-    except (DvcException, FileNotFoundError) as error:
+    except (DvcException, DataIndexDirError, FileNotFoundError) as error:
         raise UserError(
             f"the report of {revision} is neither in DVC's cache nor in a remote ({error})",
             "its claims are read from there",
