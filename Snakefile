@@ -7,7 +7,7 @@ so its job runs `dvc repro` of that stage.
 import sys
 
 sys.path.insert(0, f"{workflow.basedir}/src")  # this clone's code, whatever is installed
-from orchard import rerun, runs
+from orchard import costs, rerun, runs
 
 
 configfile: "config.yaml"
@@ -42,5 +42,10 @@ onstart:
     rerun.tell_progress()
 
 
+onsuccess:
+    costs.write_page()
+
+
 onerror:
     rerun.tell_failures()
+    costs.write_page()

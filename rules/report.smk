@@ -9,7 +9,7 @@ rule report:
         speeds="docs/pruning/speed.csv",
         stamp=rerun.stamp("results/report"),
     output:
-        directory("results/report"),
+        report(directory("results/report"), category="Claims", htmlindex="index.html"),
     log:
         "logs/report.log",
     benchmark:

@@ -319,6 +319,23 @@ BAD_CONFIGS = {
     "a control that does not run": ({"report.pear.controls": ["last-tokens"]}, ["report.pear.controls: 'last-tokens'"]),
     "a control that is the treatment": ({"report.pear.controls": ["pear-token"]}, ["treatment and controls are both"]),
     "a control twice": ({"report.pear.controls": ["none", "none"]}, ["report.pear.controls: 'none' 2 times"]),
+    "twins that differ": (
+        {"report.pear.twins": {"one": "nll", "other": "nll-matched"}},
+        ["report.pear.twins: 'nll' and 'nll-matched', which differ", "the same settings"],
+    ),
+    "twins of one name": (
+        {"report.pear.twins": {"one": "nll", "other": "nll"}},
+        ["report.pear.twins: 'nll' and 'nll', one name"],
+    ),
+    "twins with a seed in common": (
+        {
+            "report.pear.twins": {"one": "nll", "other": "nll-matched"},
+            "sft.objectives.nll-matched.learning_rate": 1e-3,
+            "sft.own_seeds": {"nll-matched": [3, 4]},
+        },
+        ["report.pear.twins: 'nll' and 'nll-matched' share the seeds 3", "sft.own_seeds"],
+    ),
+    "seeds of an arm that is not there": ({"sft.own_seeds": {"nlll": [4]}}, ["sft.own_seeds: 'nlll'", "did you mean"]),
     "a form that is not PEAR's": ({"report.pear.forms": ["none"]}, ["report.pear.forms: 'none'", "controls"]),
     "one form by two names": (
         {"sft.objectives.nll-matched": DEFAULT["sft"]["objectives"]["pear-token"]} | TWO_FORMS,

@@ -185,7 +185,7 @@ def test_several_mistakes_are_one_message():
 def test_unused_parts_are_empty():
     tree = copy.deepcopy(DEFAULT)
     tree["behave"], tree["rl"] = {}, {"arms": {}, "recipes": {}}
-    tree["sft"] = {"arms": {}, "seeds": [], "trainer": None, "objectives": {}}
+    tree["sft"] = {"arms": {}, "seeds": [], "own_seeds": {}, "trainer": None, "objectives": {}}
     tree["prune"]["of"] = ["base-tiny"]
     tree["recover"] = {key: [] for key in ("of", "methods", "ratios", "seeds")}
     tree["recover"] |= {"authors": {}, "budgets": {}, "prompts": None, "trainer": None}

@@ -18,9 +18,12 @@ from orchard.errors import UserError
 from orchard.evaluate import __main__ as evaluate
 from orchard.evaluate import scoring
 from orchard.evaluate.lm import StrictLM
-from orchard.tasks import items
+from orchard.tasks import items, programs
 from tests.llama import random_llama
+from tests.problems import PROBLEMS
+from tests.test_sandbox import needs_bubblewrap
 
+SETTINGS = {"seed": 7, "backend": "hf", "chat_template": False, "limit": None, "unsafe_programs": False}
 NO_SHOTS = {"count": 0, "items": None}
 GREEDY = {
     "kind": "generation",
@@ -67,7 +70,7 @@ def project(tmp_path_factory):
         "pairs": {"kind": "minimal-pair", "items": "pairs.jsonl", "few_shot": NO_SHOTS},
         "nats": {"kind": "likelihood", "items": "calc.jsonl", "few_shot": NO_SHOTS},
     }
-    config = {"evaluate": {"seed": 7, "batch_size": 16, "limit": None, "tasks": tasks}}
+    config = {"evaluate": SETTINGS | {"batch_size": 16, "tasks": tasks}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
 
@@ -88,7 +91,7 @@ def lm_of(batch_size: int = 16) -> StrictLM:
 
 
 def run(manager, options: dict, lm: StrictLM | None = None) -> list[dict]:
-    return evaluate.run_task(lm or lm_of(), manager, options, {"seed": 7, "limit": None})
+    return evaluate.run_task(lm or lm_of(), manager, options, SETTINGS)
 
 
 @torch.inference_mode()
@@ -142,7 +145,7 @@ def test_a_stop_text_ends_the_answer(manager):
 def test_samples_of_a_prompt_differ_and_are_all_scored(manager):
     rows = run(manager, GREEDY | {"items": "calc.jsonl", "samples": 4, "temperature": 1.0})
     assert all(len(row["resps"][0]) == 4 and len(set(row["resps"][0])) > 1 for row in rows)
-    assert all(set(row["metrics"]) == {"pass@1", "pass@4"} for row in rows)
+    assert all(set(row["metrics"]) == {"pass@1", "pass@4", "strict pass@1"} for row in rows)
 
 
 def test_a_response_without_end_is_told_from_one_with(manager):
@@ -154,7 +157,8 @@ def test_a_response_without_end_is_told_from_one_with(manager):
     rows = run(manager, GREEDY | {"items": "calc.jsonl", "stop": [stop]}, lm)
     seen = []
     for text, row in zip(whole, rows, strict=True):
-        _, (tokens,), (error,) = evaluate.written(row, GREEDY, lm.tokenizer)
+        _, (tokens,) = evaluate.written(row, lm.tokenizer)
+        (error,) = evaluate.errors_of(GREEDY, row, lm)
         if len(text.split()) == 24 and not special & set(text.split()):
             seen.append(stop in text.split())
             assert len(tokens) == (text.split().index(stop) if seen[-1] else 24)
@@ -202,7 +206,7 @@ def test_likelihood_is_nats_a_token_of_the_answer(manager):
     for row, item in zip(rows, stage.read_jsonl("calc.jsonl"), strict=True):
         answer = lm.tokenizer(item["answer"], add_special_tokens=False)["input_ids"]
         expected = -log_likelihood(lm, lm.tokenizer(item["prompt"])["input_ids"], answer) / len(answer)
-        (score,) = evaluate.item_scores("nats", "likelihood", row, lm)
+        (score,) = evaluate.item_scores("nats", {"kind": "likelihood"}, row, [], lm)
         assert (score["metric"], score["item"]) == ("nats", item["id"])
         assert score["value"] == pytest.approx(expected, abs=1e-4)
 
@@ -244,8 +248,8 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
 def check_metrics_of_responses(folder):
     scores, samples = (pandas.read_parquet(folder / f"{name}.parquet") for name in ("scores", "samples"))
     told = scores[scores["task"] == "calc"].pivot(index="item", columns="metric", values="value")
-    assert set(told.columns) == {"pass@1", "pass@4", "rep-2", "rep-3", "rep-4", "self-bleu-4", "length", "balanced",
-                                 "bracket-errors"}  # fmt: skip
+    assert set(told.columns) == {"pass@1", "pass@4", "strict pass@1", "rep-2", "rep-3", "rep-4", "self-bleu-4",
+                                 "length", "balanced", "bracket-errors"}  # fmt: skip
     assert told["length"].between(1, 24).all()
     assert set(scores.loc[scores["task"] == "cmp", "metric"]) == {"acc"}
     errors = samples.set_index(["task", "item"])["errors"].map(json.loads)
@@ -253,6 +257,114 @@ def check_metrics_of_responses(folder):
     assert errors["cmp"].map(len).eq(0).all()
     for name, found in (("pass@1", None), ("bracket-errors", "unbalanced brackets")):
         assert errors["calc"].map(lambda each, found=found: each.count(found) / 4).equals(told[name].rename("errors"))
+
+
+def test_a_task_by_name_scores_as_lm_eval_scores_it_alone(manager, project):
+    """A YAML in the folder of tasks, asked for by name; lm-eval's own entry point is the reference."""
+    from lm_eval import simple_evaluate
+
+    shots = {"count": 3, "items": "shots.jsonl"}
+    ours = run(manager, {"kind": "choice", "items": "cmp.jsonl", "few_shot": shots})
+    named = {"tasks": ["cmp-by-name"], "num_fewshot": 3, "task_manager": named_manager(project), "bootstrap_iters": 0}
+    (results,) = simple_evaluate(lm_of(), **named)["results"].values()
+    assert results["acc,none"] == pytest.approx(sum(row["acc"] for row in ours) / len(ours))
+    named = run(named_manager(project), {"kind": "lm-eval", "task": "cmp-by-name", "few_shot": 3})
+    assert [row["acc"] for row in named] == [row["acc"] for row in ours]
+    assert [evaluate.item_id(row) for row in named[:2]] == ["cmp-by-name-00000", "cmp-by-name-00001"]
+    (score, *_) = evaluate.item_scores("named", {"kind": "lm-eval"}, named[0], [], lm_of())
+    assert (score["kind"], score["metric"]) == ("lm-eval", "acc")
+    assert evaluate.errors_of({"kind": "lm-eval"}, named[0], lm_of()) == []
+
+
+def named_manager(project) -> TaskManager:
+    folder = project / "named"
+    folder.mkdir(exist_ok=True)
+    (folder / "cmp.yaml").write_text(
+        """
+        task: cmp-by-name
+        dataset_path: json
+        dataset_kwargs: {data_files: {test: cmp.jsonl, shots: shots.jsonl}}
+        output_type: multiple_choice
+        test_split: test
+        fewshot_split: shots
+        fewshot_config: {sampler: first_n}
+        fewshot_delimiter: "\\n"
+        doc_to_text: prompt
+        doc_to_choice: choices
+        doc_to_target: label
+        target_delimiter: " "
+        metric_list: [{metric: acc}]
+        """
+    )
+    return TaskManager(include_path=str(folder), include_defaults=False)
+
+
+def test_a_name_that_lm_eval_does_not_know_is_told():
+    settings = {"tasks": {"mine": {"kind": "lm-eval", "task": "gsm8kk", "few_shot": None}}}
+    with pytest.raises(UserError, match="gsm8k"):
+        evaluate.task_manager(settings)
+
+
+def test_vllm_is_refused_where_it_is_not_installed(project):
+    with pytest.raises(UserError, match="pip install vllm"):
+        evaluate.backend(project / "results/models/base-random", SETTINGS | {"backend": "vllm", "batch_size": 4})
+
+
+def test_a_chat_template_is_used_where_the_model_has_one(manager):
+    lm, options = lm_of(), GREEDY | {"items": "calc.jsonl"}
+    plain = run(manager, options, lm)
+    assert evaluate.template_hash(lm, SETTINGS | {"chat_template": True}) is None
+    lm.tokenizer.chat_template = "{% for m in messages %}calc {{ m['content'] }} {% endfor %}"
+    assert evaluate.template_hash(lm, SETTINGS) is None
+    asked = evaluate.run_task(lm, manager, options, SETTINGS | {"chat_template": True})
+    assert [row["arguments"][0][0] for row in asked] == [f"calc {row['arguments'][0][0]} " for row in plain]
+    assert len(evaluate.template_hash(lm, SETTINGS | {"chat_template": True})) == 64
+    assert evaluate.identity(asked)["hash"] != evaluate.identity(plain)["hash"]
+    assert evaluate.identity(run(manager, options, lm)) == evaluate.identity(plain)
+
+
+def test_a_summary_is_scored_by_rouge_l(manager):
+    lm = lm_of()
+    rows = run(manager, GREEDY | {"kind": "summary", "items": "calc.jsonl"}, lm)
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    for row, item in zip(rows, stage.read_jsonl("calc.jsonl"), strict=True):
+        assert row["rouge-l"] == scorer.score(item["answer"], row["resps"][0][0])["rougeL"].fmeasure
+    assert scoring.summary({"answer": "The cat sat down."}, [["the cats sat", "no"]])["rouge-l"] == pytest.approx(3 / 7)
+    assert evaluate.errors_of({"kind": "summary"}, rows[0], lm) == []
+
+
+@needs_bubblewrap
+def test_programs_are_run_and_their_errors_told(manager, project):
+    stage.write_jsonl(project / "programs.jsonl", [
+        {"id": f"humaneval-{n}"} | programs.from_humaneval(row) for n, row in enumerate(PROBLEMS[:4])
+    ])  # fmt: skip
+    rows = run(manager, GREEDY | {"items": "programs.jsonl"})
+    assert [row["pass@1"] for row in rows] == [0.0] * 4, "a random model writes no program"
+    item = rows[0]["doc"]
+    assert item["unsafe"] is False
+    solved = PROBLEMS[0]["canonical_solution"]
+    responses = [solved, f"```python\n{PROBLEMS[0]['prompt']}{solved}```", "    return (1\n", "    return 1\n"]
+    assert scoring.generation(item, [responses]) == {"pass@1": 0.5, "pass@4": 1.0, "strict pass@1": 0.25}
+    told = [evaluate.responses.error(item, response, True) for response in responses]
+    assert told == [None, None, "unbalanced brackets", "wrong answer"]
+    assert evaluate.responses.error(item, "    return (1\n", False) == "cut off"
+    measured = evaluate.responses.describe(item, responses, [[1]] * 4, told)
+    assert (measured["balanced"], measured["bracket-errors"]) == (0.75, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("task", "right", "strict"),
+    [
+        ({"task": "gsm8k", "answer": "2 + 2 = 4 #### 4", "final": "4"}, "It is 4.", "so 4\n#### 4"),
+        ({"task": "math", "answer": "\\boxed{4}", "final": "4"}, "4", "Thus \\boxed{4}."),
+    ],
+)
+def test_the_very_form_counts_strictly(task, right, strict):
+    item = {"id": "1", "prompt": "?", **task}
+    assert [items.is_correct(item, text) for text in (right, strict)] == [True, True]
+    assert [items.is_strictly_correct(item, text) for text in (right, strict)] == [False, True]
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])

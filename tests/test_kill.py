@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ruamel.yaml.representer import RepresenterError
 
-from orchard import job, rerun
+from orchard import job, rerun, training
 from tests.project import Project
 
 KILLS = 12
@@ -65,13 +65,14 @@ def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypat
     assert yaml.safe_load(lock.read_text()) == {"stages": {"a": 1, "b": 2}}
 
 
-def test_a_checkpoint_that_is_half_written_is_swept_away(tmp_path):
-    for name, file in (("checkpoint-20", "trainer_state.json"), ("checkpoint-40", "model.safetensors")):
+def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path):
+    assert training.last_checkpoint(tmp_path / "nothing") is None
+    contents = {"checkpoint-9": "{", "checkpoint-20": '{"step": 20}', "checkpoint-100": '{"st', "checkpoint-40": None}
+    for name, content in contents.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / file).touch()
-    job.sweep_half_checkpoints(tmp_path)
-    assert [folder.name for folder in tmp_path.iterdir()] == ["checkpoint-20"]
-    job.sweep_half_checkpoints(tmp_path / "nothing")
+        if content:
+            (tmp_path / name / "trainer_state.json").write_text(content)
+    assert training.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
 
 
 @pytest.mark.parametrize("path", ["dvc.lock", *map(str, Path("docs").glob("*/*/dvc.lock"))])

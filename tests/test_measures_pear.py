@@ -15,7 +15,7 @@ PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", 
 PEAR |= {"reversal": ["nll", "token", "last"], "plain": ["nll", "matched"]}
 PEAR |= {"forms": ["token", "sequence", "block"], "controls": ["matched", "last"]}
 PEAR |= {"distillation": {"baseline": "kl", "treatment": "pear-kl"}, "transfer": {"recipe": "away", "task": "games"}}
-PEAR |= {"games": {"recipe": "grpo", "task": "calc"}}
+PEAR |= {"games": {"recipe": "grpo", "task": "calc"}, "twins": None}
 SETTINGS = {"confidence": 0.95, "pear": PEAR}
 CLAIMS = {claim.id: claim for claim in claims.load()}
 OBJECTIVES = ["nll", "token", "sequence", "block", "matched", "last", "kl", "pear-kl"]
@@ -219,7 +219,12 @@ def test_one_seed_settles_nothing(name):
         ("P6", {"distillation": None}, "report.pear.distillation is null"),
         ("P7", {"transfer": None}, "report.pear.transfer is null"),
         ("P4", {"games": None}, "report.pear.games is null"),
-        ("P4", {"games": {"recipe": "none", "task": "calc"}}, "no RL by none from token"),
+        (
+            "P4",
+            {"games": {"recipe": "none", "task": "calc"}},
+            "no models to compare: stage rl, recipe none, data teacher, objective token "
+            "and stage sft, data teacher, objective token",
+        ),
         ("P7", {"transfer": {"recipe": "away", "task": "calc"}}, "not every model has pass@1 on calc"),
         ("P10", {"controls": []}, "report.pear.controls is empty"),
         ("P10", {"controls": ["dft"]}, "no seed has both token and dft after RL"),

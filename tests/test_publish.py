@@ -3,10 +3,23 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchard import publish
 from orchard.errors import UserError
 from tests.project import ROOT
+
+OWN = ("generate@a", "evaluate@base-tiny", "report")
+LOCK = {
+    "schema": "2.0",
+    "stages": {
+        "generate@a": {"cmd": "g", "outs": [{"path": "data/a", "md5": "1"}]},
+        "generate@other": {"cmd": "g", "outs": [{"path": "data/b", "md5": "2"}]},
+        "evaluate@base-tiny": {"cmd": "e", "deps": [{"path": "data/a"}], "outs": [{"path": "results/evals/base-tiny"}]},
+        "evaluate@other": {"cmd": "e", "deps": [{"path": "data/b"}], "outs": [{"path": "results/evals/other"}]},
+        "report": {"cmd": "r", "deps": [{"path": "results/evals"}], "outs": [{"path": "results/report"}]},
+    },
+}
 
 
 def test_the_readme_shows_the_published_claims_table():
@@ -26,8 +39,10 @@ def test_another_study_is_published_beside_and_the_readme_stays(tmp_path, monkey
     with pytest.raises(UserError, match=r"no results/report/summary\.md"):
         publish.publish_beside(Path("docs/other"))
     Path("results/report").mkdir(parents=True)
-    for name in ("results/report/summary.md", "results/report/claims.csv", "results/report/drift.png", "dvc.lock"):
+    for name in ("results/report/summary.md", "results/report/claims.csv", "results/report/drift.png"):
         Path(name).write_text(name)
+    Path("results/evals/base-tiny").mkdir(parents=True)
+    Path("dvc.lock").write_text(yaml.safe_dump(LOCK))
     Path("docs/other").mkdir(parents=True)
     Path("docs/other/left.png").write_text("of an earlier run")
     publish.publish_beside(Path("docs/other"))
@@ -37,4 +52,6 @@ def test_another_study_is_published_beside_and_the_readme_stays(tmp_path, monkey
         "dvc.lock",
         "summary.md",
     ]
+    kept = yaml.safe_load(Path("docs/other/dvc.lock").read_text())["stages"]
+    assert kept == {name: LOCK["stages"][name] for name in OWN}
     assert not Path("README.md").exists()

@@ -6,14 +6,14 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pandas
 import pytest
 import yaml
 
-from orchard.report import claims, page, retention, rows, tables
+from orchard.report import claims, figures, graph, page, retention, rows, tables
 from orchard.report.claims import COLUMNS, Claim
 from orchard.report.statistics import Interval
 
@@ -34,6 +34,7 @@ SETTINGS = {
         "distillation": None,
         "transfer": None,
         "games": None,
+        "twins": None,
     },
     "pruning": {"probe": None, "brackets": None, "matched": []},
 }
@@ -68,7 +69,7 @@ def write_model(root, name, calc, choice, **facts):
             item = f"{task}-{number:03}"
             if kind == "generation":
                 right = random.binomial(8, calc + 2 * hard[number] * calc * (1 - calc))
-                values, responses = {"pass@1": right / 8, "pass@8": float(right > 0)}, ["ans 1"] * 8
+                values, responses = {"pass@1": right / 8, "pass@8": float(right > 0)}, [["ans 1"] * 8]
                 errors = [None] * right + ["wrong answer"] * (8 - right)
                 values |= {metric: float(random.uniform(0, 0.02)) for metric in tables.DEGENERATION}
             else:
@@ -167,7 +168,7 @@ def evaluations_of(root):
 
 def test_writes_what_dvc_and_readers_expect(folder):
     names = ("reinforcement", "curves", "drift", "weights", "retention", "recovery", "speeds", "skips", "degeneration")
-    names += ("errors",)
+    names += ("errors", "claims-at-a-glance")
     figures = {f"{name}.{kind}" for name in names for kind in ("svg", "png", "csv")}
     files = {"results.parquet", "results.csv", "claims.csv", "metrics.json", "index.html", "summary.md"}
     assert {path.name for path in folder.iterdir()} == figures | files
@@ -292,7 +293,7 @@ def test_verdict(low, high, replicates, training, expected):
 def test_a_study_without_an_arm_says_why_it_does_not_test(tmp_path):
     folder = report(write_study(tmp_path, SETTINGS | {"pear": None}, skip=("recover",)))
     judged = pandas.read_csv(folder / "claims.csv").set_index("id")
-    assert judged.loc["P2", "verdict"] == "not tested (config.yaml names no arms to compare: report.pear is null)"
+    assert judged.loc["P2", "verdict"] == "not tested (report.pear is null)"
     assert judged.loc["L3", "verdict"].startswith("not tested (no pruned model was recovered")
     assert judged.loc["L13", "verdict"] == "not tested (report.pruning.matched is empty)"
     assert judged.loc["P2", ["ours", "low", "high", "n", "could_have_seen", "command"]].isna().all()
@@ -425,12 +426,12 @@ class Cells(HTMLParser):
 def test_numbers_of_the_page_are_those_of_the_file(folder):
     page = Cells()
     page.feed((folder / "index.html").read_text())
-    shown = [row for row in page.rows if row]
+    shown = [row for row in page.rows if len(row) > 1]  # the others hold a claim's settings, folded
     judged = pandas.read_csv(folder / "claims.csv", dtype={"n": "Int64"})
     tested = judged[judged["ours"].notna()].to_dict("records")
     assert len(shown) == len(tested) > 10
     for cells, row in zip(shown, tested, strict=True):
-        ours, n, verdict, seen = (text.strip() for text in cells[2:6])
+        ours, n, verdict, _, seen = (text.strip() for text in cells[2:7])
         numbers = [
             float(part) for part in ours.replace("−", "-").replace("[", "").replace("]", "").replace(",", "").split()
         ]
@@ -445,10 +446,111 @@ def test_page_shows_the_first_rows_of_a_claim_with_many():
     table = table.reindex(columns=COLUMNS)
     table[["ours", "low", "high", "could_have_seen"]], table["n"] = 0.0, 3
     text = page.html(study="", confidence=0.95, claims=page.claim_rows(table), figures={}, seeds={}, recipes={},
-                     results={"columns": [], "models": [], "items": {}}, unreported=[], chosen_on=[])  # fmt: skip
+                     results={"columns": [], "models": [], "items": {}}, unreported=[], chosen_on=[], trails={},
+                     wrong={}, twins=None)  # fmt: skip
     assert "a, 19</td>" in text
     assert "a, 20</td>" not in text
     assert "and 5 more in <code>claims.csv</code>" in text
+
+
+def test_a_p_value_says_which_confidence_settles_a_claim(study):
+    evaluations = evaluations_of(study)
+    judged = claims.judge_all(evaluations, SETTINGS).set_index("id")
+    tested = judged[judged["p"].notna()]
+    assert len(tested) > 8
+    for confidence in (0.5, 0.8, 0.9, 0.95, 0.99, 0.999):
+        again = claims.judge_all(evaluations, SETTINGS | {"confidence": confidence}).set_index("id")
+        for name, p in tested["p"].items():
+            if abs(p / (1 - confidence) - 1) > 0.02:  # p is told to two digits
+                settled = again.loc[name, "verdict"] in (claims.REPRODUCED, claims.NOT_REPRODUCED)
+                assert settled == (p < 1 - confidence), (name, confidence, p)
+
+
+def test_p_values_are_corrected_for_their_number_as_holm_does():
+    found = claims.holm(pandas.Series([0.01, 0.04, float("nan"), 0.03, 0.005, 0.9]))
+    assert found.to_list() == pytest.approx([0.04, 0.09, float("nan"), 0.09, 0.025, 0.9], nan_ok=True)
+    assert claims.holm(pandas.Series([0.4, 0.5, 0.9])).to_list() == pytest.approx([1.0, 1.0, 1.0])
+
+
+def write_lock(root):
+    """A dvc.lock with the stages behind the study's evaluations: data, a stage a model, its evaluation."""
+    stages = {"generate@a": {"cmd": "g", "outs": [{"path": "data/a", "md5": "0" * 32}]}}
+    for name in evaluations_of(root).facts:
+        reads = ["data/a"] if name == "base-tiny" else ["data/a", "results/models/base-tiny"]
+        for family, key, deps in (
+            ("model", f"results/models/{name}", reads),
+            ("evaluate", f"results/evals/{name}", []),
+        ):
+            deps = [{"path": path} for path in deps or [f"results/models/{name}"]]
+            stages[f"{family}@{name}"] = {"cmd": family, "deps": deps, "outs": [{"path": key, "md5": "1" * 32}]}
+    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+
+
+def test_the_stages_are_drawn_from_the_trails(tmp_path):
+    root = write_study(tmp_path, skip=("rl", "prune", "recover"))
+    write_lock(root)
+    folder = report(root)
+    table = pandas.read_csv(folder / "stages.csv", keep_default_na=False).set_index("family")
+    models = len(evaluations_of(root).facts)
+    assert table["stages"].to_dict() == {"generate": 1, "model": models, "evaluate": models, "report": 1}
+    assert table.loc["model", "reads_of"] == "generate"
+    page = (folder / "index.html").read_text()
+    assert "The stages behind this report" in page
+    assert page.count("<b>model@sft-nll-1</b>") == 1
+
+
+def test_a_claim_is_drawn_on_the_papers_side_of_its_threshold(folder, judged):
+    drawn = pandas.read_csv(folder / "claims-at-a-glance.csv").set_index("claim")
+    assert list(drawn.index) == [name for name in judged.index[judged["ours"].notna()] if "/" not in name]
+    for name, sign, threshold in (("P2", 1, 0.0), ("L5", -1, 0.5), ("L1", 1, 0.8)):
+        ends = sorted(100 * sign * (judged.loc[name, end] - threshold) for end in ("low", "high"))
+        assert drawn.loc[name, ["low", "high"]].tolist() == pytest.approx(ends, abs=1e-3)
+        assert drawn.loc[name, "verdict"] == judged.loc[name, "verdict"]
+    clear = {"reproduced": drawn["low"] > 0, "not reproduced": drawn["high"] < 0}
+    for verdict, holds in clear.items():
+        assert holds[drawn["verdict"] == verdict].all()
+
+
+def test_arrows_that_a_longer_way_has_are_left_out():
+    trails = {
+        "m": [
+            {"stage": "generate@a", "after": []},
+            {"stage": "base@b", "after": ["generate@a"]},
+            {"stage": "prune@c", "after": ["generate@a", "base@b"]},
+            {"stage": "evaluate@c", "after": ["generate@a", "prune@c"]},
+        ]
+    }
+    table = graph.families(trails)
+    assert table["family"].tolist() == ["generate", "base", "prune", "evaluate", "report"]
+    assert table["reads_of"].tolist() == ["", "generate", "base, generate", "generate, prune", "evaluate"]
+    ways = ["generate", "base", "prune", "evaluate", "report"]
+    assert graph.direct(table) == list(pairwise(ways))
+
+
+def test_families_that_read_from_one_another_are_drawn_too():
+    chain = ["generate@a", "behave@a", "sft@a", "behave@b", "sft@b", "evaluate@b"]
+    steps = [{"stage": name, "after": chain[max(place - 1, 0) : place]} for place, name in enumerate(chain)]
+    table = graph.families({"m": steps})
+    assert set(table["family"]) == {"generate", "behave", "sft", "evaluate", "report"}
+    assert ("evaluate", "report") in graph.direct(table)
+    figures.stages(table)
+
+
+@pytest.mark.parametrize(("skill", "told"), [(0.6, False), (0.9, True)], ids=["alike", "not alike"])
+def test_twins_are_compared_without_pairing_their_seeds(tmp_path, skill, told):
+    settings = SETTINGS | {"pear": SETTINGS["pear"] | {"twins": {"one": "nll", "other": "nll-again"}}}
+    root = write_study(tmp_path, settings, skip=("prune", "recover"))
+    facts = {"objective": "nll-again", "arm": "nll-again", "base": "base-tiny", "data": "teacher", "recipe": "grpo"}
+    for seed in (4, 5, 6):
+        name = f"rl-grpo-nll-again-{seed}"
+        write_model(root, name, skill, 0.97, stage="rl", seed=seed, **facts, **course("rl", "nll", 1))
+    found = claims.twins(evaluations_of(root), settings)
+    assert (found["told"], found["n"]) == (told, 3)
+    assert found["ours"] == pytest.approx(skill - 0.6, abs=0.04)
+    folder = report(root)
+    assert json.loads((folder / "metrics.json").read_text())["twins_ours"] == pytest.approx(found["ours"], abs=1e-6)
+    words = "a difference is told where there is none" if told else "no difference is told, as it should be"
+    assert words in (folder / "index.html").read_text()
 
 
 def test_kinds_of_error_are_shares_of_responses(folder):
@@ -470,7 +572,7 @@ def test_page_stands_alone_and_can_be_read_aloud(folder):
     assert "<script" not in text
     assert "src=" not in text
     assert 'rel="stylesheet"' not in text
-    assert text.count('role="img" aria-label="') == text.count("<svg") == 10
+    assert text.count('role="img" aria-label="') == text.count("<svg") == 11
     assert "prefers-color-scheme: dark" in text
     identifiers = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert len(identifiers) == len(set(identifiers))

@@ -148,6 +148,28 @@ def test_questions_alone_would_not_cover():
     assert hits / REPETITIONS < 0.8
 
 
+def bootstrapped(values, random, draws=400):
+    """A 95 % percentile interval of the mean from seeds and questions drawn again, each with replacement."""
+    seeds, questions = (random.integers(size, size=(draws, size)) for size in values.shape)
+    means = values[seeds[:, :, None], questions[:, None, :]].mean(axis=(1, 2))
+    return np.quantile(means, [0.025, 0.975])
+
+
+@pytest.mark.parametrize(("seeds", "falls_short"), [(3, True), (20, False)])
+def test_a_bootstrap_over_clusters_agrees_with_many_seeds_and_misses_too_often_with_three(seeds, falls_short):
+    """Why the report computes its intervals instead: three seeds drawn again are too alike."""
+    random, hits, lengths = np.random.default_rng(seeds), {"bootstrap": 0, "ours": 0}, []
+    for _ in range(300):
+        values = simulated(random, seeds, effect=0.1, of_seed=0.1, of_question=0.1, of_cell=0.3)
+        (low, high), found = bootstrapped(values, random), of_mean(values)
+        hits["bootstrap"] += low <= 0.1 <= high
+        hits["ours"] += found.low <= 0.1 <= found.high
+        lengths.append((high - low) / (found.high - found.low))
+    assert hits["ours"] >= 0.92 * 300
+    assert (hits["bootstrap"] < 0.9 * 300) == falls_short
+    assert (np.median(lengths) == pytest.approx(1, abs=0.05)) == (not falls_short)
+
+
 @pytest.mark.parametrize("seeds", [3, 5, 20])
 def test_a_planted_effect_is_found_as_often_as_computed(seeds):
     """The effect planted is the one that the formula gives from the true error, where it promises 80 %."""

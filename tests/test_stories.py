@@ -1,5 +1,9 @@
 """The stories of exact re-runs (S1 to S9 of the design) on the smoke study, with real clones and a real remote."""
 
+import json
+import zipfile
+
+import pandas
 import pytest
 import yaml
 
@@ -54,6 +58,21 @@ def test_s7_all_stages_stand_in_the_lock_file(finished):
     names = finished.run("dvc", "stage", "list", "--name-only", "--all").stdout.split()
     assert set(finished.lock()) == set(names)
     assert len(names) >= 30
+
+
+def test_dvc_and_snakemake_show_the_numbers_of_the_report(pulled, tmp_path):
+    told = pandas.read_csv(pulled.folder / "results/report/claims.csv").set_index("id")["ours"].dropna()
+    metrics = json.loads(pulled.run("dvc", "metrics", "show", "--json").stdout)
+    numbers = metrics[""]["data"]["results/report/metrics.json"]["data"]
+    assert {name: numbers[f"{name}_ours"] for name in told.index if "/" not in name} == {
+        name: value for name, value in told.items() if "/" not in name
+    }
+    vega = json.loads(pulled.run("dvc", "plots", "show", "--show-vega", "claims").stdout)
+    drawn = {point["id"]: float(point["ours"]) for point in vega["data"]["values"] if point["ours"]}
+    assert drawn == told.to_dict()
+    pulled.snakemake("--report", str(tmp_path / "report.zip"))
+    names = zipfile.ZipFile(tmp_path / "report.zip").namelist()
+    assert any(name.endswith("/index.html") for name in names)
 
 
 def test_s9_old_outputs_with_a_newer_config_and_code_are_named_stale(colleague):

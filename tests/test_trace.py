@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchard import trace
 from orchard.__main__ import main
 
 MD5 = {name: f"{number:032x}" for number, name in enumerate(["items", "mix", "base", "eval", "code"])}
@@ -116,3 +117,14 @@ def test_without_a_lock(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["trace", "results"]) == 1
     assert "no file dvc.lock" in capsys.readouterr().err
+
+
+def test_a_chain_is_in_the_order_of_work_and_names_what_each_stage_reads_from(project):
+    steps = trace.chain("results/evals/base-tiny", trace.read_lock())
+    seen = []
+    for step in steps:
+        assert set(step["after"]) <= set(seen)
+        seen.append(step["stage"])
+    assert seen[-1] == "evaluate@base-tiny"
+    assert {"base@tiny", "generate@calc"} <= set(steps[-1]["after"])
+    assert "md5" in steps[-1]["outputs"][0]

@@ -3,6 +3,7 @@
 python -m orchard check [FILE]     validates a study (config.yaml)
 python -m orchard schema           prints the JSON schema of a study
 python -m orchard trace PATH       prints where a result comes from
+python -m orchard compare A B      prints what two git revisions differ in: claims, and what they were made of
 python -m orchard publish [--to]   puts a run's findings into docs/ and the README, or into another folder
 """
 
@@ -11,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from orchard import config, publish, runs, trace
+from orchard import compare, config, publish, runs, trace
 from orchard.errors import UserError
 
 
@@ -38,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     tracing = commands.add_parser("trace", help="print the chain from a result back to data and code")
     tracing.add_argument("path", help="an output of a stage, or a file in one")
     tracing.set_defaults(run=lambda options: trace.trace(options.path))
+    comparing = commands.add_parser("compare", help="print what two git revisions differ in")
+    comparing.add_argument("before", help="a git revision with the dvc.lock of a run")
+    comparing.add_argument("after", help="another one")
+    comparing.set_defaults(run=lambda options: compare.compare(options.before, options.after))
     publishing = commands.add_parser("publish", help="put a run's findings into docs/ and the README")
     publishing.add_argument("--to", type=Path, help="a folder of docs/ for a study that the README does not show")
     publishing.set_defaults(run=lambda options: publish.publish_beside(options.to) if options.to else publish.publish())

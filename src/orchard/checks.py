@@ -47,6 +47,7 @@ def cross_mistakes(study: Study) -> list[UserError]:
         pear_compares_what_runs,
         pear_compares_what_differs,
         forms_are_pears,
+        twins_are_alike,
     ]
     return [mistake for check in checks for mistake in check(study)]
 
@@ -82,6 +83,7 @@ def no_list_repeats(study: Study) -> Iterator[UserError]:
     ]
     lists = {key: value_at(study, key) for key in keys}
     lists |= {f"recover.authors.{name}": authors for name, authors in study.recover.authors.items()}
+    lists |= {f"sft.own_seeds.{name}": seeds for name, seeds in study.sft.own_seeds.items()}
     lists["report.pruning.matched"] = [pair.choice for pair in study.report.pruning.matched]
     if pear := study.report.pear:
         lists |= {f"report.pear.{key}": getattr(pear, key) for key in ("reversal", "forms", "controls", "plain")}
@@ -208,6 +210,7 @@ def arms_exist(study: Study) -> Iterator[UserError]:
         for name, arm in study.sft.arms.items()
         for key, known in (("objective", study.sft.objectives), ("base", bases), ("data", study.behave))
     ]
+    named += [("sft.own_seeds", name, study.sft.arms) for name in study.sft.own_seeds]
     named += [("rl.arms", name, study.rl.recipes) for name in study.rl.arms]
     named += [
         (f"rl.arms.{recipe}", arm, study.sft.arms)
@@ -527,7 +530,7 @@ def tasks_are_sound(study: Study) -> Iterator[UserError]:
     """Few-shot examples are given if and only if they are asked for; several samples differ."""
     selection = study.prune.selection.tasks if study.prune.selection else {}
     for key, task in [
-        *((f"evaluate.tasks.{name}", task) for name, task in study.evaluate.tasks.items()),
+        *((f"evaluate.tasks.{name}", task) for name, task in own_tasks(study)),
         *((f"prune.selection.tasks.{name}", task) for name, task in selection.items()),
     ]:
         shots = task.few_shot
@@ -546,13 +549,18 @@ def tasks_are_sound(study: Study) -> Iterator[UserError]:
                 "name another set",
             )
     for name, task in study.evaluate.tasks.items():
-        if task.kind == "generation" and task.temperature == 0 and task.samples > 1:
+        if task.kind in ("generation", "summary") and task.temperature == 0 and task.samples > 1:
             yield UserError(
                 f"evaluate.tasks.{name}: {task.samples} samples at temperature 0",
                 "several samples have a temperature above 0",
                 "greedy samples are all the same, so pass@k would be pass@1",
                 "set temperature: 1.0, or samples: 1",
             )
+
+
+def own_tasks(study: Study) -> list[tuple]:
+    """The tasks whose items are files of the study; the others are lm-eval's."""
+    return [(name, task) for name, task in study.evaluate.tasks.items() if task.kind != "lm-eval"]
 
 
 def report_names_fitting_tasks(study: Study) -> Iterator[UserError]:
@@ -658,7 +666,36 @@ def forms_are_pears(study: Study) -> Iterator[UserError]:
             )
 
 
+def twins_are_alike(study: Study) -> Iterator[UserError]:
+    """The two objectives of the A/A check are one by two names, and share no seed."""
+    pear, objectives = study.report.pear, study.sft.objectives
+    if not (pear and pear.twins and {pear.twins.one, pear.twins.other} <= objectives.keys()):
+        return
+    one, other = pear.twins.one, pear.twins.other
+    if one == other or objectives[one] != objectives[other]:
+        yield UserError(
+            f"report.pear.twins: {one!r} and {other!r}, " + ("one name" if one == other else "which differ"),
+            "twins are two names under sft.objectives with the same settings",
+            "an A/A check asks whether two arms that are alike come out alike",
+            f"write the settings of {one!r} a second time under another name",
+        )
+    elif common := seeds_of(study, one) & seeds_of(study, other):
+        yield UserError(
+            f"report.pear.twins: {one!r} and {other!r} share the seeds {', '.join(map(str, sorted(common)))}",
+            "twins have seeds of their own",
+            "with one seed they would be the same model twice, and differ by nothing at all",
+            f"give the arm of {other!r} other seeds under sft.own_seeds",
+        )
+
+
 # What the checks ask of a study
+
+
+def seeds_of(study: Study, objective: str) -> set[int]:
+    """The seeds of the arms of an objective on the data that PEAR's claims are about."""
+    arms = {name for name, arm in study.sft.arms.items() if arm.objective == objective}
+    arms = {name for name in arms if study.sft.arms[name].data == study.report.pear.data}
+    return {seed for name in arms for seed in study.sft.own_seeds.get(name, study.sft.seeds)}
 
 
 def layers_of_models(study: Study) -> dict[str, int]:
@@ -675,6 +712,9 @@ def pear_objectives(study: Study) -> Iterator[tuple[str, str]]:
     yield from (("baseline", pear.baseline), ("treatment", pear.treatment))
     for key in ("reversal", "forms", "controls", "plain"):
         yield from ((key, name) for name in getattr(pear, key))
+    if pear.twins:
+        yield "twins.one", pear.twins.one
+        yield "twins.other", pear.twins.other
     if pear.distillation:
         yield "distillation.baseline", pear.distillation.baseline
         yield "distillation.treatment", pear.distillation.treatment
@@ -717,7 +757,7 @@ def files_read(study: Study) -> Iterator[tuple[str, str, list[str]]]:
                 yield f"prune.selection.tasks.{name}.few_shot.items", task.few_shot.items, ["calibration"]
     if study.recover.of and study.recover.prompts:
         yield "recover.prompts", study.recover.prompts, [*to_learn_from, "recovery"]
-    for name, task in study.evaluate.tasks.items():
+    for name, task in own_tasks(study):
         yield f"evaluate.tasks.{name}.items", task.items, ["eval"]
         if task.few_shot.items is not None:
             yield f"evaluate.tasks.{name}.few_shot.items", task.few_shot.items, ["eval"]

@@ -88,7 +88,7 @@ class Ingest(Part):
 
     role: Literal["eval", "calibration", "prompts", "recovery"]
     path: Text
-    format: Literal["gsm8k", "math", "bbh", "blimp", "jsonl"]
+    format: Literal["gsm8k", "math", "bbh", "blimp", "humaneval", "mbpp", "jsonl"]
     limit: Natural | None
     offset: Count
     seed: Seed
@@ -321,10 +321,19 @@ class Arm(Part):
 
 
 class Sft(Part):
-    """Which arms run, each with each seed."""
+    """Which arms run, each with each seed.
+
+    Attributes:
+        arms: by name.
+        seeds: of the order of the data and, in RL, of the samples; a replicate each.
+        own_seeds: of arms that have others, for an A/A check (``report.pear.twins``).
+        trainer: what all arms share.
+        objectives: what arms name.
+    """
 
     arms: dict[Name, Arm]
     seeds: list[Seed]
+    own_seeds: dict[Name, Annotated[list[Seed], Field(min_length=1)]]
     trainer: SftTrainer | None
     objectives: dict[Name, Objective]
 
@@ -510,9 +519,9 @@ class ScoredTask(Part):
 
 
 class GenerationTask(Part):
-    """A task whose answer the model writes."""
+    """A task whose answer the model writes: a verifier says whether it is right, or ROUGE-L how like a reference."""
 
-    kind: Literal["generation"]
+    kind: Literal["generation", "summary"]
     items: Text
     samples: Natural
     temperature: Temperature
@@ -521,18 +530,42 @@ class GenerationTask(Part):
     few_shot: FewShot
 
 
-Task = Annotated[ScoredTask | GenerationTask, Field(discriminator="kind")]
+class NamedTask(Part):
+    """A task by lm-eval's name for it: one that comes with lm-eval, or whose YAML is in src/orchard/evaluate/tasks.
+
+    Attributes:
+        task: the name; a group is all its tasks.
+        few_shot: number of examples; null: the task's own.
+    """
+
+    kind: Literal["lm-eval"]
+    task: Text
+    few_shot: Count | None
+
+
+Task = Annotated[ScoredTask | GenerationTask | NamedTask, Field(discriminator="kind")]
 
 
 class Evaluate(Part):
-    """The tasks on which every model is measured."""
+    """The tasks on which every model is measured.
+
+    Attributes:
+        seed: of sampling; apart from all training seeds.
+        backend: what runs the model.
+        batch_size: sequences a forward pass.
+        chat_template: whether prompts are put into the template of models that have one.
+        limit: items a task at most; null is all.
+        unsafe_programs: run programs that models wrote without a sandbox.
+        tasks: by name.
+    """
 
     seed: Seed
+    backend: Literal["hf", "vllm"]
     batch_size: Natural
+    chat_template: bool
     limit: Natural | None
-    tasks: Annotated[
-        dict[Name, Annotated[ScoredTask | GenerationTask, Field(discriminator="kind")]], Field(min_length=1)
-    ]
+    unsafe_programs: bool
+    tasks: Annotated[dict[Name, Task], Field(min_length=1)]
 
 
 class Distillation(Part):
@@ -540,6 +573,13 @@ class Distillation(Part):
 
     baseline: Name
     treatment: Name
+
+
+class Twins(Part):
+    """The two objectives of the A/A check: one by two names, with seeds of its own each."""
+
+    one: Name
+    other: Name
 
 
 class OtherFamily(Part):
@@ -566,6 +606,7 @@ class Pear(Part):
         distillation: the objectives of P6; null: not tested.
         transfer: the recipe and the task of P7; null: not tested.
         games: the recipe and the task of P4, a logic game; null: not tested.
+        twins: one objective by two names, whose difference after RL must not be told from none; null: no A/A check.
     """
 
     task: Name
@@ -580,6 +621,7 @@ class Pear(Part):
     distillation: Distillation | None
     transfer: OtherFamily | None
     games: OtherFamily | None
+    twins: Twins | None
 
 
 class BothWays(Part):

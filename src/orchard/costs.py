@@ -1,9 +1,15 @@
-"""What stages cost: the durations that come with the project, and those of this folder's runs."""
+"""What stages cost: the durations that come with the project, and those of this folder's runs.
+
+Times differ from run to run, so they stand in logs/, beside the outputs that DVC tracks and not among them.
+"""
 
 import csv
+from html import escape
 from pathlib import Path
 
 BENCHMARKS = Path("logs/benchmarks")
+PAGE = Path("logs/costs.html")  # the report links to it
+COLUMNS = ["family", "stages", "minutes", "CPU minutes", "peak memory, MiB"]
 SHIPPED = Path("docs/costs.csv")  # columns: family, seconds (mean wall time of a stage on one core), stages
 
 
@@ -26,6 +32,58 @@ def measured() -> list[dict]:
         for file in sorted(BENCHMARKS.glob("*.tsv"))
         for row in _rows(file, "\t")
     ]
+
+
+def by_family() -> list[dict]:
+    """A row of COLUMNS for each family of stages that ran in this folder, the dearest first.
+
+    Minutes are summed over stages as if they ran one after the other. Snakemake looks at a job's CPU time and memory
+    now and then, so those of stages of a few seconds are too low.
+    """
+    found: dict[str, list[dict]] = {}
+    for file in sorted(BENCHMARKS.glob("*.tsv")):
+        found.setdefault(file.stem.split("-")[0], []).extend(_rows(file, "\t"))
+    rows = [
+        {
+            "family": name,
+            "stages": len(jobs),
+            "minutes": round(sum(float(job["s"]) for job in jobs) / 60, 1),
+            "CPU minutes": round(sum(_number(job["cpu_time"]) for job in jobs) / 60, 1),
+            "peak memory, MiB": round(max(_number(job["max_rss"]) for job in jobs)),
+        }
+        for name, jobs in found.items()
+    ]
+    return sorted(rows, key=lambda row: -row["minutes"])
+
+
+def _number(text: str) -> float:
+    """A number of a benchmark file; a dash or NA stands where a job was too short to be looked at."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def write_page() -> None:
+    """Writes what this folder's runs cost to logs/costs.html and logs/costs.csv; nothing if none ran."""
+    if not (rows := by_family()):
+        return
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    with PAGE.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in COLUMNS)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(row[name]))}</td>" for name in COLUMNS) + "</tr>" for row in rows)
+    PAGE.write_text(
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>orchard: what stages cost</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
+        'content="light dark"><style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:auto;padding:1rem}'
+        "th,td{text-align:left;padding:.3rem .8rem .3rem 0}</style></head><body><h1>What stages cost</h1>"
+        "<p>Wall and CPU minutes of all stages of a family, as if one ran after the other, and the most memory of one; "
+        "from Snakemake's benchmarks of the runs in this folder. Short stages' CPU time and memory are too low.</p>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></body></html>\n"
+    )
 
 
 def _rows(file: Path, delimiter: str) -> list[dict]:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from orchard import stage
 from orchard.errors import UserError
-from orchard.tasks import gym, mathematics
+from orchard.tasks import gym, mathematics, programs
 
-SUFFIX = {"gsm8k": "*.jsonl", "math": "*.jsonl", "bbh": "*.json", "blimp": "*.jsonl", "jsonl": "*.jsonl"}
+SUFFIX = dict.fromkeys(("gsm8k", "math", "blimp", "humaneval", "mbpp", "jsonl"), "*.jsonl") | {"bbh": "*.json"}
 CHOICES_IN_TEXT = re.compile(r"^(?:\(([A-Z])\)|- (\w+))", re.MULTILINE)  # of BIG-Bench Hard: "(A) text" or "- Yes"
 
 
@@ -164,12 +164,33 @@ def from_blimp(row: dict, name: str, number: int) -> dict:
     return pair | with_choices(choices, row["sentence_good"]) | {"paradigm": text(row, "UID")}
 
 
+def from_humaneval(row: dict, name: str, number: int) -> dict:
+    """A function that the prompt begins."""
+    for key in ("prompt", "canonical_solution", "test", "entry_point"):
+        text(row, key)
+    return {"id": f"humaneval-{name}-{number:05d}"} | programs.from_humaneval(row)
+
+
+def from_mbpp(row: dict, name: str, number: int) -> dict:
+    """A function that the prompt describes."""
+    for key in ("text", "code"):
+        text(row, key)
+    if not isinstance(row["test_list"], list) or not all(isinstance(each, str) for each in row["test_list"]):
+        raise ValueError(f"field 'test_list' is {row['test_list']!r}, not a list of text")
+    return {"id": f"mbpp-{name}-{number:05d}"} | programs.from_mbpp(row)
+
+
 def from_jsonl(row: dict, name: str, number: int) -> dict:
     """A row that is an item already."""
     for key in ("id", "task", "prompt", "answer"):
         text(row, key, may_be_empty=key in ("prompt", "answer"))
     if row["task"].startswith(gym.PREFIX):
         text(row, "game")
+    if row["task"] == programs.TASK:
+        for key in ("test", "entry_point"):
+            text(row, key)
+        if not isinstance(row["begun"], bool):
+            raise ValueError(f"field 'begun' is {row['begun']!r}, not true or false")
     if ("choices" in row) != ("label" in row):
         raise ValueError("`choices` and `label` come together")
     if "choices" in row and row["label"] not in range(len(row["choices"])):
@@ -177,7 +198,15 @@ def from_jsonl(row: dict, name: str, number: int) -> dict:
     return row
 
 
-MAKE = {"gsm8k": from_gsm8k, "math": from_math, "bbh": from_bbh, "blimp": from_blimp, "jsonl": from_jsonl}
+MAKE = {
+    "gsm8k": from_gsm8k,
+    "math": from_math,
+    "bbh": from_bbh,
+    "blimp": from_blimp,
+    "humaneval": from_humaneval,
+    "mbpp": from_mbpp,
+    "jsonl": from_jsonl,
+}
 
 
 def text(row: dict, key: str, may_be_empty: bool = False) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,23 +24,12 @@ def repro(name: str) -> int:
     """
     stage.die_with_parent()
     write_lock_whole()
-    sweep_half_checkpoints(stage.SCRATCH / "resume/results/models" / name.replace("@", "-"))
     from dvc.cli import main
     from dvc.repo import Repo
 
     with Repo() as repo:
         pull = ["--pull"] if repo.config["core"].get("remote") else []
     return main(["--wait-for-lock", "repro", "--single-item", *pull, name])
-
-
-def sweep_half_checkpoints(state: Path) -> None:
-    """Removes checkpoints of a stage's resume state that a kill left half written or half deleted.
-
-    The trainer writes trainer_state.json last; a folder without it cannot be gone on from.
-    """
-    for folder in state.glob("checkpoint-*"):
-        if not (folder / "trainer_state.json").is_file():
-            shutil.rmtree(folder)
 
 
 def write_lock_whole() -> None:

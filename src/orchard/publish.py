@@ -1,12 +1,14 @@
 """Puts a run's findings where readers of the repository see them: docs, the README's claims table, expected costs."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
-from orchard import costs
+from orchard import costs, trace
 from orchard.errors import UserError
 
+EVALUATIONS = Path("results/evals")
 REPORT, DOCS, README = Path("results/report"), Path("docs/report"), Path("README.md")
 BEGIN, END = "<!-- claims: written by `make publish` -->", "<!-- /claims -->"
 
@@ -33,8 +35,17 @@ def publish_beside(folder: Path) -> str:
         UserError: there is no report yet.
     """
     copy_report(folder)
-    shutil.copy("dvc.lock", folder)
+    (folder / "dvc.lock").write_text(own_lock())
     return f"{folder} tells of the run in results/"
+
+
+def own_lock() -> str:
+    """The text of dvc.lock, which keeps other studies' stages too, with those alone that the report rests on."""
+    stages = trace.read_lock()
+    behind = [trace.chain(f"results/evals/{folder.name}", stages) for folder in EVALUATIONS.iterdir()]
+    wanted = {step["stage"] for steps in behind for step in steps} | {"report"}
+    head, *blocks = re.split(r"^(?=  \S)", trace.LOCK.read_text(), flags=re.MULTILINE)  # a name is indented by two
+    return head + "".join(block for block in blocks if block.partition("\n")[0].strip().rstrip(":") in wanted)
 
 
 def copy_report(folder: Path) -> None:

@@ -31,7 +31,7 @@ def expand(study: dict) -> dict[str, dict[str, dict]]:
 def sft(settings: dict) -> dict[str, dict]:
     """One run for each arm and seed."""
     return {f"{name}-{seed}": arm | {"arm": name, "seed": seed} for name, arm in settings["arms"].items()
-            for seed in settings["seeds"]}  # fmt: skip
+            for seed in settings["own_seeds"].get(name, settings["seeds"])}  # fmt: skip
 
 
 def rl(settings: dict, starts: dict[str, dict]) -> dict[str, dict]:

@@ -52,9 +52,8 @@ def params(*keys: str) -> dict | list:
 def run(main: Callable[[], None]) -> None:
     """Runs a stage's main function; a user's mistake ends in its one message and exit status 1, without a traceback."""
     die_with_parent()
-    gc.set_threshold(
-        100_000, 50, 50
-    )  # the imports of torch and transformers take 5 s with Python's own, 3.7 s with this
+    # The imports of torch and transformers take 5 s with Python's own thresholds, 3.7 s with these.
+    gc.set_threshold(100_000, 50, 50)
     try:
         main()
     except UserError as error:

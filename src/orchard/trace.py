@@ -75,6 +75,28 @@ def tell(name: str, stages: dict[str, dict], told: set[str]) -> Iterator[str]:
             yield from (INDENT * 2 + line for line in tell(maker, stages, told))
 
 
+def chain(path: str, stages: dict[str, dict]) -> list[dict]:
+    """The stages behind a path in the order of their work: command, outputs with MD5, and the stages each reads from.
+
+    Without code and parameters, which `trace` tells: what is told here changes only where an output does.
+    """
+    steps: dict[str, dict] = {}
+
+    def climb(path: str) -> None:
+        for name in makers_of(path, stages):
+            if name in steps:
+                continue
+            deps = [dep["path"] for dep in stages[name].get("deps", []) if not dep["path"].startswith(CODE)]
+            for dep in deps:
+                climb(dep)
+            after = sorted({maker for dep in deps for maker in makers_of(dep, stages)})
+            outs = [with_hash(out) for out in stages[name].get("outs", [])]
+            steps[name] = {"stage": name, "command": stages[name]["cmd"], "outputs": outs, "after": after}
+
+    climb(path)
+    return list(steps.values())
+
+
 def makers_of(path: str, stages: dict[str, dict]) -> list[str]:
     """The stages whose output is the path, holds it, or lies in it."""
     wanted = PurePosixPath(path)

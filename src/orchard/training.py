@@ -1,10 +1,10 @@
 """What every trainer here shares: arguments, adapters, progress, curves, the last checkpoint of an interrupted run."""
 
+import json
 from pathlib import Path
 
 import torch
 from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from orchard import stage
 
@@ -97,8 +97,20 @@ def curve(history: list[dict], key: str) -> list[dict]:
 
 
 def last_checkpoint(state: Path) -> str | None:
-    """The newest checkpoint of the resume state, or None at a fresh start."""
-    return get_last_checkpoint(str(state))
+    """The newest whole checkpoint of the resume state, or None at a fresh start.
+
+    A kill may leave a checkpoint half written. The trainer writes trainer_state.json last, so one in which this file is
+    missing or cut is passed over; the trainer writes it anew when it gets there.
+    """
+    whole = [folder for folder in state.glob("checkpoint-*") if _is_whole(folder / "trainer_state.json")]
+    return str(max(whole, key=lambda folder: int(folder.name.removeprefix("checkpoint-")))) if whole else None
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        return bool(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return False
 
 
 def answer_example(row: dict, tokenizer) -> dict:

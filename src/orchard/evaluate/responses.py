@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Sequence
 
-from orchard.tasks import items
+from orchard.tasks import items, programs
 
 PAIRS = {")": "(", "]": "[", "}": "{"}
 UNBALANCED, CUT_OFF, NO_ANSWER, WRONG = "unbalanced brackets", "cut off", "no answer", "wrong answer"
@@ -71,6 +71,8 @@ def bracketing(item: dict, response: str) -> str:
     Where the right answer closes brackets that the prompt opened, as in the task of that name, prompt and response are
     read as one.
     """
+    if item["task"] == programs.TASK:  # whose strings and comments may hold any bracket
+        return "broken" if programs.outcome(item, response).error == UNBALANCED else "balanced"
     prompt, answer = item["prompt"], item["answer"]
     closes_prompt = brackets(answer) != "balanced" and brackets(prompt + answer) == "balanced"
     return brackets(prompt + response if closes_prompt else response)
@@ -91,7 +93,8 @@ def error(item: dict, response: str, ended: bool) -> str | None:
     """What is wrong with a response, the first that holds; nothing if it is right.
 
     ``unbalanced brackets`` (a bracket that is open where the response was cut off could still be closed, and is none),
-    ``cut off`` (no end within max_new_tokens), ``no answer``, ``wrong answer``.
+    ``cut off`` (no end within max_new_tokens), ``no answer``, ``wrong answer``. Of programs what Python says of them
+    (``tasks.sandbox.Outcome``), where they are whole.
 
     Args:
         item: what was asked.
@@ -100,6 +103,8 @@ def error(item: dict, response: str, ended: bool) -> str | None:
     """
     if items.is_correct(item, response):
         return None
+    if item["task"] == programs.TASK:
+        return programs.outcome(item, response).error if ended else CUT_OFF
     found = bracketing(item, response)
     if found == "broken" or (found == "open" and ended):
         return UNBALANCED

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas
 
-from orchard import stage
-from orchard.report import claims, figures, page, rows, tables
+from orchard import stage, trace
+from orchard.report import claims, figures, graph, page, rows, samples, tables
 from orchard.report.figures import Figure
 from orchard.report.rows import Evaluations
 
@@ -25,7 +25,8 @@ def main() -> None:
         results.to_csv(scratch / "results.csv", index=False, float_format="%.6f")
         judged.to_csv(scratch / "claims.csv", index=False, float_format="%.6f")
         judged = pandas.read_csv(scratch / "claims.csv", dtype={"n": "Int64"})  # the page shows what the file says
-        drawn = make_figures(evaluations, settings)
+        trails = trails_of(evaluations)
+        drawn = make_figures(evaluations, settings, judged, trails)
         for figure in drawn:
             figure.save(scratch)
         (scratch / "metrics.json").write_text(json.dumps(metrics(evaluations, settings, judged), indent=2) + "\n")
@@ -41,18 +42,41 @@ def main() -> None:
                 recipes=evaluations.recipes(),
                 unreported=tables.unreported(evaluations, settings),
                 chosen_on=tables.chosen_on(evaluations).to_dict("records"),
+                trails=trails,
+                twins=claims.twins(evaluations, settings),
+                wrong=samples.wrong_answers(Path("results/evals")),
             )
         )
 
 
-def make_figures(evaluations: Evaluations, settings: dict) -> list[Figure]:
+def make_figures(
+    evaluations: Evaluations, settings: dict, judged: pandas.DataFrame, trails: dict[str, list[dict]]
+) -> list[Figure]:
     """The figures that the study has data for."""
     bars = (
         f"Bars are {settings['confidence']:.0%} intervals over replicates and questions; "
         "over questions alone where there is one replicate. Long bars leave the picture; the table has their ends."
     )
-    candidates = pear_figures(evaluations, settings, bars) + pruning_figures(evaluations, settings, bars)
-    return [figure for figure in candidates if len(figure.table)]
+    verdicts = Figure(
+        "claims-at-a-glance",
+        "How clear is each claim?",
+        "The measure of each tested claim minus its threshold, in points, turned so that the paper's side is to the "
+        f"right; bars are {settings['confidence']:.0%} intervals and may leave the picture. Claims differ in what they "
+        "measure: compare a bar with the line, not with its neighbours.",
+        tables.sides(judged),
+        figures.claims,
+        tabled=False,
+    )
+    made = Figure(
+        "stages",
+        "The stages behind this report",
+        "Families of stages and their numbers. An arrow goes from a family to one that reads what it wrote; where a "
+        "longer way joins two, the table alone has the shorter one.",
+        graph.families(trails),
+        figures.stages,
+    )
+    of_papers = pear_figures(evaluations, settings, bars) + pruning_figures(evaluations, settings, bars)
+    return [figure for figure in [verdicts, *of_papers, made] if len(figure.table)]
 
 
 def pear_figures(evaluations: Evaluations, settings: dict, bars: str) -> list[Figure]:
@@ -190,13 +214,21 @@ def pruning_figures(evaluations: Evaluations, settings: dict, bars: str) -> list
 
 
 def metrics(evaluations: Evaluations, settings: dict, judged: pandas.DataFrame) -> dict[str, float]:
-    """Flat numbers for `dvc metrics show`: each tested claim's estimate and interval, and pass@1 by objective."""
+    """Flat numbers for `dvc metrics show`: each tested claim's estimate and interval, pass@1 by objective, twins."""
     tested = judged[~judged["id"].str.contains("/")]
     numbers = tested.melt("id", ["ours", "low", "high"]).dropna()
     found = {f"{row.id}_{row.variable}": row.value for row in numbers.itertuples()}
     for row in tables.reinforcement(evaluations, settings).to_dict("records"):
         found[f"{row['objective']}_{row['when'].replace(' ', '_')}_pass@1"] = round(row["pass@1"], 6)
+    if twins := claims.twins(evaluations, settings):
+        found |= {f"twins_{name}": round(twins[name], 6) for name in ("ours", "low", "high")}
     return found
+
+
+def trails_of(evaluations: Evaluations) -> dict[str, list[dict]]:
+    """For each model the stages from the data to its evaluation; empty where no dvc.lock tells them."""
+    stages = trace.read_lock() if trace.LOCK.is_file() else {}
+    return {name: trace.chain(f"results/evals/{name}", stages) for name in evaluations.facts}
 
 
 def seeds(evaluations: Evaluations) -> dict[str, int]:

@@ -9,6 +9,8 @@ import numpy as np
 import pandas
 from markupsafe import escape
 
+from orchard.report import graph
+
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
@@ -240,7 +242,7 @@ def recovery(table: pandas.DataFrame) -> matplotlib.figure.Figure:
                 places = [ratios.index(ratio) + width * (number - (len(names) - 1) / 2) for ratio in rows["ratio"]]
                 look = {"label": name, "color": COLOURS[number], "ecolor": INK, "capsize": 3}
                 axes.bar(places, rows["retention"], 0.93 * width, yerr=bars(rows, "retention"), **look)
-            axes.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
+            axes.set_xticks(range(len(ratios)), [f"{ratio:.3g}" for ratio in ratios])
             axes.set_title(f"{group}, {method}:\n{family}")
             axes.set_ylim(*bounded(table, "retention"))
         row[0].set_ylabel("retention")
@@ -262,7 +264,7 @@ def speeds(table: pandas.DataFrame) -> matplotlib.figure.Figure:
         for number, (of, method, recovery) in enumerate(lines):
             rows = table[(table["of"] == of) & (table["method"] == method) & (table["recovery"] == recovery)]
             rows = rows[rows["family"] == family].sort_values("speed_up")
-            name = f"{of}, {method}" + ("" if recovery == "none" else f", recovered: {recovery}")
+            name = f"{of}, {method}{recovered(recovery)}"
             axes.errorbar(
                 rows["speed_up"], rows["retention"], bars(rows, "retention"), label=name, capsize=3, **style(number)
             )
@@ -302,7 +304,7 @@ def degeneration(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """The change of rep-4 over retention, a dot a setting and task; the band is the margin of claim L6."""
     drawing, axes = pyplot.subplots(figsize=(7.4, 4), layout="constrained")
     axes.axhspan(-4, 4, color=INK, alpha=0.08, linewidth=0)
-    kinds = table["method"] + np.where(table["recovery"] == "none", "", ", recovered: " + table["recovery"])
+    kinds = table["method"] + recovered(table["recovery"])
     for number, kind in enumerate(kinds.unique()):
         rows = table[kinds == kind]
         lengths = [100 * length for length in bars(rows, "change")]
@@ -323,7 +325,7 @@ def errors(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     colours = dict(zip(kinds, [COLOURS[2], COLOURS[0], COLOURS[4], COLOURS[1], COLOURS[5]], strict=False))
     names = table["of"] + ", " + table["method"] + " " + table["setting"]
     names = names.where(table["method"] != "none", table["of"] + ", unpruned")
-    names += np.where(table["recovery"] == "none", "", ", recovered: " + table["recovery"])
+    names += recovered(table["recovery"])
     settings = list(names.unique())
     size = (3.4 + 3.2 * len(tasks), 1.5 + 0.26 * len(settings))
     drawing, panels = pyplot.subplots(1, len(tasks), figsize=size, sharey=True, squeeze=False, layout="constrained")
@@ -342,7 +344,7 @@ def errors(table: pandas.DataFrame) -> matplotlib.figure.Figure:
 
 def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     """Retention over recovery's tokens; a panel a family, a line a group, method, ratio and author."""
-    families = list(table["family"].unique())
+    families, sizes = list(table["family"].unique()), sorted(table["tokens"].unique())
     size = (3.6 + 3.4 * len(families), 3.8)
     drawing, panels = pyplot.subplots(1, len(families), figsize=size, sharey=True, squeeze=False, layout="constrained")
     lines = list(table.groupby(["of", "method", "ratio", "author"], sort=False).groups)
@@ -358,9 +360,7 @@ def tokens(table: pandas.DataFrame) -> matplotlib.figure.Figure:
             )
         axes.axhline(1, color=INK, linewidth=0.8)
         axes.set_xscale("log")
-        axes.set_xticks(
-            sorted(table["tokens"].unique()), [f"{count:,.0f}" for count in sorted(table["tokens"].unique())]
-        )
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axes.minorticks_off()
         axes.set(title=family, xlabel="answer tokens of recovery", ylim=bounded(table, "retention"))
     panels[0][0].set_ylabel("retention of the unpruned score")
@@ -407,6 +407,43 @@ def protocols(table: pandas.DataFrame) -> matplotlib.figure.Figure:
     return drawing
 
 
+def claims(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Each claim's interval, the paper's side to the right of the line, a colour a verdict."""
+    drawing, axes = pyplot.subplots(figsize=(7.4, 1.2 + 0.26 * len(table)), layout="constrained")
+    colours = {"reproduced": COLOURS[2], "not reproduced": COLOURS[1], "inconclusive": COLOURS[5]}
+    for verdict, rows in table.groupby("verdict", sort=False):
+        look = {"color": colours[verdict], "linestyle": "none", "marker": "o", "capsize": 3, "label": verdict}
+        axes.errorbar(rows["points"], rows.index, xerr=bars(rows, "points"), **look)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(table.index, table["claim"])
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    reach = 1.15 * max(table["points"].abs().max(), 5)
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel("points beyond the claim's threshold, to the right: on the paper's side")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return drawing
+
+
+def stages(table: pandas.DataFrame) -> matplotlib.figure.Figure:
+    """Families of stages as boxes, from the data on the left to the report, with arrows along the longest ways."""
+    depth, widest = table["depth"].max() + 1, table["depth"].value_counts().max()
+    drawing, axes = pyplot.subplots(figsize=(1.1 * depth, 0.2 + 0.9 * widest), layout="constrained")
+    boxes, places = {}, {}
+    for column, rows in table.groupby("depth"):
+        for row, (name, count) in enumerate(zip(rows["family"], rows["stages"], strict=True)):
+            places[name] = (column, (len(rows) - 1) / 2 - row)
+            look = {"boxstyle": "round,pad=0.4", "facecolor": COLOURS[0], "alpha": 0.25, "edgecolor": INK}
+            middle = {"ha": "center", "va": "center", "fontsize": 9}
+            boxes[name] = axes.annotate(f"{name}\n{count}", places[name], bbox=look, **middle)
+    for start, end in graph.direct(table):
+        ends = {"patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()}
+        arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.8, "shrinkA": 2, "shrinkB": 2, **ends}
+        axes.annotate("", places[end], places[start], arrowprops=arrow)
+    axes.set(xlim=(-0.5, depth - 0.5), ylim=(-widest / 2, widest / 2))
+    axes.set_axis_off()
+    return drawing
+
+
 def style(number: int) -> dict:
     """The look of one of up to eighteen lines: colours first, then markers and dashes."""
     lap = number // len(COLOURS) % len(DASHES)
@@ -416,6 +453,12 @@ def style(number: int) -> dict:
 def label(objective: str) -> str:
     """An objective's name in a legend."""
     return "no SFT" if objective == "none" else objective
+
+
+def recovered(kinds):
+    """What a name in a legend adds for its kind of recovery; of one kind or of a column of them."""
+    words = np.where(np.asarray(kinds) == "none", "", ", recovered: " + np.asarray(kinds, dtype=object))
+    return words if words.ndim else str(words)
 
 
 def bars(rows: pandas.DataFrame, name: str) -> list[pandas.Series]:

@@ -157,7 +157,9 @@ def brackets_are_lost(evaluations: Evaluations, settings: dict) -> list[Finding]
     return headline_first(of_all, f"no pruned model and its unpruned one have brackets on {task}") + of_wrong
 
 
-def _share_of_wrong(evaluations: Evaluations, settings: dict, task: str, models: list[str], cell: Cell):
+def _share_of_wrong(
+    evaluations: Evaluations, settings: dict, task: str, models: list[str], cell: Cell
+) -> list[Finding]:
     replicates = clusters(evaluations, models)
     after, before = (
         bracket_share(evaluations, names, task) for names in (replicates, unpruned(evaluations, replicates))

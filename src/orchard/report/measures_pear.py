@@ -1,4 +1,4 @@
-"""What each claim on PEAR is tested by: one small function a claim, from evaluations to estimates with intervals.
+"""What tests the claims on PEAR that join several comparisons: a small function each, from evaluations to intervals.
 
 All compare objectives that learnt from one policy's data, paired by base and seed, and by question where there are any.
 """
@@ -46,62 +46,12 @@ def rank_reversal(evaluations: Evaluations, settings: dict) -> list[Finding]:
     return [Finding(statistics.largest([turn.interval for turn in turns]), turns[0].models), *turns]
 
 
-def pass_at_1_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P2: pass@1 after RL, treatment minus baseline."""
-    pear = _named(settings)
-    return [difference(evaluations, pear, pear["treatment"], pear["baseline"], settings["confidence"])]
-
-
-def pass_at_k_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P3: pass@k after RL at the largest k, treatment minus baseline."""
-    pear = _named(settings)
-    k = evaluations.largest_k(pear["task"])
-    if k == 1:
-        raise NotTestedError("one sample a question: no pass@k beyond pass@1")
-    arms = pear["treatment"], pear["baseline"]
-    return [difference(evaluations, pear, *arms, settings["confidence"], metric=f"pass@{k}")]
-
-
-def gain_on_games(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P4: pass@1 on a logic game, after RL on it minus before, from the treatment's checkpoints."""
-    pear = _named(settings)
-    if not pear["games"]:
-        raise NotTestedError("report.pear.games is null")
-    game, arm = pear | pear["games"], {"objective": pear["treatment"]}
-    starts = {
-        (evaluations.facts[name]["base"], evaluations.facts[name]["seed"]): name
-        for name in evaluations.select(**arm, **where(game, "sft"))
-    }
-    after = evaluations.select(**arm, **where(game, "rl"))
-    pairs = [(name, starts[evaluations.facts[name]["base"], evaluations.facts[name]["seed"]]) for name in after]
-    if not pairs:
-        raise NotTestedError(f"no RL by {game['recipe']} from {pear['treatment']}")
-    return [_paired(evaluations, game["task"], pairs, settings["confidence"])]
-
-
 def forms_beat_baseline(evaluations: Evaluations, settings: dict) -> list[Finding]:
     """Claim P5: pass@1 after RL, each of PEAR's three forms minus the baseline; the smallest of the three."""
     pear = _named(settings)
     if len(pear["forms"]) < len(FORMS):
         raise NotTestedError(f"{len(pear['forms'])} of PEAR's three forms ({', '.join(FORMS)}) in report.pear.forms")
     return _all_of(evaluations, settings, {form: (form, pear["baseline"]) for form in pear["forms"]})
-
-
-def distillation_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P6: pass@1 after RL, distillation with PEAR's weights minus the same loss alone."""
-    pear = _named(settings)
-    if not (arms := pear["distillation"]):
-        raise NotTestedError("report.pear.distillation is null")
-    return [difference(evaluations, pear, arms["treatment"], arms["baseline"], settings["confidence"])]
-
-
-def transfer_after_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
-    """Claim P7: pass@1 after RL on another family of tasks, on that family, treatment minus baseline."""
-    pear = _named(settings)
-    if not pear["transfer"]:
-        raise NotTestedError("report.pear.transfer is null")
-    away = pear | pear["transfer"]
-    return [difference(evaluations, away, pear["treatment"], pear["baseline"], settings["confidence"])]
 
 
 def drift_during_rl(evaluations: Evaluations, settings: dict) -> list[Finding]:
@@ -131,6 +81,19 @@ def beats_controls(evaluations: Evaluations, settings: dict) -> list[Finding]:
     if not pear["controls"]:
         raise NotTestedError("report.pear.controls is empty")
     return _all_of(evaluations, settings, {name: (pear["treatment"], name) for name in pear["controls"]})
+
+
+def twins(evaluations: Evaluations, settings: dict) -> Finding | None:
+    """The A/A check: pass@1 after RL of one objective by two names, the second minus the first; none where it is off.
+
+    Their seeds differ, so the first replicate of one is set against the first of the other; questions are paired.
+    """
+    pear = settings["pear"]
+    if not (pear and pear["twins"]):
+        return None
+    sides = [evaluations.select(objective=pear["twins"][name], **where(pear, "rl")) for name in ("other", "one")]
+    pairs = list(zip(*sides, strict=False))
+    return _paired(evaluations, pear["task"], pairs, settings["confidence"]) if pairs else None
 
 
 def objectives_of(evaluations: Evaluations, pear: dict) -> list[str]:
@@ -246,5 +209,5 @@ def _models(pairs: list[tuple[str, str]]) -> list[str]:
 
 def _named(settings: dict) -> dict:
     if not settings["pear"]:
-        raise NotTestedError("config.yaml names no arms to compare: report.pear is null")
+        raise NotTestedError("report.pear is null")
     return settings["pear"]

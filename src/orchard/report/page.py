@@ -25,6 +25,11 @@ def size(fraction: float) -> str:
     return "–" if pandas.isna(fraction) else f"{100 * fraction:.1f}"
 
 
+def chance(p: float) -> str:
+    """A p-value to two digits; a dash where there is none."""
+    return "–" if pandas.isna(p) else "< .001" if p < 0.001 else f"{p:.2g}".removeprefix("0")
+
+
 def share(fraction: float) -> str:
     """A number between 0 and about 1, to three places; a dash where there is none."""
     return "–" if pandas.isna(fraction) else f"{fraction:.3f}".replace("-", "−")
@@ -44,7 +49,7 @@ def html(**content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"points": points, "size": size, "share": share, "cell": cell}
+    environment.filters |= {"points": points, "size": size, "chance": chance, "share": share, "cell": cell}
     return environment.get_template("report.html.j2").render(papers=PAPERS, shown=ROWS, **content)
 
 
@@ -72,13 +77,14 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
         f"Study `{study}`; differences in points with {confidence:.0%} intervals, n training replicates.",
         "*Could have seen*: the smallest difference from the threshold that such a run tells four times in five.",
         "Inconclusive is a verdict.",
+        "*p (Holm)*: the chance of so clear a result where the truth is at the threshold, for all claims together.",
         "",
-        "| claim | paper | ours | n | verdict | could have seen |",
-        "|---|---|---|---|---|---|",
+        "| claim | paper | ours | n | verdict | p (Holm) | could have seen |",
+        "|---|---|---|---|---|---|---|",
         *(
             f"| {row['id']}: {row['claim'].statement} | {row['claim'].number} "
             f"| {points(row['ours'])} [{points(row['low'])}, {points(row['high'])}] | {row['n']} "
-            f"| **{row['verdict']}** | {size(row['could_have_seen'])} |"
+            f"| **{row['verdict']}** | {chance(row['p_holm'])} | {size(row['could_have_seen'])} |"
             for row in tested
         ),
         "",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from orchard.report import measures, measures_pear, retention, statistics
+from orchard.report import claims, measures, measures_pear, retention, statistics
 from orchard.report.rows import RIGHT, Evaluations
 
 NO_SFT = "none"  # the control that no objective has trained
@@ -21,6 +21,22 @@ RECOVERIES = {  # stage, author, and what recoveries by different authors have i
     **{author: ("recover", author, retention.STEPS) for author in ("open", "mixed", "self")},
     **{f"{author}, equal tokens": ("recover", author, retention.TOKENS) for author in ("open", "self")},
 }
+
+
+def sides(judged: pandas.DataFrame) -> pandas.DataFrame:
+    """How far each tested claim's measure lies on the side of its threshold that the paper says, in points.
+
+    Args:
+        judged: of claims.judge_all, or as claims.csv has it.
+    """
+    told, rows = {claim.id: claim for claim in claims.load()}, []
+    for row in judged[judged["ours"].notna() & judged["id"].isin(told)].to_dict("records"):
+        claim = told[row["id"]]
+        sign = 1 if claim.direction == "+" else -1
+        ours, *ends = (100 * sign * (row[name] - claim.threshold) for name in ("ours", "low", "high"))
+        verdict = row["verdict"].partition(" (")[0]
+        rows.append({"claim": claim.id, "verdict": verdict, "points": ours, "low": min(ends), "high": max(ends)})
+    return pandas.DataFrame(rows)
 
 
 def reinforcement(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:

@@ -6,8 +6,9 @@ items are disjoint by construction, whatever the seeds. Facts are the exception:
 
 import hashlib
 import random
+import re
 
-from orchard.tasks import calc, english, gym, mathematics, words
+from orchard.tasks import calc, english, gym, mathematics, programs, words
 
 SPLIT_OF_ROLE = {
     "eval": "eval",
@@ -39,6 +40,7 @@ EVAL_CHOICES = {  # only an evaluation asks these by multiple choice, so the fil
     "calc-step": DIGITS,
     "english-arithmetic": DIGITS,
 }
+GSM8K = re.compile(r"#### (-?[0-9.,]+)")
 
 
 def split_of(prompt: str) -> str:
@@ -129,12 +131,14 @@ def is_correct(item: dict, response: str) -> bool:
 
     Args:
         item: its task and prompt; for an ingested task also its answer and, where the answer shows work, the final one;
-            for a game of reasoning-gym also ``game``.
+            for a game of reasoning-gym also ``game``; for a program also its test.
         response: what the policy wrote after the prompt.
     """
     task, prompt = item["task"], item["prompt"]
     if task.startswith(gym.PREFIX):
         return gym.score(item["game"], response) == 1
+    if task == programs.TASK:
+        return programs.outcome(item, response).error is None
     if task == "math":
         return mathematics.agrees(item.get("final") or item["answer"], response)
     if task == "calc":
@@ -144,6 +148,20 @@ def is_correct(item: dict, response: str) -> bool:
     if task in ANSWERS:
         return response.strip() == ANSWERS[task](prompt)
     return english.agrees(item.get("final") or item["answer"], response)
+
+
+def is_strictly_correct(item: dict, response: str) -> bool:
+    """Whether a response is right and in the very form that the task asks for.
+
+    ``#### <number>`` for GSM8K (lm-eval's strict-match), a box for MATH, the bare rest of a program. The other tasks
+    know one form only.
+    """
+    if item["task"] == programs.TASK:
+        return programs.outcome(item, response, strict=True).error is None
+    if item["task"] == "gsm8k":
+        found = GSM8K.search(response)
+        return bool(found) and english.agrees(item["final"], found[1])
+    return is_correct(item, response) and (item["task"] != "math" or "\\boxed{" in response)
 
 
 def score(item: dict, response: str) -> float:
@@ -159,4 +177,6 @@ def has_answer(item: dict, response: str) -> bool:
         return calc.given_answer(response) is not None
     if item["task"] == "math":
         return bool(mathematics.final_answer(response))
+    if item["task"] == programs.TASK:
+        return bool(response.strip())
     return english.has_answer(item.get("final") or item["answer"], response)
