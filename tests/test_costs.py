@@ -22,5 +22,6 @@ def test_costs_are_summed_by_family_and_stand_in_logs(tmp_path, monkeypatch):
     rows = list(csv.reader(costs.PAGE.with_suffix(".csv").open()))
     assert rows == [costs.COLUMNS, ["sft", "2", "2.0", "1.4", "500"], ["generate", "1", "0.0", "0.0", "0"]]
     page = costs.PAGE.read_text()
-    assert page.count("<tr>") == 3
+    assert page.count("<tr>") == 3 + 4
     assert "<td>sft</td><td>2</td><td>2.0</td><td>1.4</td><td>500</td>" in page
+    assert "<td>sft-nll-1</td><td>0.5</td><td>0.4</td><td>400</td>" in page

@@ -54,6 +54,13 @@ def test_s4_a_changed_variant_runs_its_chain_and_s5_taking_it_back_runs_nothing(
     assert pulled.lock() == finished.lock()
 
 
+def test_an_evaluation_limit_runs_evaluations_and_the_report_alone(pulled):
+    pulled.set("evaluate.limit", 10)
+    evaluations = {name for name in pulled.lock() if name.startswith("evaluate@")}
+    assert pulled.stale() == evaluations | {"report"}
+    pulled.run("git", "checkout", "-q", "config.yaml")
+
+
 def test_s7_all_stages_stand_in_the_lock_file(finished):
     names = finished.run("dvc", "stage", "list", "--name-only", "--all").stdout.split()
     assert set(finished.lock()) == set(names)

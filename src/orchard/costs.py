@@ -25,33 +25,34 @@ def family(stage: str) -> str:
     return stage.split("@")[0]
 
 
-def measured() -> list[dict]:
-    """Family and wall seconds of each job of this folder, from Snakemake's benchmark files."""
+def by_stage() -> list[dict]:
+    """A row of COLUMNS, with the stage's name instead of their number, for each stage that ran in this folder.
+
+    Snakemake looks at a job's CPU time and memory now and then, so those of stages of a few seconds are too low.
+    """
     return [
-        {"family": file.stem.split("-")[0], "seconds": float(row["s"])}
+        {
+            "family": file.stem.split("-")[0],
+            "stage": file.stem,
+            "minutes": float(row["s"]) / 60,
+            "CPU minutes": _number(row["cpu_time"]) / 60,
+            "peak memory, MiB": _number(row["max_rss"]),
+        }
         for file in sorted(BENCHMARKS.glob("*.tsv"))
         for row in _rows(file, "\t")
     ]
 
 
-def by_family() -> list[dict]:
-    """A row of COLUMNS for each family of stages that ran in this folder, the dearest first.
-
-    Minutes are summed over stages as if they ran one after the other. Snakemake looks at a job's CPU time and memory
-    now and then, so those of stages of a few seconds are too low.
-    """
+def by_family(stages: list[dict]) -> list[dict]:
+    """A row of COLUMNS for each family of stages, the dearest first; minutes as if one ran after the other."""
     found: dict[str, list[dict]] = {}
-    for file in sorted(BENCHMARKS.glob("*.tsv")):
-        found.setdefault(file.stem.split("-")[0], []).extend(_rows(file, "\t"))
+    for stage in stages:
+        found.setdefault(stage["family"], []).append(stage)
     rows = [
-        {
-            "family": name,
-            "stages": len(jobs),
-            "minutes": round(sum(float(job["s"]) for job in jobs) / 60, 1),
-            "CPU minutes": round(sum(_number(job["cpu_time"]) for job in jobs) / 60, 1),
-            "peak memory, MiB": round(max(_number(job["max_rss"]) for job in jobs)),
-        }
-        for name, jobs in found.items()
+        {"family": name, "stages": len(own)}
+        | {column: sum(stage[column] for stage in own) for column in ("minutes", "CPU minutes")}
+        | {"peak memory, MiB": max(stage["peak memory, MiB"] for stage in own)}
+        for name, own in found.items()
     ]
     return sorted(rows, key=lambda row: -row["minutes"])
 
@@ -65,25 +66,38 @@ def _number(text: str) -> float:
 
 
 def write_page() -> None:
-    """Writes what this folder's runs cost to logs/costs.html and logs/costs.csv; nothing if none ran."""
-    if not (rows := by_family()):
+    """Writes what this folder's runs cost to logs/costs.html and, by family, logs/costs.csv; nothing if none ran."""
+    if not (stages := by_stage()):
         return
+    families = [_rounded(row) for row in by_family(stages)]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     with PAGE.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in COLUMNS)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(row[name]))}</td>" for name in COLUMNS) + "</tr>" for row in rows)
+        writer.writerows(families)
+    each = sorted(map(_rounded, stages), key=lambda row: -row["minutes"])
     PAGE.write_text(
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>orchard: what stages cost</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        'content="light dark"><style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:auto;padding:1rem}'
-        "th,td{text-align:left;padding:.3rem .8rem .3rem 0}</style></head><body><h1>What stages cost</h1>"
+        'content="light dark"><style>body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:auto;padding:1rem}'
+        "div{overflow-x:auto}th,td{text-align:left;padding:.3rem .8rem .3rem 0}</style></head><body>"
+        "<h1>What stages cost</h1>"
         "<p>Wall and CPU minutes of all stages of a family, as if one ran after the other, and the most memory of one; "
         "from Snakemake's benchmarks of the runs in this folder. Short stages' CPU time and memory are too low.</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></body></html>\n"
+        f"{_table(families, COLUMNS)}<h2>Each stage</h2>{_table(each, ['stage', *COLUMNS[2:]])}</body></html>\n"
     )
+
+
+def _rounded(row: dict) -> dict:
+    """Minutes to a tenth, memory to a MiB."""
+    digits = {"minutes": 1, "CPU minutes": 1, "peak memory, MiB": None}
+    return {name: round(value, digits[name]) if name in digits else value for name, value in row.items()}
+
+
+def _table(rows: list[dict], columns: list[str]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(row[name]))}</td>" for name in columns) + "</tr>" for row in rows)
+    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _rows(file: Path, delimiter: str) -> list[dict]:
