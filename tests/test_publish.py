@@ -42,6 +42,8 @@ def test_another_study_is_published_beside_and_the_readme_stays(tmp_path, monkey
     for name in ("results/report/summary.md", "results/report/claims.csv", "results/report/drift.png"):
         Path(name).write_text(name)
     Path("results/evals/base-tiny").mkdir(parents=True)
+    Path("data").mkdir()
+    Path("data/a").write_text("")
     Path("dvc.lock").write_text(yaml.safe_dump(LOCK))
     Path("docs/other").mkdir(parents=True)
     Path("docs/other/left.png").write_text("of an earlier run")

@@ -483,6 +483,10 @@ def write_lock(root):
         ):
             deps = [{"path": path} for path in deps or [f"results/models/{name}"]]
             stages[f"{family}@{name}"] = {"cmd": family, "deps": deps, "outs": [{"path": key, "md5": "1" * 32}]}
+    stages["generate@left"] = {"cmd": "g", "outs": [{"path": "data/of-another-study", "md5": "2" * 32}]}
+    stages["evaluate@base-tiny"]["deps"].append({"path": "data"})
+    for path in ("data/a", *(f"results/models/{name}" for name in evaluations_of(root).facts)):
+        (root / path).mkdir(parents=True)
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
 
 

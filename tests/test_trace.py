@@ -128,3 +128,9 @@ def test_a_chain_is_in_the_order_of_work_and_names_what_each_stage_reads_from(pr
     assert seen[-1] == "evaluate@base-tiny"
     assert {"base@tiny", "generate@calc"} <= set(steps[-1]["after"])
     assert "md5" in steps[-1]["outputs"][0]
+
+
+def test_a_chain_does_not_depend_on_the_order_in_which_stages_ran(project):
+    stages = trace.read_lock()
+    turned = dict(reversed(stages.items()))
+    assert trace.chain("results/evals/base-tiny", turned) == trace.chain("results/evals/base-tiny", stages)

@@ -41,7 +41,7 @@ def publish_beside(folder: Path) -> str:
 
 def own_lock() -> str:
     """The text of dvc.lock, which keeps other studies' stages too, with those alone that the report rests on."""
-    stages = trace.read_lock()
+    stages = trace.present()
     behind = [trace.chain(f"results/evals/{folder.name}", stages) for folder in EVALUATIONS.iterdir()]
     wanted = {step["stage"] for steps in behind for step in steps} | {"report"}
     head, *blocks = re.split(r"^(?=  \S)", trace.LOCK.read_text(), flags=re.MULTILINE)  # a name is indented by two

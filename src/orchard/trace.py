@@ -75,6 +75,12 @@ def tell(name: str, stages: dict[str, dict], told: set[str]) -> Iterator[str]:
             yield from (INDENT * 2 + line for line in tell(maker, stages, told))
 
 
+def present() -> dict[str, dict]:
+    """The stages of dvc.lock whose outputs are here: it keeps those of studies that ran in this folder before."""
+    stages = read_lock()
+    return {name: stage for name, stage in stages.items() if all(Path(o["path"]).exists() for o in stage["outs"])}
+
+
 def chain(path: str, stages: dict[str, dict]) -> list[dict]:
     """The stages behind a path in the order of their work: command, outputs with MD5, and the stages each reads from.
 
@@ -83,7 +89,7 @@ def chain(path: str, stages: dict[str, dict]) -> list[dict]:
     steps: dict[str, dict] = {}
 
     def climb(path: str) -> None:
-        for name in makers_of(path, stages):
+        for name in sorted(makers_of(path, stages)):  # dvc.lock has them in the order in which they ran
             if name in steps:
                 continue
             deps = [dep["path"] for dep in stages[name].get("deps", []) if not dep["path"].startswith(CODE)]

@@ -227,7 +227,7 @@ def metrics(evaluations: Evaluations, settings: dict, judged: pandas.DataFrame) 
 
 def trails_of(evaluations: Evaluations) -> dict[str, list[dict]]:
     """For each model the stages from the data to its evaluation; empty where no dvc.lock tells them."""
-    stages = trace.read_lock() if trace.LOCK.is_file() else {}
+    stages = trace.present() if trace.LOCK.is_file() else {}
     return {name: trace.chain(f"results/evals/{name}", stages) for name in evaluations.facts}
 
 
