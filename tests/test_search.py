@@ -222,8 +222,9 @@ def test_scores_are_those_of_lm_eval(tmp_path, monkeypatch):
     tasks = scoring.load(settings, tokenizer)
     lm, manager = StrictLM(model, tokenizer, 4), TaskManager(include_path=str(evaluate.YAMLS), include_defaults=False)
     for name, options in settings.items():
-        rows = evaluate.run_task(lm, manager, options, {"limit": options["limit"], "seed": 1})
-        scores = [score["value"] for row in rows for score in evaluate.item_scores(name, options["kind"], row, lm)]
+        how = {"limit": options["limit"], "seed": 1, "chat_template": False, "unsafe_programs": False}
+        rows = evaluate.run_task(lm, manager, options, how)
+        scores = [score["value"] for row in rows for score in evaluate.item_scores(name, options, row, [], lm)]
         expected = [math.exp(-nats) for nats in scores] if options["kind"] == "likelihood" else scores
         assert tasks[name].values(model, [], [None], list(range(len(rows))))[None] == pytest.approx(expected, abs=1e-6)
 
