@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.test_report import SETTINGS, report, write_lock, write_study
+from tests.test_report import report, write_lock, write_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium; Debian has it: apt-get install chromium")
@@ -52,8 +52,7 @@ LEVELS = """() => [...document.querySelectorAll("h1, h2, h3")].map((heading) => 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    settings = SETTINGS | {"pear": SETTINGS["pear"] | {"controls": ["last-tokens"]}}
-    root = write_study(tmp_path_factory.mktemp("study"), settings)
+    root = write_study(tmp_path_factory.mktemp("study"))
     write_lock(root)
     return (report(root) / "index.html").as_uri()
 

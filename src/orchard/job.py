@@ -68,7 +68,7 @@ def lock_text(old: str, before: dict[str, str], data: dict, dumper) -> str:
         data: the content now.
         dumper: DVC's own, which writes data to a stream.
     """
-    head, *blocks = re.split(r"^(?=  \S)", old, flags=re.MULTILINE)  # a stage's name is indented by two
+    head, *blocks = lock_blocks(old)
     if head != LOCK_HEAD or len(blocks) != len(before):
         return dumped(data, dumper)
     texts = dict(zip(before, blocks, strict=True))
@@ -77,6 +77,11 @@ def lock_text(old: str, before: dict[str, str], data: dict, dumper) -> str:
             alone = {"schema": data["schema"], "stages": {name: data["stages"][name]}}
             texts[name] = dumped(alone, dumper).removeprefix(LOCK_HEAD)
     return LOCK_HEAD + "".join(texts[name] for name in data["stages"])
+
+
+def lock_blocks(text: str) -> list[str]:
+    """The head of a dvc.lock's text, then the lines of each stage, whose name is indented by two."""
+    return re.split(r"^(?=  \S)", text, flags=re.MULTILINE)
 
 
 def dumped(data: dict, dumper) -> str:

@@ -1,11 +1,10 @@
 """Puts a run's findings where readers of the repository see them: docs, the README's claims table, expected costs."""
 
 import csv
-import re
 import shutil
 from pathlib import Path
 
-from orchard import costs, trace
+from orchard import costs, job, trace
 from orchard.errors import UserError
 
 EVALUATIONS = Path("results/evals")
@@ -44,7 +43,7 @@ def own_lock() -> str:
     stages = trace.present()
     behind = [trace.chain(f"results/evals/{folder.name}", stages) for folder in EVALUATIONS.iterdir()]
     wanted = {step["stage"] for steps in behind for step in steps} | {"report"}
-    head, *blocks = re.split(r"^(?=  \S)", trace.LOCK.read_text(), flags=re.MULTILINE)  # a name is indented by two
+    head, *blocks = job.lock_blocks(trace.LOCK.read_text())
     return head + "".join(block for block in blocks if block.partition("\n")[0].strip().rstrip(":") in wanted)
 
 
