@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test lint publish share games
+.PHONY: reproduce test lint publish share games cluster
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -20,6 +20,9 @@ lint: $(VENV)/.made
 
 games: $(VENV)/.made ## installs the games of reasoning-gym (needs a C compiler and Python's headers)
 	pip install --quiet --no-deps --requirement requirements-games.lock
+
+cluster: $(VENV)/.made ## installs Slurm's executor and DVC's remotes over SSH and S3
+	pip install --quiet --no-deps --requirement requirements-cluster.lock
 
 publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ and the README
 	python -m orchard publish
