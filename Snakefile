@@ -16,6 +16,7 @@ configfile: "config.yaml"
 OUTPUTS = rerun.prepare(workflow)
 RUNS = runs.expand(config)
 REPRO = "exec python -m orchard.job {params.stage} > {log} 2>&1"
+TRAIN = f"export ORCHARD_PROCESSES={{resources.gpu}}; {REPRO}"  # one process a GPU; a profile gives more than none
 
 # Priorities in the rules: what has the longest chain behind it goes first, so that no core waits at the end.
 
@@ -28,6 +29,7 @@ include: "rules/rl.smk"
 include: "rules/prune.smk"
 include: "rules/recover.smk"
 include: "rules/evaluate.smk"
+include: "rules/artifact.smk"
 include: "rules/report.smk"
 
 

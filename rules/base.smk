@@ -14,7 +14,9 @@ rule base:
         "logs/benchmarks/base-{base}.tsv"
     priority: 4
     threads: lambda wildcards: config["base"][wildcards.base]["threads"]
+    resources:
+        gpu=0,
     params:
         stage="base@{base}",
     shell:
-        REPRO
+        TRAIN

@@ -68,7 +68,9 @@ rule recover:
         "logs/benchmarks/recover-{run}.tsv"
     priority: 2
     threads: 1
+    resources:
+        gpu=0,
     params:
         stage="recover@{run}",
     shell:
-        REPRO
+        TRAIN

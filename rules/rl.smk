@@ -15,7 +15,9 @@ rule rl:
         "logs/benchmarks/rl-{run}.tsv"
     priority: 3
     threads: 1
+    resources:
+        gpu=0,
     params:
         stage="rl@{run}",
     shell:
-        REPRO
+        TRAIN

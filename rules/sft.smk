@@ -15,7 +15,9 @@ rule sft:
         "logs/benchmarks/sft-{run}.tsv"
     priority: 3
     threads: 1
+    resources:
+        gpu=0,
     params:
         stage="sft@{run}",
     shell:
-        REPRO
+        TRAIN

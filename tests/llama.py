@@ -1,8 +1,11 @@
 """Small random Llamas for tests."""
 
+from pathlib import Path
+
 import torch
 from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
+from orchard import card, models, stage
 from orchard.base.pretrain import make_tokenizer
 
 
@@ -25,3 +28,9 @@ def random_llama(seed: int = 3, **changes) -> LlamaForCausalLM:
         "pad_token_id": tokenizer.pad_token_id,
     }
     return LlamaForCausalLM(LlamaConfig(**settings | changes)).eval()
+
+
+def save_base(model, folder: str) -> None:
+    """Writes a model with orchard's tokenizer and a record, as the base stage does."""
+    models.save(model, make_tokenizer(), Path(folder))
+    stage.write_record(Path(folder), "base", {}, [], **card.lineage("drawn at random", licence="mit"))

@@ -20,6 +20,7 @@ from orchard.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEFAULT["artifacts"] = dict.fromkeys(DEFAULT["artifacts"])  # they name models that some of these configs do not make
 TWO_FORMS = {"report.pear.forms": ["pear-token", "nll-matched"], "report.pear.controls": []}
 GONE = object()
 ITEMS = [
@@ -59,6 +60,11 @@ SELECTION = {
     },
 }
 BAD_CONFIGS = {
+    "an artifact that nothing makes": (
+        {"artifacts.rl": "rl-grpo-nll-9"},
+        ["artifacts.rl: 'rl-grpo-nll-9'", "did you mean 'rl-grpo-nll-"],
+    ),
+    "an unknown way to share work": ({"parallel": "fdsp"}, ["parallel: 'fdsp'", "'data' or 'fsdp'"]),
     "text for a number": ({"base.tiny.steps": "1000"}, ["base.tiny.steps: '1000'", "without quotes"]),
     "a number that YAML reads as text": ({"rl.recipes.grpo.learning_rate": "1e-3"}, ["'1e-3'", "1.0e-3"]),
     "a fraction for an integer": ({"rl.recipes.grpo.steps": 2.5}, ["rl.recipes.grpo.steps: 2.5", "integer"]),
@@ -456,13 +462,10 @@ def test_bad_jsonl(content, expected, tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
     """A model folder of random weights with orchard's own tokenizer."""
-    from orchard import models
-    from orchard.base.pretrain import make_tokenizer
-    from tests.llama import random_llama
+    from tests.llama import random_llama, save_base
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    models.save(random_llama(num_hidden_layers=8), make_tokenizer(), folder)
-    (folder / "record.json").write_text("{}")
+    save_base(random_llama(num_hidden_layers=8), folder)
     return folder
 
 

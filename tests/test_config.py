@@ -20,6 +20,7 @@ DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 NAMED_BY_THE_STUDY = {
     *"fetch ingest generate base behave arms objectives recipes tasks mix styles authors budgets".split()
 }
+NO_ARTIFACTS = dict.fromkeys(DEFAULT["artifacts"])
 OWN_AUTHORS = [("recover", "open"), ("recover", "self")]
 
 
@@ -140,7 +141,7 @@ def test_ratios_agree_with_the_prune_stage():
         for ratio in [*quarters, *range(1, layers + 2)]:
             tree = copy.deepcopy(DEFAULT)
             tree["base"]["tiny"]["model"]["layers"] = layers
-            tree["prune"]["ratios"], tree["recover"]["of"] = [ratio], []
+            tree["prune"]["ratios"], tree["recover"]["of"], tree["artifacts"] = [ratio], [], NO_ARTIFACTS
             try:
                 surgery.layers_to_drop(layers, ratio)
             except UserError:
@@ -159,7 +160,7 @@ def test_every_method_of_the_prune_stage_can_be_named():
 def test_a_count_of_layers_keeps_its_name():
     tree = copy.deepcopy(DEFAULT)
     tree["prune"] |= {"of": ["base-tiny"], "methods": ["random-2"], "ratios": [0.25, 3], "skip": []}
-    tree["recover"]["of"] = []
+    tree["recover"]["of"], tree["artifacts"] = [], NO_ARTIFACTS
     study = config.validate(tree, "config.yaml").model_dump()
     assert study["prune"]["ratios"] == [0.25, 3]
     names = ["base-tiny-random-2-0.25", "base-tiny-random-2-3"]
@@ -189,7 +190,7 @@ def test_unused_parts_are_empty():
     tree["prune"]["of"] = ["base-tiny"]
     tree["recover"] = {key: [] for key in ("of", "methods", "ratios", "seeds")}
     tree["recover"] |= {"authors": {}, "budgets": {}, "prompts": None, "trainer": None}
-    tree["report"]["pear"] = None
+    tree["report"]["pear"], tree["artifacts"] = None, NO_ARTIFACTS
     assert message(tree) == ""
     tree["prune"] = {"of": [], "methods": [], "ratios": [], "skip": [], "calibration": None, "selection": None}
     assert message(tree) == ""
@@ -213,8 +214,14 @@ def test_other_kinds_are_valid():
         }
     }
     tree["base"] |= {
-        "gguf": {"kind": "gguf", "source": "data/fetched/wheel", "threads": 1, "model": {"layers": 30}},
-        "hub": {"kind": "hub", "source": "data/fetched/model", "threads": 1, "model": {"layers": 28}},
+        "gguf": {
+            "kind": "gguf",
+            "source": "data/fetched/wheel",
+            "license": "mit",
+            "threads": 1,
+            "model": {"layers": 30},
+        },
+        "hub": {"kind": "hub", "source": "data/fetched/model", "license": "mit", "threads": 1, "model": {"layers": 28}},
     }
     tree["behave"]["policy"] = {
         "kind": "model", "model": "base-tiny", "prompts": "data/prompts/sft.jsonl", "keep_correct_only": True,

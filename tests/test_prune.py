@@ -15,6 +15,7 @@ from orchard.base.pretrain import make_tokenizer
 from orchard.errors import UserError
 from orchard.prune import __main__ as prune
 from orchard.prune import importance, surgery
+from tests.llama import save_base
 from tests.tiny import tiny
 
 TEXTS = ["calc 1 + 2 : 1 + 2 = 3 ans 3", "cmp 3 4 : less", "close ( [ { : } ] )", "fact color gix : red"]
@@ -28,7 +29,7 @@ def model(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "set_threads", lambda count: None)  # torch is loaded already
     Path("results/models").mkdir(parents=True)
     model = tiny("gemma2")
-    models.save(model, make_tokenizer(), Path("results/models/base-random"))
+    save_base(model, "results/models/base-random")
     rows = [{"prompt": text.rpartition(" ")[0], "answer": text.rpartition(" ")[2]} for text in TEXTS]
     stage.write_jsonl(Path("calibration.jsonl"), rows)
     config = {"prune": {"calibration": {"items": "calibration.jsonl", "batch_size": 2}}}
@@ -64,7 +65,8 @@ def test_a_count_and_a_share_of_layers_give_the_same_model(model, monkeypatch):
     by_count, count = pruned(monkeypatch, "reverse", "1")
     assert share == count
     assert count["ratio"] == 0.25
-    assert stage.content_hash(by_share) == stage.content_hash(by_count)
+    for name in ("config.json", "model.safetensors"):
+        assert stage.content_hash(by_share / name) == stage.content_hash(by_count / name)
 
 
 def test_ratio_0_is_the_model_itself(model, monkeypatch):

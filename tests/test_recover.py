@@ -12,13 +12,13 @@ import pytest
 import torch
 import yaml
 
-from orchard import mix, models, recover, respond, stage, training
+from orchard import mix, recover, respond, stage, training
 from orchard.base.pretrain import make_tokenizer
 from orchard.errors import UserError
 from orchard.prune import __main__ as prune
 from orchard.prune import chosen, greedy
 from orchard.tasks import items
-from tests.llama import random_llama
+from tests.llama import random_llama, save_base
 
 TRAINER = {"batch_size": 4, "accumulation": 1, "gradient_checkpointing": False, "lora": None, "four_bit": False}
 TRAINER |= {"learning_rate": 1.0e-3, "schedule": "constant", "warmup_steps": 0, "save_steps": 2}
@@ -61,7 +61,7 @@ def project(tmp_path, monkeypatch) -> Path:
     """A working folder with a model and a few items; stages run in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "set_threads", lambda count: torch.set_num_threads(count))
-    models.save(random_llama(), make_tokenizer(), Path("results/models/base-random"))
+    save_base(random_llama(), "results/models/base-random")
     rows = [items.make_item("calc", f"calc {n} + {n + 1} - {n} :", n, "calibration") for n in range(9)]
     stage.write_jsonl(tmp_path / "items.jsonl", rows)
     Path("config.yaml").write_text(yaml.safe_dump(STUDY))

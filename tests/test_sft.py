@@ -15,7 +15,7 @@ import yaml
 from orchard import models, stage, training
 from orchard.base.pretrain import make_tokenizer
 from orchard.sft import __main__ as sft
-from tests.llama import random_llama
+from tests.llama import random_llama, save_base
 from tests.objectives import PEAR, TRAINER, objective, teacher_rows
 
 LORA = {"rank": 2, "alpha": 4.0, "dropout": 0.1}
@@ -37,7 +37,7 @@ def project(tmp_path, monkeypatch) -> Path:
     """A working folder with a base, a policy's data and an arm of each objective; runs are in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "set_threads", lambda count: torch.set_num_threads(count))
-    models.save(random_llama(), make_tokenizer(), Path("results/models/base-random"))
+    save_base(random_llama(), "results/models/base-random")
     data = Path("data/behave/teacher")
     models.save(random_llama(seed=4), make_tokenizer(), data / "policy")
     pandas.DataFrame(teacher_rows(32)).to_parquet(data / "rows.parquet")

@@ -48,6 +48,7 @@ def cross_mistakes(study: Study) -> list[UserError]:
         pear_compares_what_differs,
         forms_are_pears,
         twins_are_alike,
+        artifacts_are_models,
     ]
     return [mistake for check in checks for mistake in check(study)]
 
@@ -198,6 +199,20 @@ def models_exist(study: Study) -> Iterator[UserError]:
                 f"{key}: {name!r}",
                 "it is a model of this study: base-<name>, sft-<arm>-<seed> or rl-<recipe>-<arm>-<seed>",
                 "no stage would make it",
+                did_you_mean(name, known),
+            )
+
+
+def artifacts_are_models(study: Study) -> Iterator[UserError]:
+    """An artifact is a model of the study, of whatever stage."""
+    tree = study.model_dump()
+    known = runs.models(tree["base"], runs.expand(tree))
+    for role, name in tree["artifacts"].items():
+        if name is not None and name not in known:
+            yield UserError(
+                f"artifacts.{role}: {name!r}",
+                "it is a model of this study, by its name in results/models, or null",
+                "the checkpoint is handed out with its scores",
                 did_you_mean(name, known),
             )
 

@@ -173,6 +173,7 @@ class PretrainedHere(Part):
 
     kind: Literal["pretrain"]
     source: Text
+    license: Text
     threads: Natural
     seed: InitAndOrder
     model: Architecture
@@ -195,6 +196,7 @@ class Loaded(Part):
 
     kind: Literal["local", "hub", "gguf"]
     source: Text
+    license: Text
     threads: Natural
     model: Layers
 
@@ -655,10 +657,29 @@ class Report(Part):
     pruning: Pruning
 
 
+class Artifacts(Part):
+    """The models to be handed out by name, with a card that tells their scores; null: none.
+
+    The names are those that dvc.yaml lists under ``artifacts``.
+    """
+
+    base: Text | None
+    sft: Text | None
+    rl: Text | None
+    pruned: Text | None
+    recovered: Text | None
+
+
 class Study(Part):
-    """A whole study: the content of config.yaml."""
+    """A whole study: the content of config.yaml.
+
+    Attributes:
+        parallel: how several GPUs of one job share its work, a file of profiles/accelerate. It is a parameter of no
+            stage, as little as the number of GPUs is: both change roundings, and neither the method.
+    """
 
     name: Name
+    parallel: Literal["data", "fsdp"]
     data: Data
     base: Annotated[dict[Name, Annotated[PretrainedHere | Loaded, Field(discriminator="kind")]], Field(min_length=1)]
     behave: dict[Name, Annotated[ScriptedPolicy | ModelPolicy, Field(discriminator="kind")]]
@@ -668,6 +689,7 @@ class Study(Part):
     recover: Recover
     evaluate: Evaluate
     report: Report
+    artifacts: Artifacts
 
 
 class ConfigError(UserError):

@@ -1,5 +1,6 @@
 """Loading and saving of model folders: ordinary Hugging Face folders (safetensors) with a record beside the weights."""
 
+import os
 import re
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
             "a missing tensor would be filled with random numbers",
             "fetch or make the checkpoint again",
         )
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    # of several processes, each has its own GPU
+    return model.eval().to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:

@@ -19,7 +19,7 @@ def main() -> None:
     of, method, ratio, author, budget, seed = sys.argv[1:7]
     settings = stage.params("recover", "trainer") | {"budget": stage.params("recover", "budgets", budget)}
     stage.set_threads(1)
-    from orchard import models
+    from orchard import card, models
     from orchard.prune import chosen
 
     pruned, responses = f"results/models/prune-{of}-{method}-{ratio}", f"data/responses/{of}-{author}.jsonl"
@@ -33,7 +33,9 @@ def main() -> None:
         facts |= amounts(rows, settings["budget"])
         before = json.loads(Path(pruned, "record.json").read_text())
         facts |= {key: before[key] for key in ("ratio", "dropped")}
+        facts |= card.lineage(f"finetuned on {author}'s responses within budget {budget}, seed {seed}", pruned)
         stage.write_record(scratch, "recover", settings, [pruned, responses], **facts)
+        card.write(scratch, f"recover-{name}")
 
 
 def examples(responses: list[dict], tokenizer, budget: dict, seed: int) -> list[dict]:
@@ -83,9 +85,9 @@ def finetune(settings: dict, seed: int, pruned: str, rows: list[dict], scratch: 
         ProgressCallback,
         adapter,
         finish,
-        last_checkpoint,
         sft_arguments,
         steps_of,
+        train,
     )
 
     tokenizer = models.load_tokenizer(pruned)
@@ -99,7 +101,7 @@ def finetune(settings: dict, seed: int, pruned: str, rows: list[dict], scratch: 
         peft_config=adapter(settings["lora"]),
         callbacks=[ProgressCallback(stage.Progress(name, steps_of(settings, len(rows))))],
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(state))
+    train(trainer, state, "an adapter (lora)" if settings["lora"] else None)
     merged = merge_into(pruned, trainer.model, state) if settings["four_bit"] else finish(trainer.model)
     models.save(merged, tokenizer, scratch)
 
@@ -144,4 +146,4 @@ def merge_into(folder: str, trained, state: Path):
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, parallel=True)

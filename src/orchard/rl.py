@@ -20,15 +20,15 @@ def main() -> None:
     name, arm, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
     recipe = stage.params("rl", "recipes", name)
     stage.set_threads(1)
-    from orchard import models
+    from orchard import card, models
 
     checkpoint, target = f"results/models/sft-{arm}-{seed}", f"results/models/rl-{name}-{arm}-{seed}"
     with stage.output(target) as scratch, stage.resumable(target) as state:
         tokenizer = models.load_tokenizer(checkpoint)
         trainer = make_trainer(recipe, seed, models.load_model(checkpoint), tokenizer, state, f"rl@{name}-{arm}-{seed}")
-        from orchard.training import curve, last_checkpoint
+        from orchard.training import curve, train
 
-        trainer.train(resume_from_checkpoint=last_checkpoint(state))
+        train(trainer, state)
         models.save(trainer.model, tokenizer, scratch)
         steps = curve(trainer.state.log_history, "reward")
         stage.write_jsonl(scratch / "curve.jsonl", steps)
@@ -36,7 +36,10 @@ def main() -> None:
         facts = {key: started[key] for key in ("arm", "objective", "base", "data", "seed")}
         facts |= {"recipe": name, "recipe_hash": recipe_hash(recipe), "curve": course(steps)}
         facts["drift"] = models.drift(checkpoint, scratch)
+        done = f"trained by GRPO on {recipe['prompts']}: recipe {name}, {recipe['steps']} steps, seed {seed}"
+        facts |= card.lineage(done, checkpoint)
         stage.write_record(scratch, "rl", recipe, [checkpoint, recipe["prompts"]], **facts)
+        card.write(scratch, f"rl-{name}-{arm}-{seed}")
 
 
 def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
@@ -47,7 +50,7 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from orchard.training import ProgressCallback, cpu_arguments
+    from orchard.training import ProgressCallback, cpu_arguments, own_share
 
     prompts = stage.read_jsonl(recipe["prompts"])
     return GRPOTrainer(
@@ -56,7 +59,7 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
         args=GRPOConfig(
             output_dir=str(state),
             max_steps=recipe["steps"],
-            per_device_train_batch_size=recipe["prompts_per_step"] * recipe["samples_per_prompt"],
+            per_device_train_batch_size=own_share(recipe["prompts_per_step"] * recipe["samples_per_prompt"]),
             num_generations=recipe["samples_per_prompt"],
             max_completion_length=recipe["max_new_tokens"],
             temperature=recipe["temperature"],
@@ -107,4 +110,4 @@ def partly_verified(completions: list[str], item: list[str], **_) -> list[float]
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, parallel=True)

@@ -25,6 +25,7 @@ def expand(study: dict) -> dict[str, dict[str, dict]]:
     runs["respond"], runs["mix"] = responses(study["recover"])
     runs["recover"] = recover(study["recover"])
     runs["evaluate"] = {name: {"model": name} for name in models(study["base"], runs)}
+    runs["artifact"] = {role: {"model": name} for role, name in study["artifacts"].items() if name}
     return runs
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
@@ -26,6 +27,9 @@ from orchard.errors import UserError
 CONFIG = Path("config.yaml")
 SCRATCH = Path(".scratch")
 PROGRESS = Path("logs/progress")
+PARALLEL = Path("profiles/accelerate")
+PROCESSES = "ORCHARD_PROCESSES"  # set by a rule: the number of GPUs of its job
+RANK = "RANK"  # set by accelerate launch: the number of this process, from 0
 LIBRARIES = ["torch", "transformers", "trl", "datasets", "lm_eval", "numpy", "pandas"]
 
 
@@ -49,16 +53,50 @@ def params(*keys: str) -> dict | list:
     return tree
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a stage's main function; a user's mistake ends in its one message and exit status 1, without a traceback."""
+def run(main: Callable[[], None], parallel: bool = False) -> None:
+    """Runs a stage's main function; a user's mistake ends in its one message and exit status 1, without a traceback.
+
+    Args:
+        main: the function.
+        parallel: the stage trains, which it can do in several processes, one a GPU, where the rule's job has several.
+    """
     die_with_parent()
     # The imports of torch and transformers take 5 s with Python's own thresholds, 3.7 s with these.
     gc.set_threshold(100_000, 50, 50)
     try:
+        if RANK not in os.environ:
+            if parallel and (processes := int(os.environ.get(PROCESSES) or 1)) > 1:
+                launch(processes)
+            use_one_gpu()
         main()
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         sys.exit(1)
+
+
+def launch(processes: int) -> NoReturn:
+    """Becomes `accelerate launch`, which runs this stage in several processes, as the config's ``parallel`` says."""
+    settings = PARALLEL / f"{params('parallel')}.yaml"
+    module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
+    options = ["--config_file", settings, "--num_processes", processes, "--module", module]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *map(str, options), *sys.argv[1:]]
+    os.execv(sys.executable, command)
+
+
+def use_one_gpu() -> None:
+    """Hides all GPUs but the first: trainers would split each batch among all they see, unasked."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+
+
+def is_first() -> bool:
+    """Whether this is the only process of the stage, or the first of several, which alone writes."""
+    return os.environ.get(RANK, "0") == "0"
+
+
+def leave_to_first() -> None:
+    """Ends every process of the stage but the first."""
+    if not is_first():
+        sys.exit()
 
 
 @contextlib.contextmanager
@@ -66,6 +104,9 @@ def output(path: str | Path) -> Iterator[Path]:
     """Yields a scratch path (nothing there yet) that becomes ``path`` if the block ends without an error."""
     path = Path(path)
     scratch = SCRATCH / path
+    if not is_first():
+        yield scratch
+        return
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{scratch}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a process that a killed run left behind may still write here
@@ -168,6 +209,8 @@ class Progress:
 
     def step(self, done: int | None = None) -> None:
         """Counts one more step, or sets the count."""
+        if not is_first():
+            return
         self.done = self.done + 1 if done is None else done
         if time.monotonic() - self.told > 0.5 or self.done >= self.total:
             self.told = time.monotonic()

@@ -1,12 +1,15 @@
 """What every trainer here shares: arguments, adapters, progress, curves, the last checkpoint of an interrupted run."""
 
 import json
+import os
 from pathlib import Path
 
 import torch
 from transformers import TrainerCallback
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard import stage
+from orchard.errors import UserError
 
 # Times, which differ from run to run, and what the config says already.
 NOT_IN_CURVES = ("runtime", "step_time", "per_second", "flos", "num_tokens", "epoch")
@@ -44,7 +47,7 @@ def sft_arguments(settings: dict, learning_rate: float, seed: int, state: Path, 
         loss_type="dft" if loss == "dft" else "nll",
         learning_rate=learning_rate,
         num_train_epochs=settings["epochs"],
-        per_device_train_batch_size=settings["batch_size"] // settings["accumulation"],
+        per_device_train_batch_size=own_share(settings["batch_size"] // settings["accumulation"]),
         gradient_accumulation_steps=settings["accumulation"],
         lr_scheduler_type=settings["schedule"],
         warmup_steps=settings["warmup_steps"],
@@ -57,6 +60,23 @@ def sft_arguments(settings: dict, learning_rate: float, seed: int, state: Path, 
         save_total_limit=1,
         **cpu_arguments(),
     )
+
+
+def own_share(batch_size: int) -> int:
+    """The part of a batch that each of the stage's processes works on: the batch of a step is that of one process.
+
+    Raises:
+        UserError: it cannot be split evenly.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch_size % processes:
+        raise UserError(
+            f"{batch_size} rows at a time on {processes} GPUs",
+            "each GPU takes an equal part",
+            "the batch of a step is the same on any number of GPUs, so that results can be compared",
+            "give the job a number of GPUs that divides the batch size over the accumulation, or change these",
+        )
+    return batch_size // processes
 
 
 def adapter(settings: dict | None):
@@ -77,6 +97,35 @@ def adapter(settings: dict | None):
 def finish(model):
     """The trained model with its adapter merged into its weights, if it has one."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def train(trainer, state: Path, needs_whole: str | None = None) -> None:
+    """Trains, going on from the last checkpoint; of several processes only the first comes back from here.
+
+    Where each process held a share of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards.
+
+    Args:
+        trainer: one of transformers or TRL.
+        state: folder of the resume state.
+        needs_whole: what of this training needs whole matrices in each process, if anything does.
+
+    Raises:
+        UserError: it would have shares of them.
+    """
+    in_shares = trainer.is_fsdp_enabled
+    if in_shares and needs_whole:
+        raise UserError(
+            f"parallel: fsdp, and {needs_whole}",
+            f"{needs_whole} needs parallel: data",
+            "it works on whole matrices, and each process would have a share of them",
+            "set parallel: data in config.yaml (no stage that is done runs again for it)",
+        )
+    trainer.train(resume_from_checkpoint=last_checkpoint(state))
+    weights = trainer.accelerator.get_state_dict(trainer.model) if in_shares else None  # all processes take part
+    stage.leave_to_first()
+    if in_shares:
+        trainer.model = AutoModelForCausalLM.from_config(trainer.model.config)
+        trainer.model.load_state_dict(weights)
 
 
 def steps_of(settings: dict, rows: int) -> int:

@@ -36,7 +36,7 @@ def pretrain(settings: dict, folder: Path, state: Path, progress: stage.Progress
     arguments = TrainingArguments(
         output_dir=str(state),
         max_steps=settings["steps"],
-        per_device_train_batch_size=settings["batch_size"],
+        per_device_train_batch_size=training.own_share(settings["batch_size"]),
         warmup_steps=settings["warmup_steps"],
         lr_scheduler_type="linear",
         seed=settings["seed"]["order"],
@@ -54,7 +54,7 @@ def pretrain(settings: dict, folder: Path, state: Path, progress: stage.Progress
         optimizers=(Muon(model, rates["matrices"], rates["rest"], tuple(settings["adam_betas"])), None),
         callbacks=[training.ProgressCallback(progress)],
     )
-    trainer.train(resume_from_checkpoint=training.last_checkpoint(state))
+    training.train(trainer, state, needs_whole="Muon")
     models.save(model, tokenizer, folder)
 
 

@@ -17,7 +17,7 @@ def main() -> None:
     of, method, ratio = sys.argv[1:4]
     settings = stage.params("prune", "calibration")
     stage.set_threads(1)
-    from orchard import models
+    from orchard import card, models
     from orchard.prune import chosen, surgery
 
     name, folder = f"{of}-{method}-{ratio}", f"results/models/{of}"
@@ -39,7 +39,9 @@ def main() -> None:
         # Null where it was not measured: so the records of all methods that have no number of their own are alike.
         facts = {"of": of, "method": method, "ratio": len(dropped) / layers, "dropped": dropped}
         facts |= {"block_influence": None} | measured
+        facts |= card.lineage(f"layers {dropped} of {layers} dropped, chosen by {method}", folder)
         stage.write_record(scratch, "prune", settings, [folder, source], **facts)
+        card.write(scratch, f"prune-{name}")
 
 
 def measure(method: str, model, tokenizer, count: int, settings: dict, name: str) -> tuple[list[int], list[str], dict]:

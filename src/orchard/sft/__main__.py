@@ -26,14 +26,26 @@ def main() -> None:
     facts = {"arm": arm, "seed": seed} | settings["arms"][arm]
     settings = {"trainer": settings["trainer"], "objective": settings["objectives"][facts["objective"]]}
     stage.set_threads(1)
+    from orchard import card
+
     base, data = f"results/models/{facts['base']}", f"data/behave/{facts['data']}"
     target = f"results/models/sft-{arm}-{seed}"
     with stage.output(target) as scratch, stage.resumable(target) as state:
         if settings["objective"]["loss"] == "none":
-            shutil.copytree(base, scratch, ignore=shutil.ignore_patterns("record.json", ".snakemake_timestamp"))
+            left_out = shutil.ignore_patterns("record.json", card.FILE, ".snakemake_timestamp")
+            shutil.copytree(base, scratch, ignore=left_out)
         else:
             facts["learnt"] = finetune(settings, seed, base, data, scratch, state, f"sft@{arm}-{seed}")
+        facts |= card.lineage(made(facts), base)
         stage.write_record(scratch, "sft", settings, [base, data], **facts)
+        card.write(scratch, f"sft-{arm}-{seed}")
+
+
+def made(facts: dict) -> str:
+    """What SFT did, for the card."""
+    if facts["objective"] == "none":
+        return "left as it is: the control without SFT"
+    return f"finetuned with objective {facts['objective']} on the data of {facts['data']}, seed {facts['seed']}"
 
 
 def finetune(settings: dict, seed: int, base: str, data: str, scratch: Path, state: Path, name: str) -> dict:
@@ -41,7 +53,7 @@ def finetune(settings: dict, seed: int, base: str, data: str, scratch: Path, sta
     from orchard import models
     from orchard.sft import dataset
     from orchard.sft.trainer import BehaviorCollator, ObjectiveTrainer
-    from orchard.training import ProgressCallback, adapter, curve, finish, last_checkpoint, sft_arguments, steps_of
+    from orchard.training import ProgressCallback, adapter, curve, finish, sft_arguments, steps_of, train
 
     objective, common = settings["objective"], settings["trainer"]
     model, tokenizer = models.load_model(base), models.load_tokenizer(base)
@@ -58,7 +70,7 @@ def finetune(settings: dict, seed: int, base: str, data: str, scratch: Path, sta
         peft_config=adapter(common["lora"]),
         callbacks=[ProgressCallback(stage.Progress(name, steps_of(common, len(kept))))],
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(state))
+    train(trainer, state, "an adapter (lora)" if common["lora"] else None)
     models.save(finish(trainer.model), tokenizer, scratch)
     steps = curve(trainer.state.log_history, "loss")
     stage.write_jsonl(scratch / "curve.jsonl", steps)
@@ -105,4 +117,4 @@ def mean_weights(steps: list[dict]) -> dict:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, parallel=True)

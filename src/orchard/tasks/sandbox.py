@@ -144,7 +144,6 @@ def require_sandbox() -> None:
     Raises:
         UserError: bubblewrap is not installed, or the system does not let it work.
     """
-    fix = "install it (Debian: `apt install bubblewrap`), or set `unsafe: true` and trust the model"
     rule, why = "a model's programs run in a sandbox", "they may do anything that you may"
     if not (bubblewrap := shutil.which("bwrap")):
         fix = "install it (Debian: `apt install bubblewrap`), or set `unsafe: true` and trust the model"
