@@ -11,6 +11,7 @@ python -m orchard publish [--to]   puts a run's findings into docs/ and the READ
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -67,4 +68,5 @@ def checked(file: Path) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may stop early
     sys.exit(main())

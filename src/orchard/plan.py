@@ -73,7 +73,9 @@ def unchanged(project: Project, store: "Store", stage: Stage, roots: list[str]) 
     if here != md5 and not there:
         return Step(MUST_RUN, [*edited, store.nowhere], [stage.name])
     if roots:
-        return Step(MUST_RUN, [f"behind {some(roots)}, only if its output changes"], roots)
+        return Step(
+            MUST_RUN, [f"behind {some(roots)}, only if {'its' if len(roots) == 1 else 'their'} output changes"], roots
+        )
     return Step(FRESH, [], []) if here == md5 else Step(RESTORABLE, [*edited, there], [])
 
 
@@ -81,9 +83,7 @@ def changed(
     project: Project, store: "Store", stage: Stage, changes: list[str], roots: list[str], contents: Contents
 ) -> tuple[Step, str | None]:
     """What becomes of a stage that is not as dvc.lock records it, and the MD5 of its output if that is known."""
-    if roots:
-        return Step(MUST_RUN, [*changes, f"behind {some(roots)}"], [stage.name]), None
-    md5 = once_made(project, stage, contents)
+    md5 = None if roots else once_made(project, stage, contents)
     if md5 and store.in_cache(md5):
         return Step(RESTORABLE, ["in the run cache, from an earlier run", *changes], []), md5
     return Step(MUST_RUN, changes, [stage.name]), None
@@ -135,12 +135,13 @@ class Store:
         """
         try:
             remote = self.project.repo.cloud.get_remote()
+            there = remote.fs.exists(remote.path)  # one question first, which fails alone
             found = set(remote.odb.list_oids_exists(wanted))
-            if not found and remote.fs.protocol == "local" and not remote.fs.exists(remote.path):
-                raise FileNotFoundError(f"there is no folder {remote.path}")
         except Exception as error:  # each kind of remote has errors of its own
-            self.trouble = f"The remote {self.remote!r} cannot be reached and counts as empty: {error}"
+            self.trouble = f"The remote {self.remote!r} cannot be reached or is empty: {error}"
             return set()
+        if not found and not there:
+            self.trouble = f"The remote {self.remote!r} cannot be reached or is empty: nothing is at {remote.path}"
         return found
 
     def where(self, md5: str) -> str:

@@ -64,7 +64,10 @@ def opened() -> Iterator["Project"]:
             yield Project(repo, fill_in(repo, graph, study), lock)
     except DvcException as error:
         raise UserError(
-            f"DVC stops: {error}", "DVC can read the project", "it knows what is stale", "see its message"
+            f"DVC stops: {error}",
+            "DVC can read the stages of dvc.yaml, in a folder with .dvc",
+            "they say what is stale",
+            "mend what it names; `git status` tells what differs from the commit",
         ) from error
 
 
@@ -279,6 +282,6 @@ def folder_md5(path: str, files: dict[str, str]) -> str:
     return tree.hash_info.value
 
 
-def some(names: list[str], most: int = 2) -> str:
-    """A list of names, cut."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def some(names: list[str]) -> str:
+    """The first of some names, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
