@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -272,9 +273,6 @@ def test_the_fresh_are_named_on_demand(pulled):
 
 def test_stages_one_after_the_other_take_their_time_however_many_cores_there_are():
     graph = {"a": [], "b": ["a"], "c": ["b"], "d": ["a"]}
-    names = {name: staleness.Stage(name, "", [f"out-{dep}" for dep in deps], [], f"out-{name}") for name, deps in
-             graph.items()}  # fmt: skip
-    project = staleness.Project.__new__(staleness.Project)
-    project.stages, project.outs = names, {stage.out: stage for stage in names.values()}
-    project.made = lambda path: [path]
+    steps = {name: staleness.Stage(name, "", deps, [], "") for name, deps in graph.items()}
+    project = SimpleNamespace(stages=steps, producers=lambda stage: [steps[dep] for dep in stage.deps])
     assert plan.longest_chain(project, {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}) == 6.0

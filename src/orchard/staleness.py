@@ -178,7 +178,8 @@ class Project:
         entry = self.lock[stage.name]
         told = [] if entry["cmd"] == stage.command else [f"command: {entry['cmd']} → {stage.command}"]
         told += self.param_changes(stage, entry.get("params", {}).get(CONFIG, {}))
-        told += self.dep_changes(stage, {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])}, contents)
+        inputs = {dep["path"]: dep.get("md5", MISSING) for dep in entry.get("deps", [])}
+        told += self.dep_changes(stage, inputs, contents)
         if self.recorded(stage) is None:
             told.append(f"output: {', '.join(out['path'] for out in entry.get('outs', []))} → {stage.out}")
         return told
@@ -200,7 +201,7 @@ class Project:
         """The values of a stage's parameters in config.yaml."""
         found = {}
         for key in stage.params:
-            with contextlib.suppress(KeyError):
+            with contextlib.suppress(KeyError, TypeError):  # no such key, or nothing where it would stand
                 found[key] = functools.reduce(operator.getitem, key.split("."), self.tree)
         return found
 
