@@ -30,8 +30,13 @@ def said(project: Project, *command: str, status: int = 0) -> str:
 
 def files(project: Project) -> dict:
     """Every file but DVC's own state, with its time and size."""
-    own = [path for path in project.folder.rglob("*") if not {"tmp", "__pycache__", ".git"} & set(path.parts)]
-    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in own if path.is_file()}
+    found = {path.relative_to(project.folder): path.stat() for path in project.folder.rglob("*") if path.is_file()}
+    left_out = {".git", "__pycache__"}
+    return {
+        path: (stat.st_mtime_ns, stat.st_size)
+        for path, stat in found.items()
+        if not left_out & set(path.parts) and path.parts[:2] != (".dvc", "tmp")
+    }
 
 
 def section(told: str, head: str) -> list[str]:
