@@ -56,12 +56,12 @@ def opened() -> Iterator["Project"]:
     from dvc.repo import Repo
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA, COMPILED_MULTI_STAGE_SCHEMA
 
-    study = config.load(CONFIG).model_dump()
+    study = config.validate(config.read(Path(CONFIG)), CONFIG).model_dump()  # config.load would write logs/
     graph = read_yaml(GRAPH, COMPILED_MULTI_STAGE_SCHEMA)
     lock = read_yaml(LOCK, COMPILED_LOCKFILE_SCHEMA).get("stages", {}) if LOCK.is_file() else {}
     try:
         with Repo(config={"core": {"no_scm": True}}) as repo:
-            yield Project(repo, fill_in(repo, graph, study), lock)
+            yield Project(repo, study, fill_in(repo, graph, study), lock)
     except DvcException as error:
         raise UserError(
             f"DVC stops: {error}",
@@ -142,14 +142,15 @@ class Project:
 
     Args:
         repo: DVC's repository object.
+        study: the content of config.yaml, valid.
         stages: those of dvc.yaml by name, each after those that it reads from.
         lock: the entries of dvc.lock by name.
     """
 
-    def __init__(self, repo, stages: dict[str, Stage], lock: dict[str, dict]):
+    def __init__(self, repo, study: dict, stages: dict[str, Stage], lock: dict[str, dict]):
         from dvc.utils.serialize import load_yaml
 
-        self.repo, self.stages, self.lock = repo, stages, lock
+        self.repo, self.study, self.stages, self.lock = repo, study, stages, lock
         self.cache, self.stage_cache = repo.cache.local, Path(repo.stage_cache.cache_dir)
         self.tree = load_yaml(CONFIG)  # as DVC reads it
         self.outs = {stage.out: stage for stage in stages.values()}

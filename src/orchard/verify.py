@@ -9,7 +9,7 @@ run again: that the same inputs give the same output is for the tests, not for t
 import difflib
 from pathlib import Path
 
-from orchard import config, publish, runs
+from orchard import publish, runs
 from orchard.compare import MISSING
 from orchard.errors import UserError
 from orchard.staleness import ABSENT, CONFIG, LOCK, Project, opened, short, some
@@ -23,7 +23,6 @@ def verify() -> tuple[str, int]:
     Raises:
         UserError: a file cannot be read, or there is no dvc.lock.
     """
-    runs_text = runs.text(config.load(CONFIG).model_dump())
     with opened() as project:
         if not project.lock:
             raise UserError(
@@ -31,7 +30,12 @@ def verify() -> tuple[str, int]:
             )
         stale, behind = judge(project)
         edited, present = outputs_here(project)
-        found = [runs_changes(runs_text), stale_text(project, stale), behind_text(project, behind), edited]
+        found = [
+            runs_changes(runs.text(project.study)),
+            stale_text(project, stale),
+            behind_text(project, behind),
+            edited,
+        ]
         report = published_text(project, {*stale, *behind})
     parts = [summary(project, stale, behind, present), *filter(None, [*found, report])]
     return "\n\n".join(parts), int(any(found))
