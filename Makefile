@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test lint publish share games cluster
+.PHONY: reproduce test lint verify plan publish share games cluster
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -17,6 +17,12 @@ lint: $(VENV)/.made
 	ruff check src tests benchmarks
 	ruff format --check src tests benchmarks
 	snakefmt --check Snakefile rules
+
+verify: $(VENV)/.made ## says whether dvc.lock is what code and config make; needs no data
+	@python -m orchard verify
+
+plan: $(VENV)/.made ## prints what a run would do with each stage, and about how long it takes
+	@python -m orchard plan
 
 games: $(VENV)/.made ## installs the games of reasoning-gym (needs a C compiler and Python's headers)
 	pip install --quiet --no-deps --requirement requirements-games.lock

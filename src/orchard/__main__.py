@@ -2,6 +2,8 @@
 
 python -m orchard check [FILE]     validates a study (config.yaml)
 python -m orchard schema           prints the JSON schema of a study
+python -m orchard verify           says which outputs in dvc.lock are not what code and config make, and why
+python -m orchard plan [--all]     prints what a run would restore and what it must run, and how long it takes
 python -m orchard trace PATH       prints where a result comes from
 python -m orchard compare A B      prints what two git revisions differ in: claims, and what they were made of
 python -m orchard publish [--to]   puts a run's findings into docs/ and the README, or into another folder
@@ -9,10 +11,11 @@ python -m orchard publish [--to]   puts a run's findings into docs/ and the READ
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
-from orchard import compare, config, publish, runs, trace
+from orchard import compare, config, plan, publish, runs, trace, verify
 from orchard.errors import UserError
 
 
@@ -20,11 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status. A user's mistake ends in its one message and status 1."""
     options = parser().parse_args(arguments)
     try:
-        print(options.run(options))
+        told = options.run(options)
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    return 0
+    text, status = told if isinstance(told, tuple) else (told, 0)
+    print(text)
+    return status
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,6 +41,11 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=lambda options: checked(options.file))
     schema = commands.add_parser("schema", help="print the JSON schema of a study, for editors")
     schema.set_defaults(run=lambda options: json.dumps(config.Study.model_json_schema(), indent=2))
+    verifying = commands.add_parser("verify", help="say whether dvc.lock is what code and config make; status 1 if not")
+    verifying.set_defaults(run=lambda options: verify.verify())
+    planning = commands.add_parser("plan", help="print what a run would do with each stage")
+    planning.add_argument("--all", action="store_true", help="name the fresh stages too")
+    planning.set_defaults(run=lambda options: plan.plan(options.all))
     tracing = commands.add_parser("trace", help="print the chain from a result back to data and code")
     tracing.add_argument("path", help="an output of a stage, or a file in one")
     tracing.set_defaults(run=lambda options: trace.trace(options.path))
@@ -58,4 +68,5 @@ def checked(file: Path) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may stop early
     sys.exit(main())

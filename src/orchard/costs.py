@@ -4,6 +4,8 @@ Times differ from run to run, so they stand in logs/, beside the outputs that DV
 """
 
 import csv
+import re
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -15,9 +17,25 @@ SHIPPED = Path("docs/costs.csv")  # columns: family, seconds (mean wall time of 
 
 def expected(stages: list[str]) -> tuple[float, int]:
     """The sum of the stages' expected seconds on one core, and how many stages have no known duration."""
+    known = durations(stages)
+    return sum(known.values()), len(stages) - len(known)
+
+
+def durations(stages: Iterable[str]) -> dict[str, float]:
+    """The expected seconds of each stage whose duration is known: its own in this folder, or its family's mean."""
     shipped = {row["family"]: float(row["seconds"]) for row in _rows(SHIPPED, ",")}
-    known = [shipped[family(stage)] for stage in stages if family(stage) in shipped]
-    return sum(known), len(stages) - len(known)
+    own = {stage: float(row["s"]) for stage, file in ran().items() for row in _rows(file, "\t")}
+    known = {stage: own.get(stage, shipped.get(family(stage))) for stage in stages}
+    return {stage: seconds for stage, seconds in known.items() if seconds is not None}
+
+
+def ran() -> dict[str, Path]:
+    """The benchmark file of each stage whose command the last job ran; one that only restored its output is quick."""
+    return {
+        name: BENCHMARKS / f"{log.stem}.tsv"
+        for log in BENCHMARKS.parent.glob("*.log")
+        for name in re.findall(r"^Running stage '(.+)':", log.read_text(errors="replace"), re.MULTILINE)
+    }
 
 
 def family(stage: str) -> str:
