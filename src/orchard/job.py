@@ -28,6 +28,7 @@ def repro(name: str) -> int:
     from orchard import locks
 
     locks.install()
+    locks.mark_alive()
 
     with Repo() as repo:
         pull = ["--pull"] if repo.config["core"].get("remote") else []

@@ -1,4 +1,4 @@
-"""How orchard's jobs wait for DVC's locks: in line, never for the dead, and never for each other's entries.
+"""How orchard's processes wait for DVC's locks: in line, never for the dead, and without a list that grows.
 
 DVC's own waiting tries again every half second, so that 200 jobs wake 400 times a second and the lock is idle between
 few. Its lock for network file systems (core.hardlink_lock) does not end with the process that holds it.
@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,16 +20,16 @@ LONG = 1  # second; a longer wait is told in the job's log: ours, less is not wo
 LOOK_EVERY = (
     5  # seconds between two looks whether the holder of a hard-link lock is alive: ours, rare beside its polling
 )
-JOB = "orchard/job.py"  # in the command that DVC lists for a job
+JOBS = Path(".dvc/tmp/jobs")  # every job holds a shared lock of this file as long as it lives
+_alive = None
 
 
 def install() -> None:
-    """Gives DVC's locks in this process the methods below."""
+    """Gives DVC's locks in this process the functions below."""
     dvc.lock.Lock.lock = in_line
     dvc.lock.HardlinkLock.lock = unless_dead
     dvc.lock.HardlinkLock._set_claimfile = flufl.lock.Lock._set_claimfile  # DVC's is a hash, without host and process
-    dvc.rwlock._check_blockers = not_by_jobs
-    dvc.rwlock._edit_rwlock = edit_whole
+    dvc.rwlock.rwlock = unlisted
 
 
 def in_line(self: dvc.lock.Lock) -> None:
@@ -48,10 +47,10 @@ def unless_dead(self: dvc.lock.HardlinkLock, timeout=None) -> None:
     """
     with told_wait():
         while True:
-            with contextlib.suppress(flufl.lock.TimeOutError):
-                return flufl.lock.Lock.lock(self, LOOK_EVERY)
             if self.state is flufl.lock.LockState.stale:
                 break_once(self)
+            with contextlib.suppress(flufl.lock.TimeOutError):
+                return flufl.lock.Lock.lock(self, LOOK_EVERY)
 
 
 def break_once(lock: dvc.lock.HardlinkLock) -> None:
@@ -65,35 +64,46 @@ def break_once(lock: dvc.lock.HardlinkLock) -> None:
         os.unlink(lock.lockfile)
 
 
-_check_blockers = dvc.rwlock._check_blockers
-
-
-def not_by_jobs(tmp_dir, lock, info, *, mode, waiters) -> None:
-    """DVC's check who else reads or writes a path, without orchard's jobs: Snakemake runs none at once that overlap.
-
-    An entry of a job can therefore only be left over from a killed one. DVC would tell that by the process number
-    alone, which another process of another node may have by chance.
-    """
-    listed = {
-        path: [one for one in (entry if isinstance(entry, list) else [entry]) if JOB not in one["cmd"]]
-        for path, entry in lock[mode].items()
-    }
-    _check_blockers(tmp_dir, {mode: listed}, info, mode=mode, waiters=waiters)
-
-
 @contextlib.contextmanager
-def edit_whole(lock_dir: str, fs, hardlink: bool) -> Iterator[dict]:
-    """Edits DVC's list of who reads and writes what, in one step: DVC fills it where it is, and a kill would leave it
-    cut, which fails every job after it.
+def unlisted(tmp_dir: str, fs, cmd: str, read: list[str], write: list[str], hardlink: bool) -> Iterator[None]:
+    """DVC's check whether a command by hand reads or writes the paths of a stage, without listing this job itself.
+
+    Snakemake runs no jobs at once that overlap, so an entry of a job could only be left over from a killed one. DVC
+    would judge that by the process number alone, which another process of another node may have; a kill that cut the
+    list would fail all jobs after it; a list of 200 jobs took each of them 0.5 s. Who edits it has DVC's lock, as this
+    job has.
     """
-    path = Path(lock_dir, dvc.rwlock.RWLOCK_FILE)
-    with dvc.lock.make_lock(f"{path}.lock", tmp_dir=lock_dir, hardlink_lock=hardlink):
-        listed = dvc.rwlock.SCHEMA(json.loads(path.read_text()) if path.exists() else {})
-        lock = {"write": defaultdict(dict, listed["write"]), "read": defaultdict(list, listed["read"])}
-        yield lock
-        half = path.with_suffix(".half")
-        half.write_text(json.dumps(lock))
-        half.replace(path)
+    path = Path(tmp_dir, dvc.rwlock.RWLOCK_FILE)
+    if path.exists():
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        for mode, paths in (("write", read + write), ("read", write)):
+            dvc.rwlock._check_blockers(tmp_dir, {mode: listed.get(mode, {})}, None, mode=mode, waiters=paths)
+    yield
+
+
+def mark_alive() -> None:
+    """Holds a shared lock until this process ends, however it ends: a new run sees by it that old jobs still live.
+
+    A file system without such locks cannot tell; then a new run does not wait.
+    """
+    global _alive
+    JOBS.parent.mkdir(parents=True, exist_ok=True)
+    _alive = open(JOBS, "a")  # noqa: SIM115  (held until the process ends)
+    with contextlib.suppress(OSError):
+        fcntl.flock(_alive, fcntl.LOCK_SH)
+
+
+def jobs_live() -> bool:
+    """Whether a job of an earlier run still lives."""
+    JOBS.parent.mkdir(parents=True, exist_ok=True)
+    with open(JOBS, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without such locks
+            return False
+    return False
 
 
 @contextlib.contextmanager
