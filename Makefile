@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test lint verify plan publish share games cluster
+.PHONY: reproduce test lint verify plan publish share games cluster merge-driver
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -38,8 +38,12 @@ share: ## make share REMOTE=<folder, ssh:// or s3:// URL>: names a DVC remote an
 	dvc remote add --force --default shared "$(REMOTE)"
 	dvc push --run-cache
 
+merge-driver: ## lets git merge dvc.lock stage by stage in this clone; part of making the environment
+	@test ! -e .git || git config merge.dvc-lock.driver "$(BIN)/python -m orchard merge-lock %O %A %B"
+
 $(VENV)/.made: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(MAKE) merge-driver
 	touch $@

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ruamel.yaml.representer import RepresenterError
 
-from orchard import job, rerun, training
+from orchard import job, lockfile, rerun, training
 from tests.project import Project
 
 KILLS = 12
@@ -82,7 +82,7 @@ def test_a_lock_file_is_written_in_the_bytes_of_dvc(path):
     values = [None, 1e-5, "1.0", "a: b ", True, {"": []}, 1.0e20, "x " * 60]
     old = Path(path).read_text()
     theirs, ours = (loads_yaml(old, typ=typ) for typ in ("rt", "safe"))
-    before = job.as_json(ours)
+    before = lockfile.as_json(ours)
     for content in (theirs, ours):
         name = list(content["stages"])[3]
         content["stages"][name]["cmd"] = (
@@ -90,7 +90,7 @@ def test_a_lock_file_is_written_in_the_bytes_of_dvc(path):
         )
         content["stages"]["new"] = OrderedDict(cmd="yes", params=values)
         del content["stages"][list(content["stages"])[5]]
-    assert job.lock_text(old, before, ours, _yaml._dump) == job.dumped(theirs, _yaml._dump)
+    assert lockfile.changed_text(old, before, ours, _yaml._dump) == lockfile.dumped(theirs, _yaml._dump)
 
 
 @pytest.mark.parametrize("listed", ['{"write": {"results/a": {"pid": %d, "cmd": "job"}}, "read": {}}', '{"wri'])

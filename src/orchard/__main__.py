@@ -7,6 +7,7 @@ python -m orchard plan [--all]     prints what a run would restore and what it m
 python -m orchard trace PATH       prints where a result comes from
 python -m orchard compare A B      prints what two git revisions differ in: claims, and what they were made of
 python -m orchard publish [--to]   puts a run's findings into docs/ and the README, or into another folder
+python -m orchard merge-lock BASE OURS THEIRS   git's merge driver for dvc.lock (set up by `make merge-driver`)
 """
 
 import argparse
@@ -15,7 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
-from orchard import compare, config, plan, publish, runs, trace, verify
+from orchard import compare, config, lockfile, plan, publish, runs, trace, verify
 from orchard.errors import UserError
 
 
@@ -56,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
     publishing = commands.add_parser("publish", help="put a run's findings into docs/ and the README")
     publishing.add_argument("--to", type=Path, help="a folder of docs/ for a study that the README does not show")
     publishing.set_defaults(run=lambda options: publish.publish_beside(options.to) if options.to else publish.publish())
+    merging = commands.add_parser("merge-lock", help="merge two dvc.lock by stage, as git's merge driver")
+    for side, text in (("base", "the common ancestor"), ("ours", "gets the result"), ("theirs", "the other side")):
+        merging.add_argument(side, type=Path, help=f"a dvc.lock: {text}")
+    merging.set_defaults(run=lambda options: lockfile.merge(options.base, options.ours, options.theirs))
     return top
 
 

@@ -4,7 +4,7 @@ import csv
 import shutil
 from pathlib import Path
 
-from orchard import costs, job, trace
+from orchard import costs, lockfile, trace
 from orchard.errors import UserError
 
 EVALUATIONS = Path("results/evals")
@@ -43,7 +43,7 @@ def own_lock() -> str:
     stages = trace.present()
     behind = [trace.chain(f"results/evals/{folder.name}", stages) for folder in EVALUATIONS.iterdir()]
     wanted = {step["stage"] for steps in behind for step in steps} | {"report"}
-    head, *blocks = job.lock_blocks(trace.LOCK.read_text())
+    head, *blocks = lockfile.blocks(trace.LOCK.read_text())
     return head + "".join(block for block in blocks if block.partition("\n")[0].strip().rstrip(":") in wanted)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from snakemake.io import ancient
 
-from orchard import config, costs, runs, stage
+from orchard import config, costs, locks, runs, stage
 from orchard.errors import UserError
 
 STAMPS = Path(".dvc/tmp/stamps")
@@ -113,6 +113,7 @@ def staleness() -> tuple[dict[str, str], list[str], list[str]]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    locks.install()
     try:
         with Repo(_wait_for_lock=True) as repo:
             changed = set(repo.status())
@@ -174,17 +175,17 @@ def take_lock() -> None:
 
 
 def settle_busy() -> None:
-    """Waits until the jobs of a killed run are gone, and takes away DVC's list of who writes what if it is theirs.
+    """Waits until the jobs of a killed run are gone, and takes away DVC's list of writers if none of them lives.
 
-    A job that is being killed still counts as a writer, and DVC would refuse its outputs; so it would the whole list,
-    if a kill cut it. Whoever runs DVC by hand meanwhile keeps the list, and DVC says that it is busy.
+    Such an entry is of a DVC command by hand; while its process lives, DVC says that the paths are busy. A kill may
+    also have cut the list, which DVC would refuse to read.
     """
     deadline = time.time() + GONE_WITHIN
-    while BUSY.is_file() and time.time() < deadline:
-        writers = {int(pid) for pid in re.findall(r'"pid": (\d+)', BUSY.read_text())}
-        if not any(map(_is_running, writers)):
-            BUSY.unlink()
-        else:
+    while (locks.jobs_live() or BUSY.is_file()) and time.time() < deadline:
+        listed = BUSY.read_text() if BUSY.is_file() else ""
+        if not any(_is_running(int(pid)) for pid in re.findall(r'"pid": (\d+)', listed)):
+            BUSY.unlink(missing_ok=True)
+        if locks.jobs_live() or BUSY.is_file():
             time.sleep(0.2)
 
 
