@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test lint publish share games cluster
+.PHONY: reproduce test lint publish remote share release games cluster
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -27,10 +27,17 @@ cluster: $(VENV)/.made ## installs Slurm's executor and DVC's remotes over SSH a
 publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ and the README
 	python -m orchard publish
 
-share: ## make share REMOTE=<folder, ssh:// or s3:// URL>: names a DVC remote and pushes every output to it
-	@test -n "$(REMOTE)" || { echo "found: no REMOTE; rule: name one; why: outputs go there; fix: make share REMOTE=/path/or/url"; exit 1; }
+remote: ## make remote REMOTE=<folder, ssh:// or s3:// URL>: names the DVC remote
+	@test -n "$(REMOTE)" || { printf 'found: no REMOTE\n rule: name one\n  why: outputs go there\n  fix: make $(MAKECMDGOALS) REMOTE=/path/or/url\n'; exit 1; }
 	dvc remote add --force --default shared "$(REMOTE)"
+	dvc remote modify shared verify true
+
+share: $(if $(REMOTE),remote) ## pushes every output to the DVC remote; with REMOTE=<URL> names it first
+	@dvc config core.remote > /dev/null 2>&1 || { printf 'found: no DVC remote\n rule: the project names one\n  why: outputs go there\n  fix: make share REMOTE=/path/or/url\n'; exit 1; }
 	dvc push --run-cache
+
+release: ## make release TAG=<name>: pushes the outputs, tags the commit, packs the report
+	@python -m orchard release "$(TAG)"
 
 $(VENV)/.made: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -112,9 +112,9 @@ def s3_server(folder: Path) -> Server:
     """rclone's S3 server over a folder with one bucket; an object is a file there."""
     store, port = folder / "store", free_port()
     (store / "bucket").mkdir(parents=True)
+    options = [f"--config={folder}/rclone.conf", f"--addr=127.0.0.1:{port}", f"--auth-key={KEY_ID},{SECRET}"]
     return Server(
-        [program("rclone"), "serve", "s3", str(store), "--config", str(folder / "rclone.conf")]
-        + ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY_ID},{SECRET}"],
+        [program("rclone"), "serve", "s3", str(store), *options],
         port,
         "s3://bucket/study",
         store,

@@ -69,10 +69,10 @@ def bring(name: str) -> None:
 
 def restorable(stage) -> list:
     """The outputs that DVC would restore, with the hashes that they had: of dvc.lock, or of an earlier run."""
-    if not stage.changed() or not all(dep.exists for dep in stage.deps):
+    if not all(dep.exists for dep in stage.deps):
         return []
     if not stage.changed_stage() and stage.deps_cached() and all(out.hash_info for out in stage.outs):
-        return stage.outs
+        return [out for out in stage.outs if out.changed()]
     stage.save_deps()
     runs = stage.repo.stage_cache
     earlier = runs._load(stage)  # no public way; requirements.lock pins it, tests/test_broken_remotes.py sees
@@ -125,10 +125,11 @@ def tell_lost(out, oid: str) -> None:
     """Says that the remote has an object only with other bytes, or not at all, so that the stage runs."""
     odb = out.repo.cloud.get_remote().odb
     if odb.exists(oid):
-        where = f"{odb.oid_to_path(oid)} and, if it lies in a folder, {odb.oid_to_path(out.hash_info.value)}"
-        found, fix = "has other bytes than its name says", f"remove {where} there, then `dvc push`"
+        # DVC takes a folder's objects for pushed where the list of the folder is.
+        where = " and ".join(odb.oid_to_path(name) for name in dict.fromkeys([oid, out.hash_info.value]))
+        found, fix = "has other bytes than its name says", f"remove {where} there, then `make share`"
     else:
-        found, fix = "is not there", "`dvc push` from a clone that has it"
+        found, fix = "is not there", "`make share` from a clone that has it"
     print(
         f"remote {remote_name(out.repo)!r} ({url(out.repo)}): object {oid} of {out} {found}: it is not used, the stage "
         f"runs; to mend the remote, {fix}",
