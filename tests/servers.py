@@ -5,6 +5,7 @@ A server runs as the current user, keeps everything in one folder, and is stoppe
 
 import getpass
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 import psutil
 
 ANSWERS_WITHIN = 20  # seconds until a started server answers: ours, each takes under one on an idle machine
-KEY_ID, SECRET = "orchard-key-id", "orchard-secret-key"  # of the S3 server
+KEY_ID, SECRET = secrets.token_hex(8), secrets.token_hex(16)  # of the S3 server
 
 
 @dataclass
