@@ -33,8 +33,7 @@ remote: ## make remote REMOTE=<folder, ssh:// or s3:// URL>: names the DVC remot
 	dvc remote modify shared verify true
 
 share: $(if $(REMOTE),remote) ## pushes every output to the DVC remote; with REMOTE=<URL> names it first
-	@dvc config core.remote > /dev/null 2>&1 || { printf 'found: no DVC remote\n rule: the project names one\n  why: outputs go there\n  fix: make share REMOTE=/path/or/url\n'; exit 1; }
-	dvc push --run-cache
+	@python -m orchard share
 
 release: ## make release TAG=<name>: pushes the outputs, tags the commit, packs the report
 	@python -m orchard release "$(TAG)"

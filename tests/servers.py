@@ -66,7 +66,8 @@ class Server:
         """Stops it, and the connections that it serves."""
         if self.process is None:
             return
-        for child in psutil.Process(self.process.pid).children(recursive=True):
+        running = self.process.poll() is None
+        for child in psutil.Process(self.process.pid).children(recursive=True) if running else []:
             child.kill()
         self.process.kill()
         self.process.wait()
@@ -125,7 +126,7 @@ def s3_server(folder: Path) -> Server:
 
 
 SERVERS = {"ssh": ssh_server, "s3": s3_server}
-READ_ONLY = {"ssh": ["-o", "Subsystem=sftp internal-sftp -R"], "s3": ["--read-only"]}  # options of Server.start
+READ_ONLY = {"ssh": ["-o", "ForceCommand=internal-sftp -R"], "s3": ["--read-only"]}  # options of Server.start
 
 
 def program(name: str) -> str:

@@ -5,6 +5,7 @@ python -m orchard schema           prints the JSON schema of a study
 python -m orchard trace PATH       prints where a result comes from
 python -m orchard compare A B      prints what two git revisions differ in: claims, and what they were made of
 python -m orchard publish [--to]   puts a run's findings into docs/ and the README, or into another folder
+python -m orchard share            pushes every output to the DVC remote
 python -m orchard release TAG      pushes the outputs, tags the commit, packs the report
 """
 
@@ -13,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from orchard import compare, config, publish, release, runs, trace
+from orchard import compare, config, publish, release, runs, share, trace
 from orchard.errors import UserError
 
 
@@ -47,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     publishing = commands.add_parser("publish", help="put a run's findings into docs/ and the README")
     publishing.add_argument("--to", type=Path, help="a folder of docs/ for a study that the README does not show")
     publishing.set_defaults(run=lambda options: publish.publish_beside(options.to) if options.to else publish.publish())
+    sharing = commands.add_parser("share", help="push every output to the DVC remote")
+    sharing.set_defaults(run=lambda options: share.share())
     releasing = commands.add_parser("release", help="push the outputs, tag the commit, pack the report")
     releasing.add_argument("tag", help="the new git tag")
     releasing.set_defaults(run=lambda options: release.release(options.tag))

@@ -1,10 +1,10 @@
 """A release: outputs pushed, the commit tagged, the report packed; what others start from."""
 
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
+from orchard import share
 from orchard.errors import UserError
 
 REPORT = Path("results/report")
@@ -22,13 +22,7 @@ def release(tag: str) -> str:
             failed. Nothing is tagged then.
     """
     refuse(tag)
-    if subprocess.run([sys.executable, "-m", "dvc", "push", "--run-cache"], stdout=sys.stderr).returncode:
-        raise UserError(
-            "`dvc push` failed, see above",
-            "the outputs of a release are on the remote",
-            "a tag whose checkpoints nobody can get is no release",
-            "repair the remote (docs/sharing.md), then run this again; what was pushed stays",
-        )
+    share.share()
     packed = pack(tag)
     subprocess.run(["git", "tag", "--annotate", tag, "--message", f"Release {tag}"], check=True)
     return f"Tagged {tag}; the report is in {packed}. Next: git push --follow-tags"

@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from orchard.errors import UserError
@@ -138,14 +139,23 @@ def tell_lost(out, oid: str) -> None:
     )
 
 
-def trouble(repo) -> str | None:
-    """Why the remote cannot be used; None if it can."""
+def look(remote) -> None:
+    """Lists what is on a remote; what is wrong comes as an exception."""
+    remote.fs.ls(remote.path, detail=False)
+
+
+def trouble(repo, attempt: Callable = look) -> str | None:
+    """Why the remote cannot be used; None if it can.
+
+    Args:
+        repo: DVC's repository.
+        attempt: what is tried with the remote.
+    """
     answer = queue.Queue()
 
     def ask() -> None:
         try:
-            remote = repo.cloud.get_remote()
-            remote.fs.ls(remote.path, detail=False)
+            attempt(repo.cloud.get_remote())
             answer.put(None)
         except FileNotFoundError:
             answer.put("there is no such folder, or nothing in it")
