@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce test lint verify plan publish share games cluster merge-driver
+.PHONY: reproduce test lint verify plan publish remote share release games cluster merge-driver
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -33,10 +33,16 @@ cluster: $(VENV)/.made ## installs Slurm's executor and DVC's remotes over SSH a
 publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ and the README
 	python -m orchard publish
 
-share: ## make share REMOTE=<folder, ssh:// or s3:// URL>: names a DVC remote and pushes every output to it
-	@test -n "$(REMOTE)" || { echo "found: no REMOTE; rule: name one; why: outputs go there; fix: make share REMOTE=/path/or/url"; exit 1; }
+remote: ## make remote REMOTE=<folder, ssh:// or s3:// URL>: names the DVC remote
+	@test -n "$(REMOTE)" || { printf 'found: no REMOTE\n rule: name one\n  why: outputs go there\n  fix: make $(MAKECMDGOALS) REMOTE=/path/or/url\n'; exit 1; }
 	dvc remote add --force --default shared "$(REMOTE)"
-	dvc push --run-cache
+	dvc remote modify shared verify true
+
+share: $(if $(REMOTE),remote) ## pushes every output to the DVC remote; with REMOTE=<URL> names it first
+	@python -m orchard share
+
+release: ## make release TAG=<name>: pushes the outputs, tags the commit, packs the report
+	@python -m orchard release "$(TAG)"
 
 merge-driver: ## lets git merge dvc.lock stage by stage in this clone; part of making the environment
 	@test ! -e .git || git config merge.dvc-lock.driver "$(BIN)/python -m orchard merge-lock %O %A %B"

@@ -97,7 +97,9 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscr
 
     def start_slurmd(self) -> None:
         self.start("slurmd", "-D", "-f", self.env["SLURM_CONF"])
-        self.wait_until(lambda: self.command("sinfo", "--noheader", "--format=%T").strip() in ("idle", "mixed", "allocated"))
+        self.wait_until(
+            lambda: self.command("sinfo", "--noheader", "--format=%T").strip() in ("idle", "mixed", "allocated")
+        )
 
     def kill_slurmd(self) -> None:
         """The node's daemon dies without a word; its jobs' processes live on."""

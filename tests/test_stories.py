@@ -27,6 +27,7 @@ def test_s2_clone_without_pull_restores_everything_and_runs_nothing(colleague, f
     "remote", [("remove", "shared"), ("modify", "shared", "url", "../empty")], ids=["none", "empty"]
 )
 def test_a_clone_runs_what_no_remote_has(colleague, finished, remote):
+    (colleague.folder.parent / "empty").mkdir()
     colleague.run("dvc", "remote", *remote)
     colleague.snakemake("--cores", "2", "data/eval/calc.jsonl")
     assert colleague.executed() == {"generate@calc"}

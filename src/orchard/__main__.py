@@ -8,6 +8,8 @@ python -m orchard trace PATH       prints where a result comes from
 python -m orchard compare A B      prints what two git revisions differ in: claims, and what they were made of
 python -m orchard publish [--to]   puts a run's findings into docs/ and the README, or into another folder
 python -m orchard merge-lock BASE OURS THEIRS   git's merge driver for dvc.lock (set up by `make merge-driver`)
+python -m orchard share            pushes every output to the DVC remote
+python -m orchard release TAG      pushes the outputs, tags the commit, packs the report
 """
 
 import argparse
@@ -16,7 +18,7 @@ import signal
 import sys
 from pathlib import Path
 
-from orchard import compare, config, lockfile, plan, publish, runs, trace, verify
+from orchard import compare, config, lockfile, plan, publish, release, runs, share, trace, verify
 from orchard.errors import UserError
 
 
@@ -61,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
     for side, text in (("base", "the common ancestor"), ("ours", "gets the result"), ("theirs", "the other side")):
         merging.add_argument(side, type=Path, help=f"a dvc.lock: {text}")
     merging.set_defaults(run=lambda options: lockfile.merge(options.base, options.ours, options.theirs))
+    sharing = commands.add_parser("share", help="push every output to the DVC remote")
+    sharing.set_defaults(run=lambda options: share.share())
+    releasing = commands.add_parser("release", help="push the outputs, tag the commit, pack the report")
+    releasing.add_argument("tag", help="the new git tag")
+    releasing.set_defaults(run=lambda options: release.release(options.tag))
     return top
 
 

@@ -10,29 +10,31 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchard import lockfile, stage
+from orchard import lockfile, restore, stage
+from orchard.errors import UserError
 
 
 def repro(name: str) -> int:
     """Reproduces one stage by DVC, in this process; waits where another job has DVC's lock. Returns the exit status.
 
-    Where a remote is named, DVC looks there before it runs a stage whose output is not here; without one it must not
-    be asked to (it would fail instead of running the stage).
+    What can be restored is brought into DVC's cache first (orchard.restore), so DVC itself need not ask the remote: it
+    would fetch the whole run cache for each stage.
     """
     stage.die_with_parent()
     write_lock_whole()
     parse_once()
     from dvc.cli import main
-    from dvc.repo import Repo
 
     from orchard import locks
 
     locks.install()
     locks.mark_alive()
-
-    with Repo() as repo:
-        pull = ["--pull"] if repo.config["core"].get("remote") else []
-    return main(["--wait-for-lock", "repro", "--single-item", *pull, name])
+    try:
+        restore.bring(name)
+    except UserError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return main(["--wait-for-lock", "repro", "--single-item", name])
 
 
 def write_lock_whole() -> None:

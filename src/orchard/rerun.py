@@ -19,7 +19,7 @@ from pathlib import Path
 
 from snakemake.io import ancient
 
-from orchard import config, costs, locks, runs, stage
+from orchard import config, costs, locks, restore, runs, stage
 from orchard.errors import UserError
 
 STAMPS = Path(".dvc/tmp/stamps")
@@ -27,7 +27,7 @@ BUSY = Path(".dvc/tmp/rwlock")  # DVC's list of which process writes and reads w
 GONE_WITHIN = 30  # seconds for the jobs of a killed run to end: ours, they die within one unless the machine is full
 EVICTED = stage.SCRATCH / "evicted"
 TELL_EVERY = 15  # seconds between two lines of progress: ours, often enough to see movement and still read the log
-FAILED = "ERROR: failed to reproduce"  # what DVC writes into a job's log
+FAILED = ("ERROR: failed to reproduce", "found: ")  # what DVC, and a job itself, write into a job's log
 LAST_LINES = 12  # of a failed job's log: ours, enough for a message of four lines or the end of a traceback
 _START = time.time()
 _held_lock = None  # keeps this process's lock file open until the process ends
@@ -53,10 +53,12 @@ def prepare(workflow) -> list[str]:
         if not dry_run:
             take_lock()
             settle_busy()
+        stages, changed, behind = staleness()
+        if changed and not dry_run:
+            restore.meet_remote(changed)
     except UserError as error:
         print(f"\n{error}\n", file=sys.stderr)
         sys.exit(1)
-    stages, changed, behind = staleness()
     evict_leftovers(set(stages.values()))
     for name, out in stages.items():
         set_stamp(out, fresh=name not in changed and name not in behind)

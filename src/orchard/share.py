@@ -1,0 +1,74 @@
+"""Pushing every output to the DVC remote, with one message where it fails."""
+
+import io
+import logging
+from collections import Counter
+
+from orchard import restore
+from orchard.errors import UserError
+
+LOGGERS = ("dvc", "dvc_data", "dvc_objects")
+ODD = "orchard-can-write"  # a file that is written to the remote and removed again
+
+
+def share() -> str:
+    """Pushes all objects of dvc.lock and the run cache to the remote that the project names; returns what it pushed.
+
+    Raises:
+        UserError: there is no remote, it cannot be written, or an object was not taken. What was pushed stays, and
+            nothing local changes.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        if not restore.remote_name(repo):
+            raise UserError(
+                "no DVC remote", "the project names one", "outputs go there", "make share REMOTE=/path/or/url"
+            )
+        if reason := restore.trouble(repo, write):
+            raise refused(repo, reason)
+        reasons = Reasons()
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(reasons)
+            logging.getLogger(name).propagate = False
+        try:
+            pushed = repo.push(run_cache=True)
+        except (DvcException, OSError) as error:
+            raise refused(repo, reasons.told() or restore.said(error)) from error
+        if reasons.counts:
+            raise refused(repo, reasons.told())
+        return f"{pushed} files pushed to {restore.url(repo)}"
+
+
+class Reasons(logging.Handler):
+    """Counts the reasons that DVC logs, one for each object, instead of printing them all."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.counts = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.counts[getattr(error, "strerror", None) or (restore.said(error) if error else record.getMessage())] += 1
+
+    def told(self) -> str:
+        """Each reason with its count."""
+        return "; ".join(f"{count} files were not taken: {reason}" for reason, count in self.counts.most_common())
+
+
+def write(remote) -> None:
+    """Writes a small file to a remote and removes it; what is wrong comes as an exception."""
+    path = remote.fs.join(remote.path, ODD)
+    remote.fs.put_file(io.BytesIO(b"orchard"), path)
+    remote.fs.remove(path)
+
+
+def refused(repo, reason: str) -> UserError:
+    """The message for a push that failed."""
+    return UserError(
+        f"remote {restore.remote_name(repo)!r} ({restore.url(repo)}): {reason}",
+        "the remote takes every object",
+        "others would miss what it does not have; nothing here is lost, and what was pushed stays",
+        "repair it (docs/sharing.md), then `make share` again: it pushes what is missing",
+    )
