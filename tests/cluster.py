@@ -105,6 +105,10 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscr
         """The node's daemon dies without a word; its jobs' processes live on."""
         self.stop("slurmd", signal.SIGKILL)
 
+    def state(self) -> str:
+        """What the node does, in Slurm's words."""
+        return self.command("sinfo", "--noheader", "--format=%T").strip()
+
     def start(self, name: str, *options: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as out:
             self.daemons[name] = subprocess.Popen([name, *options], env=self.env, stdout=out, stderr=out)

@@ -94,25 +94,42 @@ def test_a_release_is_tagged_pushed_and_packed(finished, tmp_path):
     remote = tmp_path / "remote"
     project.run("make", "remote", f"REMOTE={remote}")
     project.commit("a remote of its own")
-    said = project.run("make", "release", "TAG=v1").stdout
+    said = project.run("make", "release", "TAG=v1.0.0").stdout
     assert "git push --follow-tags" in said
-    assert project.run("git", "cat-file", "-t", "v1").stdout == "tag\n"
+    assert project.run("git", "cat-file", "-t", "v1.0.0").stdout == "tag\n"
     assert len([*remote.glob("files/md5/*/*")]) == len(cached(project))
-    with zipfile.ZipFile(project.folder / "release/orchard-v1.zip") as packed:
+    with zipfile.ZipFile(project.folder / "release/orchard-v1.0.0.zip") as packed:
         assert packed.read("index.html") == (project.folder / "results/report/index.html").read_bytes()
     assert project.run("git", "status", "--porcelain").stdout == ""
-    assert "the tag v1 exists" in refused(project, "v1")
+    fetch_the_artifact(project, tmp_path / "elsewhere")
+    assert "the tag v1.0.0 exists" in refused(project, "v1.0.0")
+
+
+def fetch_the_artifact(project: Project, folder: Path) -> None:
+    """From a folder that is no repository, by its name alone: the newest version, with its scores in the model card."""
+    folder.mkdir()
+    elsewhere = Project(folder)
+    elsewhere.run("dvc", "artifacts", "get", str(project.folder), "rl", "-o", "rl", "-q")
+    names = {file.name for file in (folder / "rl").iterdir()}
+    assert {"model.safetensors", "tokenizer.json", "record.json", "README.md"} <= names
+    model = project.lock()["artifact@rl"]["deps"][1]["path"]
+    scores = pandas.read_parquet(project.folder / model / "scores.parquet")
+    mean = scores[(scores["task"] == "calc") & (scores["metric"] == "pass@1")]["value"].mean()
+    card = (folder / "rl/README.md").read_text()
+    assert f"| calc | pass@1 | {mean:.3f} |" in card
+    assert "license: apache-2.0" in card
+    assert "3. trained by GRPO" in card
 
 
 @pytest.mark.parametrize(
     ("tag", "spoil", "found"),
     [
         ("", [], "TAG=''"),
-        ("a b", [], "TAG='a b'"),
-        ("v1", ["touch", "new-file"], "1 files differ from the commit (?? new-file"),
-        ("v1", ["dvc", "config", "--local", "core.remote", ""], "no DVC remote"),
-        ("v1", ["git", "rm", "-rqf", "src/orchard/rl.py"], "files differ"),
-        ("v1", [], "stages are stale or missing"),
+        ("v1", [], "TAG='v1'"),
+        ("v1.0.0", ["touch", "new-file"], "1 files differ from the commit (?? new-file"),
+        ("v1.0.0", ["dvc", "config", "--local", "core.remote", ""], "no DVC remote"),
+        ("v1.0.0", ["git", "rm", "-rqf", "src/orchard/rl.py"], "files differ"),
+        ("v1.0.0", [], "stages are stale or missing"),
     ],
 )
 def test_a_release_is_refused_in_one_message(colleague, tag, spoil, found):
@@ -128,7 +145,7 @@ def test_a_release_is_not_tagged_where_the_push_fails(finished, tmp_path):
     (tmp_path / "file").touch()
     project.run("make", "remote", f"REMOTE={tmp_path}/file/remote")
     project.commit("a remote that cannot be")
-    assert "file/remote" in refused(project, "v1")
+    assert "file/remote" in refused(project, "v1.0.0")
     assert project.run("git", "tag").stdout == ""
 
 

@@ -74,7 +74,7 @@ def kill_slurmd_while_jobs_run(cluster: Cluster, main, happened: dict) -> None:
         time.sleep(0.2)
     if main.poll() is None:
         cluster.kill_slurmd()
-        cluster.wait_until(lambda: "down" in cluster.command("sinfo", "--noheader", "--format=%T"))
+        cluster.wait_until(lambda: "down" in cluster.state())
         cluster.start_slurmd()
         happened["killed slurmd"] += 1
 

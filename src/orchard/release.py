@@ -1,5 +1,6 @@
 """A release: outputs pushed, the commit tagged, the report packed; what others start from."""
 
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -8,14 +9,18 @@ from orchard import share
 from orchard.errors import UserError
 
 REPORT = Path("results/report")
+ARTIFACTS = Path("results/artifacts")
 RELEASES = Path("release")
+VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")  # what `dvc artifacts get` takes for one
 
 
 def release(tag: str) -> str:
     """Pushes every output to the DVC remote, packs the report and tags the commit; returns what to do next.
 
+    Beside its own tag, a release has one for each artifact of the study, `rl@v1.0.0`, by which DVC finds it.
+
     Args:
-        tag: the git tag, a new one.
+        tag: the git tag, a new version.
 
     Raises:
         UserError: the tag is no new one, the working tree is dirty, a stage is stale, there is no remote, or the push
@@ -24,15 +29,20 @@ def release(tag: str) -> str:
     refuse(tag)
     share.share()
     packed = pack(tag)
-    subprocess.run(["git", "tag", "--annotate", tag, "--message", f"Release {tag}"], check=True)
-    return f"Tagged {tag}; the report is in {packed}. Next: git push --follow-tags"
+    tags = [tag, *(f"{folder.name}@{tag}" for folder in sorted(ARTIFACTS.glob("*")) if folder.is_dir())]
+    for name in tags:
+        subprocess.run(["git", "tag", "--annotate", name, "--message", f"Release {tag}"], check=True)
+    return f"Tagged {', '.join(tags)}; the report is in {packed}. Next: git push --follow-tags"
 
 
 def refuse(tag: str) -> None:
     """Raises a UserError unless all is as a release needs it; the cheap checks come first."""
-    if git("check-ref-format", f"refs/tags/{tag}").returncode:
+    if not VERSION.fullmatch(tag):
         raise UserError(
-            f"TAG={tag!r}", "a release has a name that git allows", "it is the git tag", "make release TAG=v1"
+            f"TAG={tag!r}",
+            "a release is a version: v, and three numbers with dots",
+            "`dvc artifacts get` finds the newest version of a checkpoint by these tags",
+            "make release TAG=v1.0.0",
         )
     if not git("rev-parse", "--quiet", "--verify", f"refs/tags/{tag}").returncode:
         raise UserError(
@@ -75,7 +85,7 @@ def refuse_stale() -> None:
 def pack(tag: str) -> Path:
     """Puts the report into release/orchard-<tag>.zip, index.html at its top."""
     RELEASES.mkdir(exist_ok=True)
-    packed = RELEASES / f"orchard-{tag.replace('/', '-')}.zip"
+    packed = RELEASES / f"orchard-{tag}.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(REPORT.rglob("*")):
             if file.is_file() and file.name != ".snakemake_timestamp":
