@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -49,7 +50,7 @@ def disturbed(cluster, tmp_path_factory) -> tuple[Project, dict[str, int]]:
     with (project.folder / "run.log").open("w") as log:
         main = subprocess.Popen(COMMAND, cwd=project.folder, env=project.env, stdout=log, stderr=log)
         requeue_while_training(cluster, project, main, happened)
-        kill_slurmd_while_jobs_run(cluster, main, happened)
+        kill_slurmd_while_jobs_work(cluster, main, happened)
         code = main.wait(DEADLINE)
     told = (project.folder / "run.log").read_text()
     assert code == 0, f"{told[-5000:]}\n{project.logs()}\n{cluster.logs()}"
@@ -57,26 +58,41 @@ def disturbed(cluster, tmp_path_factory) -> tuple[Project, dict[str, int]]:
 
 
 def requeue_while_training(cluster: Cluster, project: Project, main, happened: dict) -> None:
-    """The base model's job once it has a checkpoint; then the next two that run."""
+    """The base model's job once it has a checkpoint, then two others, each while its stage's own command works."""
     checkpoint = project.folder / ".scratch/resume/results/models/base-tiny/checkpoint-30/trainer_state.json"
+    done: set[str] = set()
     while happened["requeued"] < 3 and main.poll() is None:
-        time.sleep(0.2)
-        running = cluster.jobs("running")
-        if running and (checkpoint.exists() or happened["requeued"]):
-            cluster.command("scontrol", "requeue", running[0])
-            cluster.wait_until(lambda job=running[0]: job not in cluster.jobs("running,completing"))
-            happened["requeued"] += 1
+        time.sleep(0.1)
+        if done or checkpoint.exists():
+            for job in set(working(cluster)) - done:
+                cluster.command("scontrol", "requeue", job)
+                cluster.wait_until(lambda job=job: job not in cluster.jobs("running,completing"))
+                done.add(job)
+                happened["requeued"] += 1
 
 
-def kill_slurmd_while_jobs_run(cluster: Cluster, main, happened: dict) -> None:
-    """It comes back after longer than slurmctld waits for it, so that its jobs count as lost with their node."""
-    while main.poll() is None and not cluster.jobs("running"):
-        time.sleep(0.2)
+def kill_slurmd_while_jobs_work(cluster: Cluster, main, happened: dict) -> None:
+    """It comes back after longer than slurmctld waits for it, so that its jobs count as lost with their node, and are
+    requeued, while their processes live on."""
+    while main.poll() is None and not (jobs := working(cluster)):
+        time.sleep(0.1)
     if main.poll() is None:
         cluster.kill_slurmd()
         cluster.wait_until(lambda: "down" in cluster.state())
+        assert set(jobs) <= set(cluster.jobs("pending,completed"))
         cluster.start_slurmd()
         happened["killed slurmd"] += 1
+
+
+def working(cluster: Cluster) -> list[str]:
+    """The jobs that run, and whose stage's own command does."""
+    found = set()
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        environment, command = process.info["environ"] or {}, " ".join(process.info["cmdline"] or [])
+        own = environment.get("SLURM_CONF") == cluster.env["SLURM_CONF"]
+        if own and re.search(r"python\S* -m orchard\.(?!job )", command):
+            found.add(environment["SLURM_JOB_ID"])
+    return sorted(found & set(cluster.jobs("running")), key=int)
 
 
 def test_s8_slurm_gives_the_lock_file_of_a_local_run(disturbed, finished):
@@ -93,6 +109,25 @@ def test_every_stage_was_a_slurm_job_and_small_ones_shared_one(disturbed):
     evaluations = sum(name.startswith("evaluate@") for name in project.lock())
     assert submitted >= len(project.lock()) - evaluations
     assert re.search(r"Group job .*evaluations", told) or re.search(r"group.*evaluations", told)
+
+
+def test_a_job_that_fails_is_tried_with_more_memory_and_time_and_stops_no_other(cluster, tmp_path):
+    project = Project.from_working_tree(tmp_path / "project")
+    project.env |= cluster.env | {"PATH": f"{cluster.folder}/bin:{project.env['PATH']}:/usr/sbin"}
+    project.edit(
+        "src/orchard/generate.py", "def main() -> None:\n", 'def main() -> None:\n    1 / (sys.argv[1] != "calc")\n'
+    )
+    before = set(cluster.jobs("all"))
+    done = project.run(*COMMAND, "data/eval/calc.jsonl", "data/eval/fact.jsonl", ok=False)
+    assert done.returncode == 1
+    assert "failed: logs/generate-eval-calc.log" in done.stdout + done.stderr
+    assert (project.folder / "data/eval/fact.jsonl").is_file()
+    asked = [
+        cluster.command("scontrol", "show", "job", job) for job in sorted(set(cluster.jobs("all")) - before, key=int)
+    ]
+    tried = [job for job in asked if "eval_calc" in job]
+    assert [re.search(r"MinMemoryNode=(\w+)", job).group(1) for job in tried] == ["3000M", "6000M", "9000M"]
+    assert [re.search(r"TimeLimit=(\S+)", job).group(1) for job in tried] == ["00:30:00", "01:00:00", "01:30:00"]
 
 
 def test_each_stage_family_has_its_own_line_in_the_profile():
