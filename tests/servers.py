@@ -126,7 +126,7 @@ def s3_server(folder: Path) -> Server:
 
 
 SERVERS = {"ssh": ssh_server, "s3": s3_server}
-READ_ONLY = {"ssh": ["-o", "ForceCommand=internal-sftp -R"], "s3": ["--read-only"]}  # options of Server.start
+READ_ONLY = ["-o", "ForceCommand=internal-sftp -R"]  # for Server.start of the SSH server
 
 
 def program(name: str) -> str:

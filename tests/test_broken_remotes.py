@@ -76,17 +76,17 @@ def test_a_remote_that_dies_in_a_run_fails_its_jobs_with_one_message(finished, t
         assert project.executed() == set()
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_a_read_only_remote_refuses_a_push_and_takes_it_later(finished, tmp_path, kind):
-    server = SERVERS[kind](tmp_path / "server")
+def test_a_read_only_remote_refuses_a_push_and_takes_it_later(finished, tmp_path):
+    server = ssh_server(tmp_path / "server")
     project = named(finished, server, tmp_path)
     before = hashes(cached(project))
     try:
-        server.start(*READ_ONLY[kind])
+        server.start(*READ_ONLY)
         said = refused_push(project)
         server.stop()
         assert hashes(cached(project)) == before
-        assert server.objects() == {}, said
+        assert "Permission denied" in said
+        assert server.objects() == {}
         server.start()
         project.run("make", "share")
     finally:
@@ -103,7 +103,7 @@ def test_a_full_remote_refuses_a_push_and_takes_the_rest_later(finished, tmp_pat
     said = refused_push(project, *full, f"make share; code=$?; cp -a {remote} {kept}; exit $code")
     assert "No space left on device" in said
     assert hashes(cached(project)) == before
-    pushed = hashes(kept.glob("files/md5/*/*[!p]"))  # what was being written ends in .tmp
+    pushed = hashes(kept.glob("files/md5/*/*[!p]"))
     assert pushed.items() <= before.items()
     shutil.copytree(kept, remote, dirs_exist_ok=True)
     project.run("make", "share")
@@ -183,11 +183,10 @@ def test_a_corrupted_object_of_the_cache_is_made_anew_where_no_remote_is(colleag
     (name,) = objects_of(finished, STAGE)
     flip(colleague.folder / ".dvc/cache/files/md5" / name)
     (colleague.folder / DATA).unlink()
-    entry = colleague.folder / "dvc.lock"
     colleague.edit("dvc.lock", f"  {STAGE}:", "  generate@of-another-study:")  # so that the run cache alone knows it
     colleague.snakemake("--cores", "2", DATA)
     assert colleague.executed() == {STAGE}
-    assert colleague.lock()[STAGE] == finished.lock()[STAGE], entry
+    assert colleague.lock()[STAGE] == finished.lock()[STAGE]
     assert sound(colleague.folder / ".dvc/cache/files/md5" / name)
 
 
@@ -198,15 +197,16 @@ def test_a_kill_leaves_no_half_object_under_its_name(finished, tmp_path):
         project.commit("named")
         for _ in range(3):
             kill_within(project, rng.uniform(0.8, 1.4), "dvc", "push")
-            assert all(map(sound, server.store.glob("files/md5/*/" + "[0-9a-f]" * 8 + "*[!p]")))
+            assert all(map(sound, server.store.glob("files/md5/*/*[!p]")))  # what was being written ends in .tmp
         project.run("make", "share")
+        assert server.objects().keys() >= hashes(cached(project)).keys()
         friend = project.clone(tmp_path / "friend")
         give_credentials(friend, server)
         for _ in range(3):
             kill_within(friend, rng.uniform(0.8, 1.4), "dvc", "pull")
             assert all(sound(file) for file in cached(friend) if not file.name.endswith(".tmp"))
-        friend.run("dvc", "pull", "-q")
-    assert hashes(cached(project)).items() >= hashes(cached(friend)).items()
+        friend.snakemake("--cores", "2", TARGET)
+    assert friend.executed() == set()
 
 
 def test_a_remote_that_never_answers_is_given_up(finished, tmp_path, monkeypatch):

@@ -32,6 +32,7 @@ def share() -> str:
         for name in LOGGERS:
             logging.getLogger(name).addHandler(reasons)
             logging.getLogger(name).propagate = False
+        repo.drop_data_index()  # a push that was killed leaves a part of it, and DVC would push that part alone
         try:
             pushed = repo.push(run_cache=True)
         except (DvcException, OSError) as error:
