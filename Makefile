@@ -10,7 +10,7 @@ reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
 	@echo "The report: results/report/index.html"
 
-test: $(VENV)/.made lint ## passes the tests
+test: $(VENV)/.made cluster lint ## passes the tests
 	python -m pytest -q --durations=10
 
 lint: $(VENV)/.made
