@@ -255,6 +255,7 @@ def refused_push(project: Project, *wrapper: str) -> str:
     assert done.returncode != 0, said
     assert [said.count(word) for word in ("found:", "rule:", "why:", "fix:")] == [1, 1, 1, 1], said
     assert "Traceback" not in said
+    assert "failed to transfer" not in said
     return said
 
 

@@ -30,7 +30,7 @@ def share() -> str:
             raise refused(repo, reason)
         reasons = Reasons()
         for name in LOGGERS:
-            logging.getLogger(name).addHandler(reasons)
+            logging.getLogger(name).handlers = [reasons]  # in place of DVC's own, which print a line for each object
             logging.getLogger(name).propagate = False
         repo.drop_data_index()  # a push that was killed leaves a part of it, and DVC would push that part alone
         try:
