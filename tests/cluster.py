@@ -1,4 +1,7 @@
-"""A Slurm cluster of one node on this machine, on loopback: munged, slurmctld and slurmd, in a folder of their own."""
+"""A Slurm cluster of one node on this machine, on loopback: munged, slurmctld and slurmd, in a folder of their own.
+
+The node has two GPUs in name: Slurm counts two devices that every machine has as such.
+"""
 
 import os
 import shutil
@@ -30,6 +33,14 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         missing = [name for name in PROGRAMS if not shutil.which(name, path=self.env["PATH"])]
         assert not missing, f"{missing} not installed: apt install slurmctld slurmd slurm-client munge (.ci/run does)"
+        try:
+            self.start_all()
+        except BaseException:
+            self.stop_all()
+            raise
+        return self
+
+    def start_all(self) -> None:
         for name in ("state", "spool", "munge"):
             (self.folder / name).mkdir(parents=True, mode=0o700)
         (self.folder / "munge/key").write_bytes(os.urandom(128))
@@ -39,11 +50,13 @@ class Cluster:
         self.start_munged()
         self.start("slurmctld", "-D", "-i", "-f", self.env["SLURM_CONF"])
         self.start_slurmd()
-        return self
 
     def __exit__(self, *_) -> None:
         subprocess.run(["scancel", "--full", "--user", str(os.getuid())], env=self.env, capture_output=True)
         self.wait_until(lambda: not self.jobs())
+        self.stop_all()
+
+    def stop_all(self) -> None:
         for name in ("slurmd", "slurmctld", "munged"):
             self.stop(name, signal.SIGTERM)
 
@@ -72,12 +85,15 @@ SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
 ReturnToService=2
 SlurmdTimeout=10
+GresTypes=gpu
 KillWait=2
 MinJobAge=600
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
-NodeName={host} NodeAddr=127.0.0.1 CPUs={self.cpus} RealMemory={MEMORY} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={self.cpus} RealMemory={MEMORY} Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """)
+
+        (self.folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
 
     def write_srun(self) -> None:
         """Snakemake's executor takes Slurm's variables away from srun, which would look for a system's cluster."""

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import yaml
 
+from orchard import stage
 from tests.cluster import Cluster
 from tests.project import ROOT, Project
 
@@ -86,13 +87,24 @@ def kill_slurmd_while_jobs_work(cluster: Cluster, main, happened: dict) -> None:
 
 def working(cluster: Cluster) -> list[str]:
     """The jobs that run, and whose stage's own command does."""
-    found = set()
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        environment, command = process.info["environ"] or {}, " ".join(process.info["cmdline"] or [])
-        own = environment.get("SLURM_CONF") == cluster.env["SLURM_CONF"]
-        if own and re.search(r"python\S* -m orchard\.(?!job )", command):
-            found.add(environment["SLURM_JOB_ID"])
+    found = {
+        environment["SLURM_JOB_ID"]
+        for environment, command in processes(cluster)
+        if re.search(r"python\S* -m orchard\.(?!job )", command)
+    }
     return sorted(found & set(cluster.jobs("running")), key=int)
+
+
+def processes(cluster: Cluster) -> list[tuple[dict, str]]:
+    """The environment and the command of all that runs in jobs of the cluster."""
+    found = [process.info for process in psutil.process_iter(["cmdline", "environ"])]
+    return [
+        (own["environ"], " ".join(own["cmdline"]))
+        for own in found
+        if own["environ"]
+        and own["environ"].get("SLURM_CONF") == cluster.env["SLURM_CONF"]
+        and "SLURM_JOB_ID" in own["environ"]
+    ]
 
 
 def test_s8_slurm_gives_the_lock_file_of_a_local_run(disturbed, finished):
@@ -109,6 +121,27 @@ def test_every_stage_was_a_slurm_job_and_small_ones_shared_one(disturbed):
     evaluations = sum(name.startswith("evaluate@") for name in project.lock())
     assert submitted >= len(project.lock()) - evaluations
     assert re.search(r"Group job .*evaluations", told) or re.search(r"group.*evaluations", told)
+
+
+def test_a_job_with_several_gpus_trains_in_as_many_processes(cluster, colleague, finished):
+    """The first step's loss is that of one process; the second's is not, since the learning rate is another."""
+    colleague.env |= cluster.env | {"PATH": f"{cluster.folder}/bin:{colleague.env['PATH']}:/usr/sbin"}
+    colleague.set("sft.objectives.nll.learning_rate", 5.0e-4)
+    before, ranks = set(cluster.jobs("all")), set()
+    with (colleague.folder / "run.log").open("w") as log:
+        command = [*COMMAND, "--set-resources", "sft:gpu=2", "--", "results/models/sft-nll-1"]
+        main = subprocess.Popen(command, cwd=colleague.folder, env=colleague.env, stdout=log, stderr=log)
+        while main.poll() is None:
+            ranks |= {environment.get("RANK") for environment, _ in processes(cluster)}
+            time.sleep(0.2)
+    assert main.returncode == 0, (colleague.folder / "run.log").read_text() + colleague.logs()
+    assert ranks >= {"0", "1"}
+    asked = [cluster.command("scontrol", "show", "job", job) for job in set(cluster.jobs("all")) - before]
+    assert [job for job in asked if "gres/gpu" in job] == [job for job in asked if "rule_sft" in job]
+    curves = [stage.read_jsonl(p.folder / "results/models/sft-nll-1/curve.jsonl") for p in (colleague, finished)]
+    first, second = ([step["loss"] for step in steps] for steps in zip(*curves, strict=True))
+    assert first[0] == pytest.approx(first[1], rel=1e-5)
+    assert second[0] != pytest.approx(second[1], rel=1e-5)
 
 
 def test_a_job_that_fails_is_tried_with_more_memory_and_time_and_stops_no_other(cluster, tmp_path):
