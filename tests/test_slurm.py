@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from snakemake.cli import parse_args
 
 from orchard import stage
 from tests.cluster import Cluster
@@ -161,6 +162,12 @@ def test_a_job_that_fails_is_tried_with_more_memory_and_time_and_stops_no_other(
     tried = [job for job in asked if "eval_calc" in job]
     assert [re.search(r"MinMemoryNode=(\w+)", job).group(1) for job in tried] == ["3000M", "6000M", "9000M"]
     assert [re.search(r"TimeLimit=(\S+)", job).group(1) for job in tried] == ["00:30:00", "01:00:00", "01:30:00"]
+
+
+def test_the_profile_bounds_the_cores_of_a_job():
+    """The default profile is read too and wins, so it must not say how many; a group is cut to what this says."""
+    _, options = parse_args(["--profile", str(ROOT / "profiles/slurm")])
+    assert (options.cores, options.jobs) == (PROFILE["cores"], PROFILE["jobs"])
 
 
 def test_each_stage_family_has_its_own_line_in_the_profile():
