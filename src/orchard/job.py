@@ -62,7 +62,8 @@ def write_lock_whole() -> None:
 def parse_once() -> None:
     """Makes DVC parse each text once a job, before it takes the lock: config.yaml nine times, dvc.lock by its stages.
 
-    Under the lock, only what other jobs changed meanwhile is parsed; without that, 200 stages hold it for 0.6 s each.
+    Under the lock, only what other jobs changed meanwhile is parsed: a job of a study with 200 sets holds it for 0.2
+    CPU seconds instead of 0.6.
     """
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
