@@ -18,7 +18,6 @@ def share() -> str:
         UserError: there is no remote, it cannot be written, or an object was not taken. What was pushed stays, and
             nothing local changes.
     """
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -35,7 +34,7 @@ def share() -> str:
         repo.drop_data_index()  # a push that was killed leaves a part of it, and DVC would push that part alone
         try:
             pushed = repo.push(run_cache=True)
-        except (DvcException, OSError) as error:
+        except Exception as error:  # every kind of remote has errors of its own
             raise refused(repo, reasons.told() or restore.said(error)) from error
         if reasons.counts:
             raise refused(repo, reasons.told())
