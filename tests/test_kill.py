@@ -16,7 +16,7 @@ from ruamel.yaml.representer import RepresenterError
 from orchard import job, lockfile, rerun, training
 from tests.project import Project
 
-KILLS = 12
+KILLS = 8
 SEED = 7
 
 

@@ -32,6 +32,8 @@ MATRIX = {
     "recover.self.temperature": (0.8, ("respond@rl-grpo-pear-token-1-self",)),
     "evaluate.limit": (10, ("evaluate@",)),
     "report.confidence": (0.9, ("report",)),
+    "artifacts.rl": ("rl-grpo-nll-1", ("artifact@rl",)),
+    "parallel": ("fsdp", ()),
 }
 
 

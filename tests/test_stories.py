@@ -55,11 +55,12 @@ def test_s4_a_changed_variant_runs_its_chain_and_s5_taking_it_back_runs_nothing(
     assert pulled.lock() == finished.lock()
 
 
-def test_an_evaluation_limit_runs_evaluations_and_the_report_alone(pulled):
+def test_an_evaluation_limit_runs_evaluations_and_what_reads_them_alone(pulled):
     pulled.set("evaluate.limit", 10)
-    evaluations = {name for name in pulled.lock() if name.startswith("evaluate@")}
-    assert pulled.stale() == evaluations | {"report"}
+    stale = pulled.stale()
     pulled.run("git", "checkout", "-q", "config.yaml")
+    readers = {name for name in pulled.lock() if name.startswith(("evaluate@", "artifact@"))}
+    assert stale == readers | {"report"}
 
 
 def test_s7_all_stages_stand_in_the_lock_file(finished):
@@ -92,6 +93,7 @@ def test_s9_old_outputs_with_a_newer_config_and_code_are_named_stale(colleague):
         f"{stage}{arm}-1" for arm in arms for stage in ("sft@", "rl@grpo-", "evaluate@sft-", "evaluate@rl-grpo-")
     }
     expected |= {name for name in colleague.lock() if "rl-grpo-pear-token-1" in name}  # pruned from what those make
+    expected |= {f"artifact@{name}" for name in ("sft", "rl", "pruned", "recovered")}
     assert colleague.stale() == expected | {"report"}
     assert colleague.run("git", "status", "--porcelain").stdout.split() == [
         "M",

@@ -3,7 +3,6 @@
 python -m tests.two_processes FOLDER
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from tests.objectives import PEAR, make_trainer, objective, teacher_rows, train
 GOALS = {"nll": objective(), "pear": objective("nll", PEAR), "kl-stored": objective("kl-stored")}
 
 if __name__ == "__main__":
-    folder, processes = Path(sys.argv[1]), int(os.environ.get("WORLD_SIZE", "1"))
+    folder = Path(sys.argv[1])
     torch.set_num_threads(1)
     for name, goal in GOALS.items():
-        trainer = make_trainer(folder / "state", teacher_rows(80), goal, batch_size=8 // processes)
+        trainer = make_trainer(folder / "state", teacher_rows(80), goal, batch_size=8)
         found = train(trainer)
         if trainer.is_world_process_zero():
             torch.save(found, folder / f"{name}.pt")
