@@ -138,7 +138,7 @@ def test_a_job_with_several_gpus_trains_in_as_many_processes(cluster, colleague,
     assert main.returncode == 0, (colleague.folder / "run.log").read_text() + colleague.logs()
     assert ranks >= {"0", "1"}
     asked = [cluster.command("scontrol", "show", "job", job) for job in set(cluster.jobs("all")) - before]
-    assert [job for job in asked if "gres/gpu" in job] == [job for job in asked if "rule_sft" in job]
+    assert [job for job in asked if "gpu:2" in job] == [job for job in asked if "rule_sft" in job]
     curves = [stage.read_jsonl(p.folder / "results/models/sft-nll-1/curve.jsonl") for p in (colleague, finished)]
     first, second = ([step["loss"] for step in steps] for steps in zip(*curves, strict=True))
     assert first[0] == pytest.approx(first[1], rel=1e-5)
