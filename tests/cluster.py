@@ -11,6 +11,9 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.project import Project
+from tests.servers import free_ports, user
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
 WITHIN = 60  # seconds for a daemon to answer: ours, they take two on an idle machine
 MEMORY = 16000  # MiB that jobs may ask for together, whether or not the machine has them: ours
@@ -39,6 +42,11 @@ class Cluster:
             self.stop_all()
             raise
         return self
+
+    def serve(self, project: Project) -> None:
+        """Lets a project's commands speak to this cluster."""
+        project.env |= {"SLURM_CONF": self.env["SLURM_CONF"]}
+        project.env["PATH"] = f"{self.folder}/bin:{project.env['PATH']}:/usr/sbin"
 
     def start_all(self) -> None:
         for name in ("state", "spool", "munge"):
@@ -151,21 +159,3 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscr
     def logs(self) -> str:
         """The ends of the daemons' logs."""
         return "".join(f"\n--- {file.name}\n{file.read_text()[-1500:]}" for file in self.folder.glob("*.log"))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def user() -> str:
-    """The name of who runs this."""
-    import pwd
-
-    return pwd.getpwuid(os.getuid()).pw_name

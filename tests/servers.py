@@ -3,8 +3,8 @@
 A server runs as the current user, keeps everything in one folder, and is stopped by its process id.
 """
 
-import getpass
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -94,7 +94,7 @@ Subsystem sftp internal-sftp
 
 def ssh_server(folder: Path) -> Server:
     """An sshd that lets the current user in, by one key."""
-    store, port = folder / "store", free_port()
+    store, (port,) = folder / "store", free_ports(1)
     store.mkdir(parents=True)
     for name in ("host", "user"):
         subprocess.run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
@@ -105,14 +105,14 @@ def ssh_server(folder: Path) -> Server:
         port,
         f"ssh://127.0.0.1{store}",
         store,
-        {"user": getpass.getuser(), "port": str(port), "keyfile": str(folder / "user")},
+        {"user": user(), "port": str(port), "keyfile": str(folder / "user")},
         [str(folder / "user"), (folder / "user").read_text().splitlines()[2]],
     )
 
 
 def s3_server(folder: Path) -> Server:
     """rclone's S3 server over a folder with one bucket; an object is a file there."""
-    store, port = folder / "store", free_port()
+    store, (port,) = folder / "store", free_ports(1)
     (store / "bucket").mkdir(parents=True)
     options = [f"--config={folder}/rclone.conf", f"--addr=127.0.0.1:{port}", f"--auth-key={KEY_ID},{SECRET}"]
     return Server(
@@ -137,8 +137,17 @@ def program(name: str) -> str:
     raise RuntimeError(f"no program {name}: `make cluster` installs rclone, Debian's openssh-server has sshd")
 
 
-def free_port() -> int:
-    """A port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def user() -> str:
+    """The name of who runs this."""
+    return pwd.getpwuid(os.getuid()).pw_name

@@ -47,7 +47,7 @@ def disturbed(cluster, tmp_path_factory) -> tuple[Project, dict[str, int]]:
     Returns the project, and how often each disturbance happened.
     """
     project = Project.from_working_tree(tmp_path_factory.mktemp("slurm") / "project")
-    project.env |= cluster.env | {"PATH": f"{cluster.folder}/bin:{project.env['PATH']}:/usr/sbin"}
+    cluster.serve(project)
     happened = {"requeued": 0, "killed slurmd": 0}
     with (project.folder / "run.log").open("w") as log:
         main = subprocess.Popen(COMMAND, cwd=project.folder, env=project.env, stdout=log, stderr=log)
@@ -126,7 +126,7 @@ def test_every_stage_was_a_slurm_job_and_small_ones_shared_one(disturbed):
 
 def test_a_job_with_several_gpus_trains_in_as_many_processes(cluster, colleague, finished):
     """The first step's loss is that of one process; the second's is not, since the learning rate is another."""
-    colleague.env |= cluster.env | {"PATH": f"{cluster.folder}/bin:{colleague.env['PATH']}:/usr/sbin"}
+    cluster.serve(colleague)
     colleague.set("sft.objectives.nll.learning_rate", 5.0e-4)
     before, ranks = set(cluster.jobs("all")), set()
     with (colleague.folder / "run.log").open("w") as log:
@@ -147,7 +147,7 @@ def test_a_job_with_several_gpus_trains_in_as_many_processes(cluster, colleague,
 
 def test_a_job_that_fails_is_tried_with_more_memory_and_time_and_stops_no_other(cluster, tmp_path):
     project = Project.from_working_tree(tmp_path / "project")
-    project.env |= cluster.env | {"PATH": f"{cluster.folder}/bin:{project.env['PATH']}:/usr/sbin"}
+    cluster.serve(project)
     project.edit(
         "src/orchard/generate.py", "def main() -> None:\n", 'def main() -> None:\n    1 / (sys.argv[1] != "calc")\n'
     )

@@ -5,10 +5,9 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from orchard import share
+from orchard import publish, share
 from orchard.errors import UserError
 
-REPORT = Path("results/report")
 ARTIFACTS = Path("results/artifacts")
 RELEASES = Path("release")
 VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")  # what `dvc artifacts get` takes for one
@@ -87,9 +86,9 @@ def pack(tag: str) -> Path:
     RELEASES.mkdir(exist_ok=True)
     packed = RELEASES / f"orchard-{tag}.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(REPORT.rglob("*")):
+        for file in sorted(publish.REPORT.rglob("*")):
             if file.is_file() and file.name != ".snakemake_timestamp":
-                archive.write(file, file.relative_to(REPORT))
+                archive.write(file, file.relative_to(publish.REPORT))
     return packed
 
 

@@ -183,12 +183,16 @@ def settle_busy() -> None:
     also have cut the list, which DVC would refuse to read.
     """
     deadline = time.time() + GONE_WITHIN
-    while (locks.jobs_live() or BUSY.is_file()) and time.time() < deadline:
-        listed = BUSY.read_text() if BUSY.is_file() else ""
-        if not any(_is_running(int(pid)) for pid in re.findall(r'"pid": (\d+)', listed)):
-            BUSY.unlink(missing_ok=True)
-        if locks.jobs_live() or BUSY.is_file():
-            time.sleep(0.2)
+    while _is_busy() and time.time() < deadline:
+        time.sleep(0.2)
+
+
+def _is_busy() -> bool:
+    """Whether a job of an earlier run lives, or a DVC command that is listed as a writer; a list of dead ones goes."""
+    listed = BUSY.read_text() if BUSY.is_file() else ""
+    if not any(_is_running(int(pid)) for pid in re.findall(r'"pid": (\d+)', listed)):
+        BUSY.unlink(missing_ok=True)
+    return locks.jobs_live() or BUSY.is_file()
 
 
 def _is_running(pid: int) -> bool:

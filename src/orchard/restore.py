@@ -43,8 +43,8 @@ def meet_remote(changed: list[str]) -> None:
             missing = [stage for stage, out in outs if out.hash_info and out.changed_cache()]
             if missing:
                 raise unreachable(repo, reason, f"{missing[0]} and {len(missing) - 1} more")
+            print(f"{named(repo)} is left out of this run: {reason}", file=sys.stderr)
             os.environ[ALONE] = "1"
-            print(f"remote {name!r} ({url(repo)}) is left out of this run: {reason}", file=sys.stderr)
         else:
             from_remote = repo.cloud.get_remote(name).legacy_odb
             repo.stage_cache.transfer(from_remote, repo.cache.legacy, force=False)
@@ -132,8 +132,7 @@ def tell_lost(out, oid: str) -> None:
     else:
         found, fix = "is not there", "`make share` from a clone that has it"
     print(
-        f"remote {remote_name(out.repo)!r} ({url(out.repo)}): object {oid} of {out} {found}: it is not used, the stage "
-        f"runs; to mend the remote, {fix}",
+        f"{named(out.repo)}: object {oid} of {out} {found}: it is not used, the stage runs; to mend the remote, {fix}",
         file=sys.stderr,
         flush=True,
     )
@@ -179,6 +178,11 @@ def url(repo) -> str:
     return repo.config["remote"].get(repo.config["core"]["remote"], {}).get("url", "which .dvc/config does not have")
 
 
+def named(repo) -> str:
+    """The remote as messages name it."""
+    return f"remote {remote_name(repo)!r} ({url(repo)})"
+
+
 def said(error: Exception) -> str:
     """An error's own words, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
@@ -187,7 +191,7 @@ def said(error: Exception) -> str:
 def unreachable(repo, reason: str, needed: str) -> UserError:
     """The message for a remote that does not answer."""
     return UserError(
-        f"remote {remote_name(repo)!r} ({url(repo)}): {reason}",
+        f"{named(repo)}: {reason}",
         "a remote that the project names can be reached while outputs of dvc.lock are missing here",
         f"what is missing ({needed}) was computed before; to compute it again may take days",
         FIX,

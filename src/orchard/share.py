@@ -67,7 +67,7 @@ def write(remote) -> None:
 def refused(repo, reason: str) -> UserError:
     """The message for a push that failed."""
     return UserError(
-        f"remote {restore.remote_name(repo)!r} ({restore.url(repo)}): {reason}",
+        f"{restore.named(repo)}: {reason}",
         "the remote takes every object",
         "others would miss what it does not have; nothing here is lost, and what was pushed stays",
         "repair it (docs/sharing.md), then `make share` again: it pushes what is missing",
