@@ -1,6 +1,7 @@
 # orchard's commands. `make reproduce` and `make test` make the environment first if need be.
 VENV ?= .venv
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -10,8 +11,9 @@ reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
 	@echo "The report: results/report/index.html"
 
-test: $(VENV)/.made cluster lint ## passes the tests
-	python -m pytest -q --durations=10
+test: $(VENV)/.made cluster lint ## passes the tests, WORKERS files at a time
+	pip install --quiet --no-deps --requirement requirements-tests.lock
+	python -m pytest -q --durations=10 --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.made
 	ruff check src tests benchmarks

@@ -134,7 +134,7 @@ def program(name: str) -> str:
     folders = [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]
     if found := shutil.which(name, path=os.pathsep.join(folders)):
         return found
-    raise RuntimeError(f"no program {name}: `make cluster` installs rclone, Debian's openssh-server has sshd")
+    raise RuntimeError(f"no program {name}: `make test` installs rclone, Debian's openssh-server has sshd")
 
 
 def free_ports(count: int) -> list[int]:

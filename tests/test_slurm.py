@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -41,49 +42,64 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster, tmp_path_factory) -> tuple[Project, dict[str, int]]:
-    """The smoke study, run on Slurm: three jobs are requeued while they train, and slurmd is killed once.
+def disturbed(cluster, tmp_path_factory) -> tuple[Project, Counter]:
+    """The smoke study, run on Slurm: jobs are requeued and cancelled while they work, and slurmd is killed.
 
     Returns the project, and how often each disturbance happened.
     """
     project = Project.from_working_tree(tmp_path_factory.mktemp("slurm") / "project")
     cluster.serve(project)
-    happened = {"requeued": 0, "killed slurmd": 0}
     with (project.folder / "run.log").open("w") as log:
         main = subprocess.Popen(COMMAND, cwd=project.folder, env=project.env, stdout=log, stderr=log)
-        requeue_while_training(cluster, project, main, happened)
-        kill_slurmd_while_jobs_work(cluster, main, happened)
-        code = main.wait(DEADLINE)
+        try:
+            happened = disturb(cluster, project, main)
+            code = main.wait(DEADLINE)
+        finally:
+            main.kill()
     told = (project.folder / "run.log").read_text()
     assert code == 0, f"{told[-5000:]}\n{project.logs()}\n{cluster.logs()}"
     return project, happened
 
 
-def requeue_while_training(cluster: Cluster, project: Project, main, happened: dict) -> None:
-    """The base model's job once it has a checkpoint, then two others, each while its stage's own command works."""
+def disturb(cluster: Cluster, project: Project, main: subprocess.Popen) -> Counter:
+    """Each disturbance meets a job that none has met: first the base model's, once it has a checkpoint."""
     checkpoint = project.folder / ".scratch/resume/results/models/base-tiny/checkpoint-30/trainer_state.json"
-    done: set[str] = set()
-    while happened["requeued"] < 3 and main.poll() is None:
-        time.sleep(0.1)
-        if done or checkpoint.exists():
-            for job in set(working(cluster)) - done:
-                cluster.command("scontrol", "requeue", job)
-                cluster.wait_until(lambda job=job: job not in cluster.jobs("running,completing"))
-                done.add(job)
-                happened["requeued"] += 1
+    happened, met = Counter(), set()
+    for disturbance in (requeue, requeue, requeue, cancel, kill_slurmd):
+        jobs = []
+        while main.poll() is None and not jobs:
+            time.sleep(0.1)
+            jobs = [job for job in working(cluster) if job not in met and (met or checkpoint.exists())]
+        if jobs:
+            happened[disturbance.__name__] += disturbance(cluster, jobs[0])
+            met.add(jobs[0])
+    return happened
 
 
-def kill_slurmd_while_jobs_work(cluster: Cluster, main, happened: dict) -> None:
-    """It comes back after longer than slurmctld waits for it, so that its jobs count as lost with their node, and are
-    requeued, while their processes live on."""
-    while main.poll() is None and not (jobs := working(cluster)):
-        time.sleep(0.1)
-    if main.poll() is None:
-        cluster.kill_slurmd()
-        cluster.wait_until(lambda: "down" in cluster.state())
-        assert set(jobs) <= set(cluster.jobs("pending,completed"))
-        cluster.start_slurmd()
-        happened["killed slurmd"] += 1
+def requeue(cluster: Cluster, job: str) -> bool:
+    """Returns whether Slurm ended the job to start it again."""
+    cluster.command("scontrol", "requeue", job)
+    cluster.wait_until(lambda: job not in cluster.jobs("running,completing"))
+    return "Restarts=1" in cluster.command("scontrol", "show", "job", job)
+
+
+def cancel(cluster: Cluster, job: str) -> bool:
+    """Returns whether Slurm ended the job for good; to Snakemake it failed, and is tried again."""
+    cluster.command("scancel", job)
+    cluster.wait_until(lambda: job not in cluster.jobs("running,completing"))
+    return job in cluster.jobs("cancelled")
+
+
+def kill_slurmd(cluster: Cluster, job: str) -> bool:
+    """It comes back after longer than slurmctld waits for it.
+
+    Returns whether the job was then requeued as one lost with its node, or had ended, since its processes live on.
+    """
+    cluster.kill_slurmd()
+    cluster.wait_until(lambda: "down" in cluster.state())
+    settled = job in cluster.jobs("pending,completed")
+    cluster.start_slurmd()
+    return settled
 
 
 def working(cluster: Cluster) -> list[str]:
@@ -110,7 +126,7 @@ def processes(cluster: Cluster) -> list[tuple[dict, str]]:
 
 def test_s8_slurm_gives_the_lock_file_of_a_local_run(disturbed, finished):
     project, happened = disturbed
-    assert happened == {"requeued": 3, "killed slurmd": 1}
+    assert happened == {"requeue": 3, "cancel": 1, "kill_slurmd": 1}
     assert project.lock() == finished.lock()
     assert "Nothing to be done" in project.snakemake("-n")
 
