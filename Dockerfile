@@ -4,6 +4,8 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update \
     && apt-get install -y --no-install-recommends bubblewrap build-essential git make openssh-client \
     && rm -rf /var/lib/apt/lists/*
+# The mounted project may be owned by somebody else than the container's user, which git refuses unless told.
+RUN git config --system --add safe.directory /orchard
 WORKDIR /orchard
 COPY requirements.lock requirements-games.lock requirements-cluster.lock ./
 RUN pip install --no-cache-dir --requirement requirements.lock \

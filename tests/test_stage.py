@@ -1,5 +1,6 @@
 """What every stage shares: an output appears whole or not at all; a user's mistake is one message."""
 
+import json
 import subprocess
 import sys
 
@@ -46,6 +47,16 @@ def test_content_hash_sees_names_and_bytes_and_not_snakemakes_time_stamp(tmp_pat
     assert stage.content_hash(folder) == before
     (folder / "a").rename(folder / "b")
     assert stage.content_hash(folder) != before
+
+
+def test_a_record_names_the_version_that_is_pinned_and_no_build(tmp_path, monkeypatch):
+    written = []
+    for build in ("", "+cpu", "+cu130"):
+        monkeypatch.setattr(stage, "version", lambda library, build=build: f"2.13.0{build}")
+        stage.write_record(tmp_path, "sft", {}, [])
+        written.append((tmp_path / "record.json").read_text())
+    assert len(set(written)) == 1
+    assert json.loads(written[0])["versions"]["torch"] == "2.13.0"
 
 
 def test_a_mistake_is_one_message_without_a_traceback():

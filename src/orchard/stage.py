@@ -127,12 +127,16 @@ def resumable(path: str | Path) -> Iterator[Path]:
 
 
 def write_record(folder: Path, stage: str, settings: dict, inputs: list[str | Path], **facts) -> None:
-    """Writes ``record.json``: the stage, its resolved settings, its inputs' hashes and the library versions."""
+    """Writes ``record.json``: the stage, its resolved settings, its inputs' hashes and the library versions.
+
+    Of a version, as of 2.13.0+cpu, it keeps what the lock file pins: torch's builds for CPUs and for CUDA gave the same
+    bits on a CPU, and a record that names the build would make all that comes after look changed.
+    """
     record = {
         "stage": stage,
         "settings": settings,
         "inputs": {str(path): content_hash(Path(path)) for path in inputs},
-        "versions": {library: version(library) for library in LIBRARIES},
+        "versions": {library: version(library).partition("+")[0] for library in LIBRARIES},
         **facts,
     }
     (folder / "record.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
