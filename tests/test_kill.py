@@ -65,14 +65,17 @@ def test_a_lock_file_that_is_half_written_leaves_the_old_one(tmp_path, monkeypat
     assert yaml.safe_load(lock.read_text()) == {"stages": {"a": 1, "b": 2}}
 
 
-def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path):
+def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path, monkeypatch):
     assert training.last_checkpoint(tmp_path / "nothing") is None
     contents = {"checkpoint-9": "{", "checkpoint-20": '{"step": 20}', "checkpoint-100": '{"st', "checkpoint-40": None}
     for name, content in contents.items():
         (tmp_path / name).mkdir()
+        (tmp_path / name / "optimizer.pt").touch()
         if content:
             (tmp_path / name / "trainer_state.json").write_text(content)
     assert training.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert training.last_checkpoint(tmp_path) is None
 
 
 @pytest.mark.parametrize("path", ["dvc.lock", *map(str, Path("docs").glob("*/*/dvc.lock"))])

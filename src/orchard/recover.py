@@ -101,7 +101,7 @@ def finetune(settings: dict, seed: int, pruned: str, rows: list[dict], scratch: 
         peft_config=adapter(settings["lora"]),
         callbacks=[ProgressCallback(stage.Progress(name, steps_of(settings, len(rows))))],
     )
-    train(trainer, state, "an adapter (lora)" if settings["lora"] else None)
+    train(trainer, state)
     merged = merge_into(pruned, trainer.model, state) if settings["four_bit"] else finish(trainer.model)
     models.save(merged, tokenizer, scratch)
 

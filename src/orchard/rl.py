@@ -50,6 +50,7 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    from orchard.rollouts import SharedDraws
     from orchard.training import ProgressCallback, cpu_arguments, own_share
 
     prompts = stage.read_jsonl(recipe["prompts"])
@@ -77,7 +78,7 @@ def make_trainer(recipe: dict, seed: int, model, tokenizer, state, name: str):
         ),
         train_dataset=Dataset.from_list([{"prompt": item["prompt"], "item": json.dumps(item)} for item in prompts]),
         processing_class=tokenizer,
-        callbacks=[ProgressCallback(stage.Progress(name, recipe["steps"]))],
+        callbacks=[SharedDraws(), ProgressCallback(stage.Progress(name, recipe["steps"]))],
     )
 
 

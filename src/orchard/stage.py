@@ -29,6 +29,7 @@ SCRATCH = Path(".scratch")
 PROGRESS = Path("logs/progress")
 PARALLEL = Path("profiles/accelerate")
 PROCESSES = "ORCHARD_PROCESSES"  # set by a rule: the number of GPUs of its job
+FIRST_SAYS_WITHIN = 10  # seconds: ours; when one process ends, the launch ends the others at once
 RANK = "RANK"  # set by accelerate launch: the number of this process, from 0
 LIBRARIES = ["torch", "transformers", "trl", "datasets", "lm_eval", "numpy", "pandas"]
 
@@ -70,17 +71,25 @@ def run(main: Callable[[], None], parallel: bool = False) -> None:
             use_one_gpu()
         main()
     except UserError as error:
+        if not is_first():  # of several processes that make the same mistake, one says it
+            time.sleep(FIRST_SAYS_WITHIN)
         print(f"\n{error}", file=sys.stderr)
         sys.exit(1)
 
 
 def launch(processes: int) -> NoReturn:
-    """Becomes `accelerate launch`, which runs this stage in several processes, as the config's ``parallel`` says."""
+    """Is `accelerate launch` of this stage from here on: in several processes, as the config's ``parallel`` says."""
+    from accelerate.commands import launch
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     settings = PARALLEL / f"{params('parallel')}.yaml"
     module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
     options = ["--config_file", settings, "--num_processes", processes, "--module", module]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *map(str, options), *sys.argv[1:]]
-    os.execv(sys.executable, command)
+    try:
+        launch.launch_command(launch.launch_command_parser().parse_args([*map(str, options), *sys.argv[1:]]))
+    except ChildFailedError:  # the process that failed has said why
+        sys.exit(1)
+    sys.exit()
 
 
 def use_one_gpu() -> None:
@@ -91,6 +100,11 @@ def use_one_gpu() -> None:
 def is_first() -> bool:
     """Whether this is the only process of the stage, or the first of several, which alone writes."""
     return os.environ.get(RANK, "0") == "0"
+
+
+def holds_shares() -> bool:
+    """Whether each process of the stage holds a share of the weights alone (FSDP), as its launch says."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 def leave_to_first() -> None:

@@ -13,6 +13,7 @@ from orchard.errors import UserError
 
 # Times, which differ from run to run, and what the config says already.
 NOT_IN_CURVES = ("runtime", "step_time", "per_second", "flos", "num_tokens", "epoch")
+OPTIMIZER_STATE = {False: "optimizer.pt", True: "optimizer.bin"}  # transformers' names; True: under FSDP
 
 
 def cpu_arguments() -> dict:
@@ -80,9 +81,14 @@ def own_share(batch_size: int) -> int:
 
 
 def adapter(settings: dict | None):
-    """PEFT's settings for LoRA on every linear map, or None for full finetuning."""
+    """PEFT's settings for LoRA on every linear map, or None for full finetuning.
+
+    Raises:
+        UserError: each process would have a share of the weights, into which no adapter can be merged.
+    """
     if settings is None:
         return None
+    refuse_shares("an adapter (lora)")
     from peft import LoraConfig
 
     return LoraConfig(
@@ -99,7 +105,25 @@ def finish(model):
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
-def train(trainer, state: Path, needs_whole: str | None = None) -> None:
+def refuse_shares(who: str) -> None:
+    """Refuses a training for which each process needs the whole model, before it starts.
+
+    Args:
+        who: needs it.
+
+    Raises:
+        UserError: each process would have a share of the weights (FSDP).
+    """
+    if stage.holds_shares():
+        raise UserError(
+            f"parallel: fsdp, and {who}",
+            f"{who} needs parallel: data, or a single GPU",
+            "it works on whole matrices, and each process would have a share of them",
+            "give this stage one GPU in the profile, or set parallel: data (no stage that is done runs again for it)",
+        )
+
+
+def train(trainer, state: Path) -> None:
     """Trains, going on from the last checkpoint; of several processes only the first comes back from here.
 
     Where each process held a share of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards.
@@ -107,20 +131,11 @@ def train(trainer, state: Path, needs_whole: str | None = None) -> None:
     Args:
         trainer: one of transformers or TRL.
         state: folder of the resume state.
-        needs_whole: what of this training needs whole matrices in each process, if anything does.
-
-    Raises:
-        UserError: it would have shares of them.
     """
-    in_shares = trainer.is_fsdp_enabled
-    if in_shares and needs_whole:
-        raise UserError(
-            f"parallel: fsdp, and {needs_whole}",
-            f"{needs_whole} needs parallel: data",
-            "it works on whole matrices, and each process would have a share of them",
-            "set parallel: data in config.yaml (no stage that is done runs again for it)",
-        )
-    trainer.train(resume_from_checkpoint=last_checkpoint(state))
+    if (checkpoint := last_checkpoint(state)) and stage.is_first():
+        print(f"goes on from {checkpoint}", flush=True)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    in_shares = stage.holds_shares()
     weights = trainer.accelerator.get_state_dict(trainer.model) if in_shares else None  # all processes take part
     stage.leave_to_first()
     if in_shares:
@@ -149,9 +164,15 @@ def last_checkpoint(state: Path) -> str | None:
     """The newest whole checkpoint of the resume state, or None at a fresh start.
 
     A kill may leave a checkpoint half written. The trainer writes trainer_state.json last, so one in which this file is
-    missing or cut is passed over; the trainer writes it anew when it gets there.
+    missing or cut is passed over; the trainer writes it anew when it gets there. So is one that was written under the
+    other setting of ``parallel``, whose optimizer state cannot be read.
     """
-    whole = [folder for folder in state.glob("checkpoint-*") if _is_whole(folder / "trainer_state.json")]
+    optimizer = OPTIMIZER_STATE[stage.holds_shares()]
+    whole = [
+        folder
+        for folder in state.glob("checkpoint-*")
+        if _is_whole(folder / "trainer_state.json") and (folder / optimizer).is_file()
+    ]
     return str(max(whole, key=lambda folder: int(folder.name.removeprefix("checkpoint-")))) if whole else None
 
 

@@ -29,6 +29,7 @@ def pretrain(settings: dict, folder: Path, state: Path, progress: stage.Progress
         state: folder of the resume state; training goes on from the last checkpoint there.
         progress: told the number of steps done.
     """
+    training.refuse_shares("Muon")
     tokenizer = make_tokenizer()
     torch.manual_seed(settings["seed"]["init"])
     model = LlamaForCausalLM(architecture(settings["model"], tokenizer))
@@ -54,7 +55,7 @@ def pretrain(settings: dict, folder: Path, state: Path, progress: stage.Progress
         optimizers=(Muon(model, rates["matrices"], rates["rest"], tuple(settings["adam_betas"])), None),
         callbacks=[training.ProgressCallback(progress)],
     )
-    training.train(trainer, state, needs_whole="Muon")
+    training.train(trainer, state)
     models.save(model, tokenizer, folder)
 
 

@@ -307,6 +307,8 @@ def memory(state: Path, model, tasks: Tasks, settings: dict) -> Callable[[list, 
     weights = sum(float(parameter.detach().sum()) for parameter in model.parameters())
     folder = state / _digest(repr((model.config.to_dict(), weights, tasks, settings)))
     folder.mkdir(parents=True, exist_ok=True)
+    if known := len(list(folder.glob("*.json"))):
+        print(f"goes on from {known} results in {folder}", flush=True)
 
     def remember(what: list, work_out: Callable[[], dict]) -> dict:
         file = folder / f"{_digest(json.dumps(what))}.json"

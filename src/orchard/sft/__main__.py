@@ -70,7 +70,7 @@ def finetune(settings: dict, seed: int, base: str, data: str, scratch: Path, sta
         peft_config=adapter(common["lora"]),
         callbacks=[ProgressCallback(stage.Progress(name, steps_of(common, len(kept))))],
     )
-    train(trainer, state, "an adapter (lora)" if common["lora"] else None)
+    train(trainer, state)
     models.save(finish(trainer.model), tokenizer, scratch)
     steps = curve(trainer.state.log_history, "loss")
     stage.write_jsonl(scratch / "curve.jsonl", steps)
