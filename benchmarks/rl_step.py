@@ -4,8 +4,8 @@
 
 The plain loop samples with transformers, asks the verifier, normalizes the rewards of each group and takes one step of
 AdamW on TRL's default loss (dapo: a mean over all completion tokens). It starts from a copy of the model. Each of its
-steps follows one of TRL's, in the same process, with the same prompts and the same random numbers, so that both learn
-the same; how many responses of theirs are equal is printed. The stage also measures the KL from the start at each step.
+steps follows one of TRL's, in the same process, with the same prompts and the same draws, so that both learn the same;
+how many responses of theirs are equal is printed. The stage also measures the KL from the start at each step.
 """
 
 import argparse
@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import TrainerCallback
+from transformers import LogitsProcessorList, TrainerCallback
 
 from orchard import models, rl, stage
+from orchard.rollouts import Draws
 from orchard.tasks import items
 from pear_step import load
 
@@ -36,6 +37,7 @@ RECIPE = {  # the default study's, no checkpoints in between
     "schedule": "constant",
     "save_steps": 10**6,
 }
+REPLICATE = 1
 WARM_UP = 1
 TARGET = 1.3  # ours
 
@@ -57,7 +59,7 @@ def main() -> None:
         )
         models.save(model, tokenizer, Path("start"))
         turns = Turns(PlainLoop(model, tokenizer, recipe))
-        trainer = rl.make_trainer(recipe, 1, models.load_model("start"), tokenizer, Path("state"), "rl_step")
+        trainer = rl.make_trainer(recipe, REPLICATE, models.load_model("start"), tokenizer, Path("state"), "rl_step")
         trainer.reward_funcs = [turns.rewarded]
         trainer.add_callback(turns)
         trainer.train()
@@ -78,10 +80,10 @@ class PlainLoop:
         rate = recipe["learning_rate"]
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=True)
 
-    def step(self, prompts: list[str], given: list[str]) -> list[str]:
-        """One step on prompts that stand as often as they have responses, and their items; returns the responses."""
+    def step(self, number: int, prompts: list[str], given: list[str]) -> list[str]:
+        """A step on prompts that stand as often as they have responses, and their items; returns the responses."""
         batch = self.tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left").to(self.model.device)
-        ids = self.sample(batch)
+        ids = self.sample(batch, number)
         start = batch["input_ids"].shape[1]
         mask = self.until_end(ids[:, start:])
         responses = self.tokenizer.batch_decode(ids[:, start:] * mask + self.tokenizer.pad_token_id * ~mask,
@@ -99,16 +101,20 @@ class PlainLoop:
         return responses
 
     @torch.no_grad()
-    def sample(self, batch: dict) -> torch.Tensor:
+    def sample(self, batch: dict, number: int) -> torch.Tensor:
         """Token ids of prompts, padded on the left, and responses."""
+        rows, places = len(batch["input_ids"]), self.recipe["max_new_tokens"]
+        seed = (self.recipe["seed"] + REPLICATE, number)
+        draws = Draws(seed, places, rows, slice(rows), self.recipe["temperature"])
         return self.model.generate(
             **{name: batch[name] for name in ("input_ids", "attention_mask")},
             do_sample=True,
             temperature=self.recipe["temperature"],
             top_k=0,
             top_p=1.0,
-            max_new_tokens=self.recipe["max_new_tokens"],
+            max_new_tokens=places,
             pad_token_id=self.tokenizer.pad_token_id,
+            logits_processor=LogitsProcessorList([draws]),
         )
 
     def until_end(self, ids: torch.Tensor) -> torch.Tensor:
@@ -143,16 +149,11 @@ class Turns(TrainerCallback):
         self.seen = {"prompts": prompts, "items": item, "completions": completions}
         return reward(completions, item)
 
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.random_state = torch.get_rng_state()
-
     def on_step_end(self, args, state, control, **kwargs):
         self.note("TRL")
-        with torch.random.fork_rng():
-            torch.set_rng_state(self.random_state)
-            self.left = time.perf_counter()
-            responses = self.plain.step(self.seen["prompts"], self.seen["items"])
-            self.note("plain")
+        self.left = time.perf_counter()
+        responses = self.plain.step(state.global_step - 1, self.seen["prompts"], self.seen["items"])
+        self.note("plain")
         self.equal += sum(ours == theirs for ours, theirs in zip(responses, self.seen["completions"], strict=True))
         self.total += len(responses)
         self.left = time.perf_counter()
