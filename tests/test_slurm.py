@@ -1,13 +1,14 @@
 """The smoke study on a real Slurm cluster of one node (tests/cluster.py): the same dvc.lock as a local run, though jobs
-are requeued, and though the node's daemon is killed."""
+are requeued and cancelled, and though the node's daemon is killed."""
 
+import contextlib
 import re
 import shutil
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -29,6 +30,8 @@ OPTIONS = {
     "--cores": ["2"],
 }
 COMMAND = ["snakemake", *(word for option, values in OPTIONS.items() for word in (option, *values))]
+SEARCH = "prune.greedy"  # the module of the rule `search`
+RESUMABLE = ("base", "sft", "rl", SEARCH, "recover")
 DEADLINE = 1500  # seconds: ours, five times what the study takes here
 
 
@@ -42,93 +45,136 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster, tmp_path_factory) -> tuple[Project, Counter]:
+def disturbed(cluster, tmp_path_factory) -> tuple[Project, dict[str, "Work"]]:
     """The smoke study, run on Slurm: jobs are requeued and cancelled while they work, and slurmd is killed.
 
-    Returns the project, and how often each disturbance happened.
+    Returns the project, and what was met by each disturbance.
     """
     project = Project.from_working_tree(tmp_path_factory.mktemp("slurm") / "project")
     cluster.serve(project)
     with (project.folder / "run.log").open("w") as log:
         main = subprocess.Popen(COMMAND, cwd=project.folder, env=project.env, stdout=log, stderr=log)
         try:
-            happened = disturb(cluster, project, main)
+            met = disturb(cluster, project, main)
             code = main.wait(DEADLINE)
         finally:
             main.kill()
     told = (project.folder / "run.log").read_text()
     assert code == 0, f"{told[-5000:]}\n{project.logs()}\n{cluster.logs()}"
-    return project, happened
+    return project, met
 
 
-def disturb(cluster: Cluster, project: Project, main: subprocess.Popen) -> Counter:
-    """Each disturbance meets a job that none has met: first the base model's, once it has a checkpoint."""
-    checkpoint = project.folder / ".scratch/resume/results/models/base-tiny/checkpoint-30/trainer_state.json"
-    happened, met = Counter(), set()
-    for disturbance in (requeue, requeue, requeue, cancel, kill_slurmd):
-        jobs = []
-        while main.poll() is None and not jobs:
-            time.sleep(0.1)
-            jobs = [job for job in working(cluster) if job not in met and (met or checkpoint.exists())]
-        if jobs:
-            happened[disturbance.__name__] += disturbance(cluster, jobs[0])
-            met.add(jobs[0])
-    return happened
+class Work(NamedTuple):
+    """A stage's command that runs in a job: the job's number, the command's process, its module and arguments."""
+
+    job: str
+    process: psutil.Process
+    module: str
+    arguments: list[str]
+
+    @property
+    def name(self) -> str:
+        """As in the name of the stage's log."""
+        return f"search-{self.arguments[0]}" if self.module == SEARCH else "-".join([self.module, *self.arguments])
+
+    def has_resume_state(self, project: Project) -> bool:
+        resume = project.folder / ".scratch/resume/results"
+        if self.module == SEARCH:
+            return any(resume.glob(f"searches/{self.arguments[0]}/*/*.json"))
+        return any(resume.glob(f"models/{self.name}/checkpoint-*/trainer_state.json"))
 
 
-def requeue(cluster: Cluster, job: str) -> bool:
-    """Returns whether Slurm ended the job to start it again."""
-    cluster.command("scontrol", "requeue", job)
-    cluster.wait_until(lambda: job not in cluster.jobs("running,completing"))
-    return "Restarts=1" in cluster.command("scontrol", "show", "job", job)
-
-
-def cancel(cluster: Cluster, job: str) -> bool:
-    """Returns whether Slurm ended the job for good; to Snakemake it failed, and is tried again."""
-    cluster.command("scancel", job)
-    cluster.wait_until(lambda: job not in cluster.jobs("running,completing"))
-    return job in cluster.jobs("cancelled")
-
-
-def kill_slurmd(cluster: Cluster, job: str) -> bool:
-    """It comes back after longer than slurmctld waits for it.
-
-    Returns whether the job was then requeued as one lost with its node, or had ended, since its processes live on.
+def disturb(cluster: Cluster, project: Project, main: subprocess.Popen) -> dict[str, Work]:
+    """Requeues a job of each stage family that can go on from a resume state, once it has one; cancels evaluations; at
+    last kills slurmd. No job is met twice.
     """
-    cluster.kill_slurmd()
-    cluster.wait_until(lambda: "down" in cluster.state())
-    settled = job in cluster.jobs("pending,completed")
-    cluster.start_slurmd()
-    return settled
+    met: dict[str, Work] = {}
+    while main.poll() is None and len(met) < len(RESUMABLE) + 2:
+        time.sleep(0.05)
+        for work in working(cluster):
+            if work.job in [other.job for other in met.values()]:
+                continue
+            if work.module in RESUMABLE and work.module not in met and work.has_resume_state(project):
+                happened = requeue(cluster, work)
+            elif work.module == "evaluate" and "cancel" not in met:
+                happened = cancel(cluster, work)
+            elif len(met) == len(RESUMABLE) + 1:
+                happened = kill_slurmd(cluster, work)
+            else:
+                continue
+            if happened:
+                met[happened] = work
+                break
+    return met
 
 
-def working(cluster: Cluster) -> list[str]:
+def requeue(cluster: Cluster, work: Work) -> str:
+    """Stops the command, so that it cannot end meanwhile; Slurm lets it go on, and ends it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        work.process.suspend()
+        cluster.command("scontrol", "requeue", work.job)
+        return work.module
+    return ""
+
+
+def cancel(cluster: Cluster, work: Work) -> str:
+    """To Snakemake the job failed, and is tried again."""
+    cluster.command("scancel", work.job)
+    return "cancel"
+
+
+def kill_slurmd(cluster: Cluster, work: Work) -> str:
+    """It comes back after longer than slurmctld waits for it: the job is requeued as one lost with its node, though its
+    processes live on, until slurmd ends them.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess):
+        work.process.suspend()
+        cluster.kill_slurmd()
+        cluster.wait_until(lambda: "down" in cluster.state() and work.job in cluster.jobs("pending"))
+        cluster.start_slurmd()
+        return "kill"
+    return ""
+
+
+def working(cluster: Cluster) -> list[Work]:
     """The jobs that run, and whose stage's own command does."""
-    found = {
-        environment["SLURM_JOB_ID"]
-        for environment, command in processes(cluster)
-        if re.search(r"python\S* -m orchard\.(?!job )", command)
-    }
-    return sorted(found & set(cluster.jobs("running")), key=int)
+    running = set(cluster.jobs("running"))
+    found = []
+    for process, environment, command in processes(cluster):
+        stage_command = re.match(r"\S*python\S* -m orchard\.(?!job )(\S+)(.*)", command)
+        if stage_command and environment["SLURM_JOB_ID"] in running:
+            module, arguments = stage_command.groups()
+            found.append(Work(environment["SLURM_JOB_ID"], process, module, arguments.split()))
+    return sorted(found, key=lambda work: int(work.job))
 
 
-def processes(cluster: Cluster) -> list[tuple[dict, str]]:
-    """The environment and the command of all that runs in jobs of the cluster."""
-    found = [process.info for process in psutil.process_iter(["cmdline", "environ"])]
+def processes(cluster: Cluster) -> list[tuple[psutil.Process, dict, str]]:
+    """All that runs in jobs of the cluster, with its environment and its command."""
+    found = [(process, process.info) for process in psutil.process_iter(["cmdline", "environ"])]
     return [
-        (own["environ"], " ".join(own["cmdline"]))
-        for own in found
+        (process, own["environ"], " ".join(own["cmdline"]))
+        for process, own in found
         if own["environ"]
         and own["environ"].get("SLURM_CONF") == cluster.env["SLURM_CONF"]
         and "SLURM_JOB_ID" in own["environ"]
     ]
 
 
-def test_s8_slurm_gives_the_lock_file_of_a_local_run(disturbed, finished):
-    project, happened = disturbed
-    assert happened == {"requeue": 3, "cancel": 1, "kill_slurmd": 1}
+def test_s8_slurm_gives_the_lock_file_of_a_local_run_whatever_happens_to_its_jobs(disturbed, cluster, finished):
+    project, met = disturbed
+    assert met.keys() == {*RESUMABLE, "cancel", "kill"}
     assert project.lock() == finished.lock()
-    assert "Nothing to be done" in project.snakemake("-n")
+    planned = project.run("snakemake", "-n")
+    assert "Nothing to be done" in planned.stdout + planned.stderr
+    assert met["cancel"].job in cluster.jobs("cancelled")
+
+
+@pytest.mark.parametrize("module", RESUMABLE)
+def test_a_requeued_job_went_on_from_its_resume_state(disturbed, cluster, module):
+    project, met = disturbed
+    work = met[module]
+    assert int(re.search(r"Restarts=(\d+)", cluster.command("scontrol", "show", "job", work.job)).group(1)) >= 1
+    assert "goes on from" in (project.folder / f"logs/{work.name}.log").read_text()
 
 
 def test_every_stage_was_a_slurm_job_and_small_ones_shared_one(disturbed):
@@ -149,7 +195,7 @@ def test_a_job_with_several_gpus_trains_in_as_many_processes(cluster, colleague,
         command = [*COMMAND, "--set-resources", "sft:gpu=2", "--", "results/models/sft-nll-1"]
         main = subprocess.Popen(command, cwd=colleague.folder, env=colleague.env, stdout=log, stderr=log)
         while main.poll() is None:
-            ranks |= {environment.get("RANK") for environment, _ in processes(cluster)}
+            ranks |= {environment.get("RANK") for _, environment, _ in processes(cluster)}
             time.sleep(0.2)
     assert main.returncode == 0, (colleague.folder / "run.log").read_text() + colleague.logs()
     assert ranks >= {"0", "1"}
@@ -168,13 +214,15 @@ def test_a_job_that_fails_is_tried_with_more_memory_and_time_and_stops_no_other(
         "src/orchard/generate.py", "def main() -> None:\n", 'def main() -> None:\n    1 / (sys.argv[1] != "calc")\n'
     )
     before = set(cluster.jobs("all"))
-    done = project.run(*COMMAND, "data/eval/calc.jsonl", "data/eval/fact.jsonl", ok=False)
+    gres = ["--set-resources", "generate:gres=gpu:1", "--"]  # as where a cluster wants --gres
+    done = project.run(*COMMAND, *gres, "data/eval/calc.jsonl", "data/eval/fact.jsonl", ok=False)
     assert done.returncode == 1
     assert "failed: logs/generate-eval-calc.log" in done.stdout + done.stderr
     assert (project.folder / "data/eval/fact.jsonl").is_file()
     asked = [
         cluster.command("scontrol", "show", "job", job) for job in sorted(set(cluster.jobs("all")) - before, key=int)
     ]
+    assert all("gres:gpu:1" in job for job in asked)
     tried = [job for job in asked if "eval_calc" in job]
     assert [re.search(r"MinMemoryNode=(\w+)", job).group(1) for job in tried] == ["3000M", "6000M", "9000M"]
     assert [re.search(r"TimeLimit=(\S+)", job).group(1) for job in tried] == ["00:30:00", "01:00:00", "01:30:00"]
