@@ -456,14 +456,25 @@ def test_page_shows_the_first_rows_of_a_claim_with_many():
 def test_a_p_value_says_which_confidence_settles_a_claim(study):
     evaluations = evaluations_of(study)
     judged = claims.judge_all(evaluations, SETTINGS).set_index("id")
-    tested = judged[judged["p"].notna()]
+    own = judged[~judged.index.str.contains("/")]
+    tested = own[~own["verdict"].str.startswith(claims.NOT_TESTED)]
     assert len(tested) > 8
+    assert tested["p"].notna().all()
+    assert judged["p"].count() == len(tested)
     for confidence in (0.5, 0.8, 0.9, 0.95, 0.99, 0.999):
         again = claims.judge_all(evaluations, SETTINGS | {"confidence": confidence}).set_index("id")
         for name, p in tested["p"].items():
             if abs(p / (1 - confidence) - 1) > 0.02:  # p is told to two digits
                 settled = again.loc[name, "verdict"] in (claims.REPRODUCED, claims.NOT_REPRODUCED)
                 assert settled == (p < 1 - confidence), (name, confidence, p)
+
+
+def test_a_claim_that_no_confidence_settles_has_p_1(study):
+    evaluations = evaluations_of(study)
+    claim = next(claim for claim in claims.load() if claim.id == "P2")
+    same = SETTINGS | {"pear": SETTINGS["pear"] | {"treatment": SETTINGS["pear"]["baseline"]}}
+    assert claims.judge(claim, evaluations, same)[0]["ours"] == 0
+    assert claims.p_value(claim, evaluations, same) == 1
 
 
 def test_p_values_are_corrected_for_their_number_as_holm_does():

@@ -89,8 +89,8 @@ def judge_all(evaluations: Evaluations, settings: dict) -> pandas.DataFrame:
 def p_value(claim: Claim, evaluations: Evaluations, settings: dict) -> float:
     """The smallest alpha whose interval, of confidence 1 − alpha, settles the claim either way; to two digits.
 
-    Found by asking the measure at other confidences, so it holds for whatever intervals a measure joins. Not a number
-    where the claim is not tested, or no confidence settles it.
+    Found by asking the measure at other confidences, so it holds for whatever intervals a measure joins. It is 1 where
+    no confidence settles the claim, which counts among the claims all the same, and not a number where it is not tested.
     """
 
     def settled(alpha: float) -> bool:
@@ -98,8 +98,10 @@ def p_value(claim: Claim, evaluations: Evaluations, settings: dict) -> float:
         return row["verdict"] in (REPRODUCED, NOT_REPRODUCED)
 
     low, high = math.log10(LEAST_P), 0.0
-    if not settled(0.9999):  # of confidence 0.01 %: an interval of no length
+    if judge(claim, evaluations, settings)[0]["verdict"].startswith(NOT_TESTED):
         return math.nan
+    if not settled(0.9999):  # of confidence 0.01 %: an interval of no length
+        return 1.0
     if settled(LEAST_P):
         return LEAST_P
     while high - low > 0.004:
