@@ -10,6 +10,8 @@ from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
 class Draws(LogitsProcessor):
     """Chooses each next token by a number drawn beforehand: the one at which the distribution's sum passes it.
 
+    That is inverse transform sampling of what TRL's own sampling draws from.
+
     Args:
         seed: of the numbers; all of its parts count.
         places: tokens of a response at most.

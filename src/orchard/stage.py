@@ -79,14 +79,14 @@ def run(main: Callable[[], None], parallel: bool = False) -> None:
 
 def launch(processes: int) -> NoReturn:
     """Is `accelerate launch` of this stage from here on: in several processes, as the config's ``parallel`` says."""
-    from accelerate.commands import launch
+    from accelerate.commands.launch import launch_command, launch_command_parser
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     settings = PARALLEL / f"{params('parallel')}.yaml"
     module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
     options = ["--config_file", settings, "--num_processes", processes, "--module", module]
     try:
-        launch.launch_command(launch.launch_command_parser().parse_args([*map(str, options), *sys.argv[1:]]))
+        launch_command(launch_command_parser().parse_args([*map(str, options), *sys.argv[1:]]))
     except ChildFailedError:  # the process that failed has said why
         sys.exit(1)
     sys.exit()

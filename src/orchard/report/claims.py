@@ -90,7 +90,7 @@ def p_value(claim: Claim, evaluations: Evaluations, settings: dict) -> float:
     """The smallest alpha whose interval, of confidence 1 − alpha, settles the claim either way; to two digits.
 
     Found by asking the measure at other confidences, so it holds for whatever intervals a measure joins. It is 1 where
-    no confidence settles the claim, which counts among the claims all the same, and not a number where it is not tested.
+    no confidence settles the claim, which counts in the family all the same, and not a number where it is not tested.
     """
 
     def settled(alpha: float) -> bool:
