@@ -78,7 +78,7 @@ def test_a_checkpoint_that_is_half_written_is_passed_over(tmp_path, monkeypatch)
     assert training.last_checkpoint(tmp_path) is None
 
 
-@pytest.mark.parametrize("path", ["dvc.lock", *map(str, Path("docs").glob("*/*/dvc.lock"))])
+@pytest.mark.parametrize("path", ["dvc.lock", "docs/pear/full/dvc.lock"])
 def test_a_lock_file_is_written_in_the_bytes_of_dvc(path):
     from dvc.utils.serialize import _yaml, loads_yaml
 
