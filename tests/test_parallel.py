@@ -165,8 +165,9 @@ def test_pretraining_in_shares_is_refused(folders, tmp_path):
 def test_what_was_killed_goes_on_to_the_same_bytes(folders, way, tmp_path):
     folder = with_config(tmp_path, way)
     copy(folders["one"], folder, "data", output(SFT))
+    checkpoint = folder / ".scratch/resume" / output(RL) / "checkpoint-1/trainer_state.json"
     killed = start(folder, way, RL)
-    while killed.poll() is None and not [*folder.glob(f".scratch/resume/{output(RL)}/checkpoint-1/trainer_state.json")]:
+    while killed.poll() is None and not checkpoint.exists():
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
