@@ -1,26 +1,18 @@
 """orchard: base model → SFT objective → RL → layer pruning → recovery → evaluation → report.
 
-Snakemake schedules, DVC decides (src/orchard/rerun.py): a stage that DVC calls changed has a new stamp among its inputs,
-so its job runs `dvc repro` of that stage.
+Snakemake schedules, DVC decides: see src/orchard/rerun/start.py. The graph stands in dvc.yaml; each family of stages has
+a rule that says how its jobs run.
 """
 
 import sys
 
 sys.path.insert(0, f"{workflow.basedir}/src")  # this clone's code, whatever is installed
-from orchard import costs, rerun, runs
+from orchard.rerun import progress, start
+
+RUN = start.Run(workflow)
 
 
-configfile: "config.yaml"
-
-
-OUTPUTS = rerun.prepare(workflow)
-RUNS = runs.expand(config)
-REPRO = "exec python -m orchard.job {params.stage} > {log} 2>&1"
-TRAIN = f"export ORCHARD_PROCESSES={{resources.gpu}}; {REPRO}"  # one process a GPU; a profile gives more than none
-
-# Priorities in the rules: what has the longest chain behind it goes first, so that no core waits at the end.
-
-
+include: "rules/stage.smk"
 include: "rules/data.smk"
 include: "rules/base.smk"
 include: "rules/behave.smk"
@@ -36,18 +28,12 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        OUTPUTS,
+        RUN.outputs,
 
 
 onstart:
-    rerun.lift_job_rate(workflow)
-    rerun.tell_progress()
-
-
-onsuccess:
-    costs.write_page()
+    RUN.on_start()
 
 
 onerror:
-    rerun.tell_failures()
-    costs.write_page()
+    progress.print_failures()

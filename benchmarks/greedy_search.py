@@ -30,9 +30,10 @@ from unittest import mock
 import numpy as np
 import torch
 
-from orchard import models
-from orchard.base.pretrain import make_tokenizer
-from orchard.prune import scoring, search, surgery
+from orchard.models import folders as models
+from orchard.stages.base.pretrain import make_tokenizer
+from orchard.stages.search import candidates as scoring, greedy as search
+from orchard.models import surgery
 from orchard.tasks import items
 from pear_step import load
 

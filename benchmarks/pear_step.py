@@ -26,10 +26,10 @@ import torch
 from datasets import Dataset
 from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
-from orchard import models
-from orchard.base.pretrain import make_tokenizer
-from orchard.sft.trainer import BehaviorCollator, ObjectiveTrainer
-from orchard.training import sft_arguments
+from orchard.models import folders as models
+from orchard.stages.base.pretrain import make_tokenizer
+from orchard.stages.sft.trainer import BehaviorCollator, ObjectiveTrainer
+from orchard.models.training import sft_arguments
 
 TINY = {"num_hidden_layers": 8, "hidden_size": 64, "intermediate_size": 160, "num_attention_heads": 4}  # default study
 SMOLLM2 = {"num_hidden_layers": 30, "hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9,

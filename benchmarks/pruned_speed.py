@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from orchard.prune import surgery
+from orchard.models import surgery
 from pear_step import load
 
 COLUMNS = "base layers dropped phase round seconds batch prompt_tokens new_tokens threads device commit".split()

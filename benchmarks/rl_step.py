@@ -19,8 +19,12 @@ from pathlib import Path
 import torch
 from transformers import LogitsProcessorList, TrainerCallback
 
-from orchard import models, rl, stage
-from orchard.rollouts import Draws
+from orchard.models import folders as models
+
+from orchard.stages.rl import __main__ as rl
+
+from orchard.stages import stage
+from orchard.stages.rl.rollouts import Draws
 from orchard.tasks import items
 from pear_step import load
 

@@ -1,21 +1,9 @@
 """The report: tables, figures, claims and the page. Needs every evaluation."""
 
 
-rule report:
+use rule folder as report with:
     """Draws up the report."""
-    input:
-        evaluations=rerun.made(expand("results/evals/{model}", model=RUNS["evaluate"])),
-        step_times="docs/pear/step_times.csv",
-        speeds="docs/pruning/speed.csv",
-        stamp=rerun.stamp("results/report"),
+    wildcard_constraints:
+        path=RUN.family("report"),
     output:
-        report(directory("results/report"), category="Claims", htmlindex="index.html"),
-    log:
-        "logs/report.log",
-    benchmark:
-        "logs/benchmarks/report.tsv"
-    threads: 1
-    params:
-        stage="report",
-    shell:
-        REPRO
+        report(directory("{path}"), category="Claims", htmlindex="index.html"),

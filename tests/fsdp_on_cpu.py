@@ -9,7 +9,7 @@ import os
 import runpy
 import sys
 
-from orchard import stage
+from orchard.stages import stage
 
 
 def use_gloo() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 import torch
 from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
-from orchard import card, models, stage
-from orchard.base.pretrain import make_tokenizer
+from orchard.models import card, folders as models
+
+from orchard.stages import stage
+from orchard.stages.base.pretrain import make_tokenizer
 
 
 def random_llama(seed: int = 3, **changes) -> LlamaForCausalLM:

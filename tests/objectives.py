@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from orchard import behave
-from orchard.base.pretrain import make_tokenizer
-from orchard.sft import dataset
-from orchard.sft.trainer import BehaviorCollator, ObjectiveTrainer
+from orchard.stages import behave
+from orchard.stages.base.pretrain import make_tokenizer
+from orchard.stages.sft import dataset
+from orchard.stages.sft.trainer import BehaviorCollator, ObjectiveTrainer
 from orchard.tasks import items
-from orchard.training import adapter, sft_arguments
+from orchard.models.training import adapter, sft_arguments
 from tests.llama import random_llama
 
 PEAR = {"kind": "pear", "form": "token", "block": None, "gamma": 0.999, "clip": [-0.08, 0.3],

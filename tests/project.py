@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from orchard import runs
+from orchard.study import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -14,7 +14,7 @@ import pandas
 import pytest
 import yaml
 
-from orchard import stage
+from orchard.stages import stage
 from orchard.__main__ import main
 from orchard.errors import UserError
 
@@ -489,8 +489,8 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_bad_behaviour_data(name, model, tmp_path):
-    from orchard import models
-    from orchard.sft.dataset import read_rows
+    from orchard.models import folders as models
+    from orchard.stages.sft.dataset import read_rows
 
     tokenizer = models.load_tokenizer(model)
     changes, expected = BAD_ROWS[name]
@@ -504,8 +504,8 @@ def test_bad_behaviour_data(name, model, tmp_path):
 
 
 def test_empty_behaviour_data(model, tmp_path):
-    from orchard import models
-    from orchard.sft.dataset import read_rows
+    from orchard.models import folders as models
+    from orchard.stages.sft.dataset import read_rows
 
     tokenizer = models.load_tokenizer(model)
     pandas.DataFrame([behaviour_row(tokenizer)]).iloc[:0].to_parquet(tmp_path / "rows.parquet")
@@ -554,7 +554,7 @@ def damaged(model: Path, folder: Path, damage: str) -> Path:
     ],
 )
 def test_bad_checkpoint(damage, expected, model, tmp_path):
-    from orchard import models
+    from orchard.models import folders as models
 
     folder = damaged(model, tmp_path / "damaged", damage)
     with pytest.raises(UserError) as error:
@@ -633,7 +633,7 @@ def test_stage_with_a_checkpoint_that_lacks_a_tensor(project, model):
 
 
 def test_stage_with_behaviour_data_out_of_step(project, model):
-    from orchard import models
+    from orchard.models import folders as models
 
     tokenizer = models.load_tokenizer(model)
     Path("results/models").mkdir(parents=True)

@@ -11,10 +11,12 @@ import pytest
 import torch
 import yaml
 
-from orchard import behave, models, sampling, stage
-from orchard.base.pretrain import make_tokenizer
+from orchard.stages import behave, stage
+
+from orchard.models import folders as models, sampling
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.sft import dataset
+from orchard.stages.sft import dataset
 from orchard.tasks import items
 from tests.llama import random_llama
 from tests.objectives import Silent, teacher_rows

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchard import restore
+from orchard.rerun import remote as restore
 from tests.project import Project
 from tests.servers import READ_ONLY, SERVERS, ssh_server
 from tests.test_sharing import MODEL, cached, give_credentials, objects_of, with_cache

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from orchard import compare
+from orchard.lineage import compare
 
 
 def test_two_revisions_are_told_apart_by_claims_and_by_what_they_were_made_of(colleague):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from orchard.errors import UserError
-from orchard.report import claims, statistics
-from orchard.report.compared import Comparison
-from orchard.report.findings import NotTestedError
+from orchard.report.claims import judge as claims
+from orchard.report import statistics
+from orchard.report.claims.comparison import Comparison
+from orchard.report.claims.finding import NotTestedError
 from tests.test_measures_pear import CLAIMS, PEAR, SETTINGS, same, simulated
 
 MEANS = same(("before", "after")) | {("after", "token"): 0.9}

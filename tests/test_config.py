@@ -9,10 +9,11 @@ import pytest
 import ruamel.yaml
 import yaml
 
-from orchard import config, runs
+from orchard.study import load as config, runs
 from orchard.__main__ import main
 from orchard.errors import UserError
-from orchard.prune import importance, surgery
+from orchard.stages.prune import importance
+from orchard.models import surgery
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]

@@ -2,7 +2,7 @@
 
 import csv
 
-from orchard import costs
+from orchard.lineage import costs
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 

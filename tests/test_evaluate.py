@@ -12,12 +12,14 @@ import torch
 import yaml
 from lm_eval.tasks import TaskManager
 
-from orchard import models, sampling, stage
-from orchard.base.pretrain import make_tokenizer
+from orchard.models import folders as models, sampling
+
+from orchard.stages import stage
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.evaluate import __main__ as evaluate
-from orchard.evaluate import scoring
-from orchard.evaluate.lm import StrictLM
+from orchard.stages.evaluate import __main__ as evaluate
+from orchard.stages.evaluate import callbacks as scoring
+from orchard.stages.evaluate.lm import StrictLM
 from orchard.tasks import items, programs
 from tests.llama import random_llama
 from tests.problems import PROBLEMS

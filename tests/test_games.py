@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from orchard import rl
-from orchard.tasks import gym, items
+from orchard.stages.rl import __main__ as rl
+from orchard.tasks import games as gym, items
 from tests.test_verifiers import ODD
 
 pytest.importorskip("reasoning_gym", reason="games are installed by `make games`")

@@ -7,10 +7,11 @@ import itertools
 import pytest
 import torch
 
-from orchard import likelihood
-from orchard.base.pretrain import make_tokenizer
+from orchard.models import likelihood
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.prune import importance, surgery
+from orchard.stages.prune import importance
+from orchard.models import surgery
 from tests.tiny import tiny
 
 TEXTS = [

@@ -13,7 +13,11 @@ import pytest
 import yaml
 from ruamel.yaml.representer import RepresenterError
 
-from orchard import job, lockfile, rerun, training
+from orchard.rerun import job, start as rerun
+
+from orchard.lineage import lock as lockfile
+
+from orchard.models import training
 from tests.project import Project
 
 KILLS = 8

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from orchard import likelihood
-from orchard.base.pretrain import make_tokenizer
+from orchard.models import likelihood
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.sft import dataset
+from orchard.stages.sft import dataset
 from tests.llama import random_llama
 from tests.objectives import teacher_rows
 from tests.test_objectives import reference_logps

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchard import locks, rerun
+from orchard.rerun import locks, start as rerun
 from tests.project import Project
 
 MANY = 200  # jobs of 65 MB

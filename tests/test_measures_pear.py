@@ -7,9 +7,11 @@ import pandas
 import pytest
 from scipy.stats import t
 
-from orchard.report import claims, figures, measures_pear, tables
-from orchard.report.findings import NotTestedError
-from orchard.report.rows import FACTS, Evaluations
+from orchard.report.claims import judge as claims, pear as measures_pear
+
+from orchard.report.figures import drawings as figures, tables
+from orchard.report.claims.finding import NotTestedError
+from orchard.report.evaluations import Evaluations, FACTS
 
 PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "token"}
 PEAR |= {"reversal": ["nll", "token", "last"], "plain": ["nll", "matched"]}

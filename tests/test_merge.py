@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchard import lockfile
+from orchard.lineage import lock as lockfile
 from orchard.errors import UserError
 from tests.project import ROOT, Project
 

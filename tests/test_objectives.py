@@ -11,10 +11,10 @@ import pytest
 import torch
 from trl import SFTTrainer
 
-from orchard import likelihood, models, training
-from orchard.base.pretrain import make_tokenizer
-from orchard.sft import dataset, losses
-from orchard.training import sft_arguments
+from orchard.models import folders as models, likelihood, training
+from orchard.stages.base.pretrain import make_tokenizer
+from orchard.stages.sft import dataset, distillation as losses
+from orchard.models.training import sft_arguments
 from tests.llama import random_llama
 from tests.objectives import PEAR, TRAINER, assert_same, make_trainer, objective, teacher_rows, train
 from tests.test_pear import by_definition

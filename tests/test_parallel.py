@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchard import models, stage, training
+from orchard.models import folders as models, training
+
+from orchard.stages import stage
 from orchard.errors import UserError
 from tests.project import ROOT
 

@@ -6,8 +6,8 @@ import random
 import pytest
 import torch
 
-from orchard.sft import pear
-from orchard.sft.__main__ import course_of_weights
+from orchard.stages.sft import pear
+from orchard.stages.sft.__main__ import course_of_weights
 
 
 def by_definition(form: str, policy: list[float], behavior: list[float], block: int, gamma: float) -> list[float]:

@@ -10,11 +10,14 @@ import pytest
 import torch
 import yaml
 
-from orchard import models, stage
-from orchard.base.pretrain import make_tokenizer
+from orchard.models import folders as models
+
+from orchard.stages import stage
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.prune import __main__ as prune
-from orchard.prune import importance, surgery
+from orchard.stages.prune import __main__ as prune
+from orchard.stages.prune import importance
+from orchard.models import surgery
 from tests.llama import save_base
 from tests.tiny import tiny
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchard import publish
+from orchard.share import publish
 from orchard.errors import UserError
 from tests.project import ROOT
 

@@ -16,8 +16,10 @@ import torch
 import yaml
 from transformers.models.llama import LlamaForCausalLM
 
-from orchard import fetch, ingest, models, stage
-from orchard.base import load
+from orchard.stages import fetch, ingest, stage
+
+from orchard.models import folders as models
+from orchard.stages.base import load
 from orchard.errors import UserError
 from orchard.tasks import items
 from tests.llama import random_llama

@@ -12,11 +12,14 @@ import pytest
 import torch
 import yaml
 
-from orchard import mix, recover, respond, stage, training
-from orchard.base.pretrain import make_tokenizer
+from orchard.stages import mix, recover, respond, stage
+
+from orchard.models import training
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.prune import __main__ as prune
-from orchard.prune import chosen, greedy
+from orchard.stages.prune import __main__ as prune
+from orchard.models import chosen_on as chosen
+from orchard.stages.search import __main__ as greedy
 from orchard.tasks import items
 from tests.llama import random_llama, save_base
 

@@ -13,8 +13,14 @@ import pandas
 import pytest
 import yaml
 
-from orchard.report import claims, figures, graph, page, retention, rows, tables
-from orchard.report.claims import COLUMNS, Claim
+from orchard.report.claims import judge as claims, retention
+
+from orchard.report.figures import drawings as figures, graph, tables
+
+from orchard.report.page import page
+
+from orchard.report import evaluations as rows
+from orchard.report.claims.judge import COLUMNS, Claim
 from orchard.report.statistics import Interval
 
 SETTINGS = {

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from orchard.evaluate import responses
+from orchard.stages.evaluate import responses
 from orchard.tasks import calc, items, words
 
 CALC = items.make_item("calc", "calc 9 + 6 :", 0, "eval")

@@ -8,8 +8,10 @@ import pytest
 import torch
 import yaml
 
-from orchard import models, rl, training
-from orchard.base.pretrain import make_tokenizer
+from orchard.models import folders as models, training
+
+from orchard.stages.rl import __main__ as rl
+from orchard.stages.base.pretrain import make_tokenizer
 from tests.llama import random_llama
 from tests.project import ROOT
 

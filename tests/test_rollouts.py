@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from orchard.rollouts import Draws
+from orchard.stages.rl.rollouts import Draws
 
 ROWS, PLACES, VOCABULARY = 6, 5, 40
 

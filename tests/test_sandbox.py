@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchard.errors import UserError
-from orchard.tasks import sandbox
-from orchard.tasks.sandbox import Limits, Outcome
+from orchard.sandbox import sandbox
+from orchard.sandbox.sandbox import Limits, Outcome
 from tests.problems import PROBLEMS
 
 needs_bubblewrap = pytest.mark.skipif(

@@ -11,12 +11,13 @@ import torch
 from lm_eval.tasks import TaskManager
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from orchard import stage
-from orchard.base.pretrain import make_tokenizer
+from orchard.stages import stage
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.evaluate import __main__ as evaluate
-from orchard.evaluate.lm import StrictLM
-from orchard.prune import scoring, search, surgery
+from orchard.stages.evaluate import __main__ as evaluate
+from orchard.stages.evaluate.lm import StrictLM
+from orchard.stages.search import candidates as scoring, greedy as search
+from orchard.models import surgery
 from orchard.tasks import items
 from tests.llama import random_llama
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 import yaml
 
-from orchard import models, stage, training
-from orchard.base.pretrain import make_tokenizer
-from orchard.sft import __main__ as sft
+from orchard.models import folders as models, training
+
+from orchard.stages import stage
+from orchard.stages.base.pretrain import make_tokenizer
+from orchard.stages.sft import __main__ as sft
 from tests.llama import random_llama, save_base
 from tests.objectives import PEAR, TRAINER, objective, teacher_rows
 

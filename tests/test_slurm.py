@@ -15,7 +15,7 @@ import pytest
 import yaml
 from snakemake.cli import parse_args
 
-from orchard import stage
+from orchard.stages import stage
 from tests.cluster import Cluster
 from tests.project import ROOT, Project
 

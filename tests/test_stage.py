@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from orchard import stage
+from orchard.stages import stage
 from orchard.errors import UserError
 
 

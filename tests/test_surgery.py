@@ -9,10 +9,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, PhiConfig, PhiForCausalLM, T5Config, T5ForConditionalGeneration
 
-from orchard import models
-from orchard.base.pretrain import make_tokenizer
+from orchard.models import folders as models
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.errors import UserError
-from orchard.prune import surgery
+from orchard.models import surgery
 from tests.tiny import NAMES, TYPES, settings, tiny
 
 SUBSETS = [list(subset) for size in range(4) for subset in itertools.combinations(range(4), size)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchard import trace
+from orchard.lineage import trace
 from orchard.__main__ import main
 
 MD5 = {name: f"{number:032x}" for number, name in enumerate(["items", "mix", "base", "eval", "code"])}

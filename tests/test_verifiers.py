@@ -5,7 +5,9 @@ import time
 
 import pytest
 
-from orchard.tasks import items, limit, mathematics
+from orchard.tasks import items, mathematics
+
+from orchard.sandbox import timeout as limit
 
 ODD = ["", " \n", "\\boxed{", "\\boxed{}", "}{", "\x00", "∞ 𝟛 五 ½", "9" * 100_000, "\\boxed{" * 20_000, "(" * 20_000]
 ODD += ["\\boxed{\\frac{1}{0}}", "\\boxed{9**9**9**9}", "\\frac{", "\ud800", "1 2 " * 100_000]

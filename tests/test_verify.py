@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from orchard import plan, staleness, verify
+from orchard.lineage import plan, project as staleness, verify
 from tests.project import Project
 from tests.test_rerun_matrix import MATRIX, stages
 

@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from orchard.sft import pear, weights
+from orchard.stages.sft import pear, weights
 from tests.objectives import PEAR
 from tests.test_pear import ragged
 

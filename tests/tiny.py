@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from orchard.base.pretrain import make_tokenizer
+from orchard.stages.base.pretrain import make_tokenizer
 
 # What makes the four layers of a type differ, and what each attends to by that: all tokens (f) or the last 3 (s).
 SLIDES = {"sliding_window": 3}

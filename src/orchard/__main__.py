@@ -1,84 +1,243 @@
-"""orchard's own command line; stages and studies are run by Snakemake.
-
-python -m orchard check [FILE]     validates a study (config.yaml)
-python -m orchard schema           prints the JSON schema of a study
-python -m orchard verify           says which outputs in dvc.lock are not what code and config make, and why
-python -m orchard plan [--all]     prints what a run would restore and what it must run, and how long it takes
-python -m orchard trace PATH       prints where a result comes from
-python -m orchard compare A B      prints what two git revisions differ in: claims, and what they were made of
-python -m orchard publish [--to]   puts a run's findings into docs/ and the README, or into another folder
-python -m orchard merge-lock BASE OURS THEIRS   git's merge driver for dvc.lock (set up by `make merge-driver`)
-python -m orchard share            pushes every output to the DVC remote
-python -m orchard release TAG      pushes the outputs, tags the commit, packs the report
-"""
+"""orchard's command line. Stages and studies are run by Snakemake."""
 
 import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from orchard import compare, config, lockfile, plan, publish, release, runs, share, trace, verify
+from orchard import paths
 from orchard.errors import UserError
+
+
+class Answer(NamedTuple):
+    """What a command prints, and its exit status."""
+
+    text: str
+    status: int = 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status. A user's mistake ends in its one message and status 1."""
     options = parser().parse_args(arguments)
     try:
-        told = options.run(options)
+        answer = options.run(options)
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    text, status = told if isinstance(told, tuple) else (told, 0)
-    print(text)
-    return status
+    print(answer.text)
+    return answer.status
+
+
+# Commands. Each imports what it needs: DVC and pandas take a second.
+
+
+def use(options) -> Answer:
+    from orchard.study import switch
+
+    return Answer(switch.use(options.study, options.force))
+
+
+def config(options) -> Answer:
+    from orchard.study import load
+
+    return Answer(load.describe(options.file))
+
+
+def check(options) -> Answer:
+    from orchard.study import load, params
+
+    study = load.load(options.file)
+    if options.file == paths.CONFIG:
+        params.write(study)
+    return Answer(f"OK: {options.file} is a valid study, {study.name!r}")
+
+
+def schema(options) -> Answer:
+    from orchard.study import json_schema
+
+    return Answer(json.dumps(json_schema.overlay_schema(), indent=2))
+
+
+def plan(options) -> Answer:
+    from orchard.lineage import plan
+
+    return Answer(plan.plan(options.all))
+
+
+def costs(options) -> Answer:
+    from orchard.lineage import costs
+
+    return Answer(costs.table())
+
+
+def verify(options) -> Answer:
+    from orchard.lineage import verify
+
+    return Answer(*verify.verify())
+
+
+def trace(options) -> Answer:
+    from orchard.lineage import trace
+
+    return Answer(trace.trace(options.path))
+
+
+def compare(options) -> Answer:
+    from orchard.lineage import compare
+
+    return Answer(compare.compare(options.before, options.after))
+
+
+def share(options) -> Answer:
+    from orchard.share import push
+
+    return Answer(push.push())
+
+
+def publish(options) -> Answer:
+    from orchard.share import publish
+
+    return Answer(publish.publish_beside(options.to) if options.to else publish.publish())
+
+
+def release(options) -> Answer:
+    from orchard.share import release
+
+    return Answer(release.release(options.tag))
+
+
+def graph(options) -> Answer:
+    from orchard.lineage import graph
+
+    text = paths.GRAPH.read_text()
+    if text == (wanted := graph.with_code_deps(text)):
+        return Answer(f"{paths.GRAPH}: its code dependencies are what the stages import")
+    if not options.write:
+        return Answer(
+            f"{paths.GRAPH}: its code dependencies are not what the stages import: `orchard graph --write`", 1
+        )
+    paths.GRAPH.write_text(wanted)
+    return Answer(f"{paths.GRAPH}: written anew")
+
+
+def merge_lock(options) -> Answer:
+    from orchard.rerun import lockfile
+
+    return Answer(lockfile.merge(options.base, options.ours, options.theirs))
+
+
+class Command(NamedTuple):
+    """A command: what it does, in the words of --help, its function, and its arguments for argparse."""
+
+    help: str
+    run: Callable
+    arguments: list[tuple[str, dict]] = []
+
+
+REVISION = "a git revision with the dvc.lock of a run"
+GROUPS: dict[str, dict[str, Command]] = {
+    "set a study up": {
+        "use": Command(
+            "switch to a study of studies/",
+            use,
+            [
+                ("study", {}),
+                ("--force", {"action": "store_true", "help": "replace a config.yaml that git does not have"}),
+            ],
+        ),
+        "config": Command(
+            "print the whole study, with the origin of each value",
+            config,
+            [("file", {"nargs": "?", "default": paths.CONFIG, "type": Path})],
+        ),
+        "check": Command(
+            "validate a study, and bring params.yaml up to date",
+            check,
+            [("file", {"nargs": "?", "default": paths.CONFIG, "type": Path})],
+        ),
+        "schema": Command("print the JSON schema of a config, for editors", schema),
+    },
+    "know before a run": {
+        "plan": Command(
+            "print what a run would restore and what it must run, and how long it takes",
+            plan,
+            [("--all", {"action": "store_true", "help": "name the fresh stages too"})],
+        ),
+        "costs": Command("print what this folder's runs cost, by family of stages", costs),
+    },
+    "ask where a number comes from": {
+        "verify": Command(
+            "say which outputs in dvc.lock are not what code and study make, and why; status 1 if any", verify
+        ),
+        "trace": Command(
+            "print the chain from a result back to data and code",
+            trace,
+            [("path", {"help": "an output of a stage, or a file in one"})],
+        ),
+        "compare": Command(
+            "print what two git revisions differ in: claims, and what they were made of",
+            compare,
+            [("before", {"help": REVISION}), ("after", {"help": REVISION})],
+        ),
+    },
+    "share and publish": {
+        "share": Command("push every output to the DVC remote", share),
+        "publish": Command(
+            "put a run's findings into docs/ and the README",
+            publish,
+            [("--to", {"type": Path, "help": "a folder of docs/, for a study that the README does not show"})],
+        ),
+        "release": Command(
+            "push the outputs, tag the commit, pack the report", release, [("tag", {"help": "the new git tag"})]
+        ),
+    },
+    "work on orchard itself": {
+        "graph": Command(
+            "say whether dvc.yaml names the code that stages import",
+            graph,
+            [("--write", {"action": "store_true", "help": "write the code dependencies anew"})],
+        ),
+        "merge-lock": Command(
+            "merge two dvc.lock by stage, as git's merge driver",
+            merge_lock,
+            [(side, {"type": Path}) for side in ("base", "ours", "theirs")],
+        ),
+    },
+}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands."""
-    top = argparse.ArgumentParser(prog="python -m orchard", description="Checks a study, and traces its results.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="validate a study")
-    check.add_argument("file", nargs="?", default="config.yaml", type=Path)
-    check.set_defaults(run=lambda options: checked(options.file))
-    schema = commands.add_parser("schema", help="print the JSON schema of a study, for editors")
-    schema.set_defaults(run=lambda options: json.dumps(config.Study.model_json_schema(), indent=2))
-    verifying = commands.add_parser("verify", help="say whether dvc.lock is what code and config make; status 1 if not")
-    verifying.set_defaults(run=lambda options: verify.verify())
-    planning = commands.add_parser("plan", help="print what a run would do with each stage")
-    planning.add_argument("--all", action="store_true", help="name the fresh stages too")
-    planning.set_defaults(run=lambda options: plan.plan(options.all))
-    tracing = commands.add_parser("trace", help="print the chain from a result back to data and code")
-    tracing.add_argument("path", help="an output of a stage, or a file in one")
-    tracing.set_defaults(run=lambda options: trace.trace(options.path))
-    comparing = commands.add_parser("compare", help="print what two git revisions differ in")
-    comparing.add_argument("before", help="a git revision with the dvc.lock of a run")
-    comparing.add_argument("after", help="another one")
-    comparing.set_defaults(run=lambda options: compare.compare(options.before, options.after))
-    publishing = commands.add_parser("publish", help="put a run's findings into docs/ and the README")
-    publishing.add_argument("--to", type=Path, help="a folder of docs/ for a study that the README does not show")
-    publishing.set_defaults(run=lambda options: publish.publish_beside(options.to) if options.to else publish.publish())
-    merging = commands.add_parser("merge-lock", help="merge two dvc.lock by stage, as git's merge driver")
-    for side, text in (("base", "the common ancestor"), ("ours", "gets the result"), ("theirs", "the other side")):
-        merging.add_argument(side, type=Path, help=f"a dvc.lock: {text}")
-    merging.set_defaults(run=lambda options: lockfile.merge(options.base, options.ours, options.theirs))
-    sharing = commands.add_parser("share", help="push every output to the DVC remote")
-    sharing.set_defaults(run=lambda options: share.share())
-    releasing = commands.add_parser("release", help="push the outputs, tag the commit, pack the report")
-    releasing.add_argument("tag", help="the new git tag")
-    releasing.set_defaults(run=lambda options: release.release(options.tag))
+    """The commands; --help groups them by what a user wants."""
+    width = max(len(name) for commands in GROUPS.values() for name in commands)
+    groups = [
+        "\n".join([f"{title}:", *(f"  {name:{width}}  {command.help}" for name, command in commands.items())])
+        for title, commands in GROUPS.items()
+    ]
+    top = argparse.ArgumentParser(
+        prog="orchard",
+        usage="orchard COMMAND [...]",
+        description="Reproduces PEAR and On the Limits of Layer Pruning. `snakemake --cores all` runs the study.",
+        epilog="\n\n".join([*groups, "orchard COMMAND --help says more of one."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    for group in GROUPS.values():
+        for name, command in group.items():
+            one = commands.add_parser(name, description=command.help)
+            for argument, settings in command.arguments:
+                one.add_argument(argument, **settings)
+            one.set_defaults(run=command.run)
     return top
 
 
-def checked(file: Path) -> str:
-    """Validates a study; if it is the active one, brings runs.yaml up to date."""
-    study = config.load(file)
-    if file == Path("config.yaml"):
-        runs.write(study.model_dump())
-    return f"OK: {file} is a valid study, {study.name!r}"
+def console() -> None:
+    """The console command `orchard`."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may stop early
+    sys.exit(main())
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may stop early
-    sys.exit(main())
+    console()

@@ -2,11 +2,26 @@
 
 import logging
 
-from orchard.tasks.limit import OutOfTimeError, time_limit
+from orchard.sandbox.timeout import OutOfTimeError, time_limit
+from orchard.tasks.fields import text
+from orchard.tasks.task import Task
 
 INSTRUCTION = "Reason step by step, and put the final answer in \\boxed{}."
 LONGEST_ANSWER = 200  # characters: more than the answers of MATH have; longer ones take the parser seconds
 SECONDS = 10
+
+
+class Mathematics(Task):
+    """The value of the last box counts, or without any that of the last line; strictly, it stands in a box."""
+
+    def score(self, item: dict, response: str) -> float:
+        return float(agrees(item.get("final") or item["answer"], response))
+
+    def has_answer(self, item: dict, response: str) -> bool:
+        return bool(final_answer(response))
+
+    def is_strict(self, item: dict, response: str, right: bool) -> bool:
+        return right and "\\boxed{" in response
 
 
 def agrees(answer: str, response: str) -> bool:
@@ -22,7 +37,7 @@ def agrees(answer: str, response: str) -> bool:
     given = final_answer(response)
     if given is None or len(given) > LONGEST_ANSWER:
         return False
-    import math_verify
+    import math_verify  # takes a second to import, and most studies do without
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own limit is off
     try:
@@ -44,3 +59,27 @@ def final_answer(response: str) -> str | None:
         if response[place] == "}" and depth == 0:
             return response[start : place + 1]
     return None
+
+
+def from_row(row: dict, name: str, number: int) -> dict:
+    """An item of a row of MATH or the like. The answer is the worked solution, if there is one, or the final one."""
+    problem = text(row, "problem" if "problem" in row else "question")
+    final = text(row, "answer") if "answer" in row else _in_last_box(text(row, "solution"))
+    return {
+        "id": f"math-{name}-{number:05d}",
+        "task": "math",
+        "prompt": f"Problem: {problem}\n{INSTRUCTION}\nSolution:",
+        "answer": text(row, "solution") if "solution" in row else f"\\boxed{{{final}}}",
+        "final": final,
+    }
+
+
+def _in_last_box(solution: str) -> str:
+    """What stands in the last ``\\boxed{…}`` of a solution."""
+    box = final_answer(solution)
+    if not box or not box.startswith("\\boxed{"):
+        raise ValueError("there is no field 'answer', and the solution has no final answer in \\boxed{}")
+    return box.removeprefix("\\boxed{").removesuffix("}")
+
+
+TASKS = {"math": Mathematics()}

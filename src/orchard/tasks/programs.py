@@ -4,21 +4,77 @@ A response is read in two ways. Strictly, it goes on where the prompt ends, as a
 prose with a fenced block of code, or a whole function, as a chat model writes it; that is the usual reading.
 """
 
-import functools
 import re
 
-from orchard.tasks import sandbox
+from orchard.sandbox import sandbox
+from orchard.tasks.fields import text
+from orchard.tasks.task import BALANCED, BROKEN, CUT_OFF, UNBALANCED, Judgement, Task
 
-TASK = "program"
+NAME = "program"
 FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 AFTER = re.compile(r"^(?=\S)(?!def |class |@|import |from |#|[A-Za-z_]\w*\s*=)", re.MULTILINE)  # prose or calls below
 LIMITS = sandbox.Limits(seconds=60, cpu_seconds=10)  # ours: no problem needs seconds, and a busy machine is no mistake
 
 
-def from_humaneval(row: dict) -> dict:
-    """An item from a row of HumanEval's file: the prompt is the beginning of the function."""
+class Program(Task):
+    """A function that passes the problem's tests, in the sandbox. What is wrong with another one Python itself says."""
+
+    def judge(self, item: dict, response: str, ended: bool = True, unsafe: bool = False) -> Judgement:
+        """Runs the response with its item's tests, once in each reading that differs.
+
+        Raises:
+            UserError: there is no sandbox here, and a program may not run without one.
+        """
+        flexible, strict = (with_tests(item, response, is_strict) for is_strict in (False, True))
+        error = sandbox.run(flexible, LIMITS, unsafe).error
+        strict_error = error if strict == flexible else sandbox.run(strict, LIMITS, unsafe).error
+        return Judgement(
+            right=error is None,
+            strict=strict_error is None,
+            score=float(error is None),
+            has_answer=self.has_answer(item, response),
+            brackets=BROKEN if error == UNBALANCED else BALANCED,  # its strings and comments may hold any bracket
+            error=error if ended or error is None else CUT_OFF,
+        )
+
+
+def with_tests(item: dict, response: str, is_strict: bool = False) -> str:
+    """The program of a response, with the tests of its item."""
+    return f"{code_of(item, response, is_strict)}\n{item['test']}"
+
+
+def code_of(item: dict, response: str, is_strict: bool = False) -> str:
+    """The program without its tests.
+
+    Args:
+        item: of one of the two formats.
+        response: what the model wrote after the prompt.
+        is_strict: take it as it is.
+    """
+    if not is_strict:
+        blocks = FENCE.findall(response)
+        holding = [block for block in blocks if f"def {item['entry_point']}" in block]
+        response = (holding or blocks or [response])[0]
+        if re.search(rf"^def {item['entry_point']}\b", response, re.MULTILINE):
+            return response  # a whole function, which needs no beginning
+        if item["begun"]:
+            response = _body_alone(response)
+    return item["prompt"] + response if item["begun"] else response
+
+
+def _body_alone(response: str) -> str:
+    """The rest of a function that the prompt began: up to the first line that is not indented and defines nothing."""
+    end = AFTER.search(response)
+    return response[: end.start()] if end and end.start() else response
+
+
+def from_humaneval(row: dict, name: str, number: int) -> dict:
+    """An item of a row of HumanEval's file (arXiv 2107.03374): the prompt is the beginning of the function."""
+    for key in ("prompt", "canonical_solution", "test", "entry_point"):
+        text(row, key)
     return {
-        "task": TASK,
+        "id": f"humaneval-{name}-{number:05d}",
+        "task": NAME,
         "prompt": row["prompt"],
         "answer": row["canonical_solution"],
         "entry_point": row["entry_point"],
@@ -27,55 +83,23 @@ def from_humaneval(row: dict) -> dict:
     }
 
 
-def from_mbpp(row: dict) -> dict:
-    """An item from a row of MBPP's file: the prompt is the task in words, with its tests, as its authors ask it."""
+def from_mbpp(row: dict, name: str, number: int) -> dict:
+    """An item of a row of MBPP's file (arXiv 2108.07732): the prompt is the task in words, with its tests."""
+    for key in ("text", "code"):
+        text(row, key)
+    if not isinstance(row["test_list"], list) or not all(isinstance(each, str) for each in row["test_list"]):
+        raise ValueError(f"field 'test_list' is {row['test_list']!r}, not a list of text")
     tests = "\n".join(row["test_list"])
-    name = re.search(r"^assert\s+(?:\w+\()*(\w+)\(", row["test_list"][0])
+    called = re.search(r"^assert\s+(?:\w+\()*(\w+)\(", row["test_list"][0])
     return {
-        "task": TASK,
+        "id": f"mbpp-{name}-{number:05d}",
+        "task": NAME,
         "prompt": f'"""\n{row["text"]}\n{tests}\n"""\n',
         "answer": row["code"],
-        "entry_point": re.search(r"^def (\w+)", row["code"], re.MULTILINE)[1] if not name else name[1],
+        "entry_point": called[1] if called else re.search(r"^def (\w+)", row["code"], re.MULTILINE)[1],
         "test": "\n".join(filter(None, [row.get("test_setup_code"), tests])) + "\n",
         "begun": False,
     }
 
 
-def code_of(item: dict, response: str, strict: bool = False) -> str:
-    """The program without its tests.
-
-    Args:
-        item: as of from_humaneval or from_mbpp.
-        response: what the model wrote after the prompt.
-        strict: take it as it is.
-    """
-    if not strict:
-        blocks = FENCE.findall(response)
-        holding = [block for block in blocks if f"def {item['entry_point']}" in block]
-        response = (holding or blocks or [response])[0]
-        if re.search(rf"^def {item['entry_point']}\b", response, re.MULTILINE):
-            return response  # a whole function, which needs no beginning
-        if item["begun"]:
-            response = body_alone(response)
-    return item["prompt"] + response if item["begun"] else response
-
-
-def body_alone(response: str) -> str:
-    """The rest of a function that the prompt began: up to the first line that is not indented and defines nothing."""
-    end = AFTER.search(response)
-    return response[: end.start()] if end and end.start() else response
-
-
-def outcome(item: dict, response: str, strict: bool = False) -> sandbox.Outcome:
-    """What becomes of a response that is run with its item's tests, in the sandbox.
-
-    Raises:
-        UserError: there is no sandbox here, and the item does not say ``unsafe``.
-    """
-    return _run(f"{code_of(item, response, strict)}\n{item['test']}", bool(item.get("unsafe")))
-
-
-@functools.lru_cache(maxsize=4096)
-def _run(program: str, unsafe: bool) -> sandbox.Outcome:
-    """Remembered, because the verifier and the table of errors ask for the same."""
-    return sandbox.run(program, LIMITS, unsafe)
+TASKS = {NAME: Program()}

@@ -1,0 +1,145 @@
+"""What two revisions of a study differ in: verdicts and numbers of claims, and the inputs that they were made of.
+
+Claims come from the report that each revision's dvc.lock names, out of DVC's cache or remote; what they were made of
+from dvc.lock itself.
+"""
+
+import difflib
+import io
+from collections.abc import Iterable, Iterator
+
+import pandas
+
+from orchard import git, paths, yamls
+from orchard.errors import UserError
+from orchard.lineage.leaves import MISSING, changes
+from orchard.lineage.lock import CODE, Lock, parse
+
+CLAIMS = paths.REPORT / "claims.csv"
+NUMBERS = ["ours", "low", "high"]
+
+
+def compare(before: str, after: str) -> str:
+    """The differences of two git revisions, as text.
+
+    Args:
+        before: a revision, as git names them: a branch, a tag, a commit.
+        after: another one.
+
+    Raises:
+        UserError: a revision does not exist, has no run in its dvc.lock, or its report is neither here nor remote.
+    """
+    commits = [commit_of(revision) for revision in (before, after)]
+    locks = [lock_of(commit) for commit in commits]
+    claims = [claims_of(revision, commit) for revision, commit in zip((before, after), commits, strict=True)]
+    parts = [
+        f"{before} ({commits[0][:10]}) → {after} ({commits[1][:10]})",
+        _section("Claims", claim_changes(*claims)),
+        _section("Inputs from outside and code", input_changes(*locks)),
+        _section("Parameters", parameter_changes(*locks)),
+        _section("Stages", stage_changes(*locks)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    """A heading with its lines."""
+    return "\n".join([f"{title}:", *(f"  {line}" for line in list(lines) or ["the same"])])
+
+
+def commit_of(revision: str) -> str:
+    """The hash of the commit that a revision names."""
+    if commit := git.ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+        return commit
+    names = git.ask("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").splitlines()
+    near = difflib.get_close_matches(revision, names, 3)
+    raise UserError(
+        found=f"no git revision {revision!r}",
+        rule="what is compared is two revisions of this repository",
+        why="each holds a dvc.lock, which says what was made of what",
+        fix=f"did you mean {' or '.join(near)}?" if near else "name a branch, a tag or a commit of `git log`",
+    )
+
+
+def lock_of(commit: str) -> Lock:
+    """The stages in a commit's dvc.lock, by name."""
+    lock = parse(yamls.loads(git.ask("show", f"{commit}:{paths.LOCK}")), f"the dvc.lock of {commit[:10]}")
+    if "report" not in lock:
+        raise UserError(
+            found=f"the dvc.lock of {commit[:10]} names no report",
+            rule="a revision to compare has the dvc.lock of a finished run",
+            why="it says what was made of what",
+            fix="name a commit that followed a run: `git log -- dvc.lock`",
+        )
+    return lock
+
+
+def claims_of(revision: str, commit: str) -> pandas.DataFrame:
+    """The claims of a commit's report, by id."""
+    import dvc.api
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        text = dvc.api.read(str(CLAIMS), repo=".", rev=commit)
+    except (DvcException, DataIndexDirError, FileNotFoundError) as error:
+        raise UserError(
+            found=f"the report of {revision} is neither in DVC's cache nor in a remote ({error})",
+            rule="its claims are read from there",
+            why="git holds dvc.lock, not results",
+            fix=f"`git checkout {revision} && dvc pull results/report`, or run the study there",
+        ) from error
+    return pandas.read_csv(io.StringIO(text)).set_index("id")
+
+
+def claim_changes(before: pandas.DataFrame, after: pandas.DataFrame) -> Iterator[str]:
+    """A line for each claim whose verdict or numbers differ; settings of a claim (ids with a bar) only if they do."""
+    for name in dict.fromkeys([*before.index, *after.index]):
+        old, new = (verdict_of(table, name) for table in (before, after))
+        if old != new:
+            yield f"{name}: {old} → {new}"
+
+
+def verdict_of(claims: pandas.DataFrame, name: str) -> str:
+    """Verdict and interval of a claim, in points where it was tested."""
+    if name not in claims.index:
+        return MISSING
+    row = claims.loc[name]
+    if row[NUMBERS].isna().all():
+        return row["verdict"]
+    value, low, high = (MISSING if pandas.isna(number) else f"{100 * number:+.1f}" for number in row[NUMBERS])
+    return f"{row['verdict']}, {value} [{low}, {high}]"
+
+
+def input_changes(before: Lock, after: Lock) -> Iterator[str]:
+    """A line for each file of code or from outside that a stage of either revision read, if it differs."""
+    old, new = sources(before), sources(after)
+    for path in sorted({*old, *new}):
+        if old.get(path) != new.get(path):
+            yield f"{path}: {'new' if path not in old else 'no longer read' if path not in new else 'changed'}"
+
+
+def sources(lock: Lock) -> dict[str, str]:
+    """The MD5 of every dependency that no stage makes."""
+    made = [out for entry in lock.values() for out in entry.outs]
+    deps = {path: md5 for entry in lock.values() for path, md5 in entry.deps.items()}
+    return {path: md5 for path, md5 in deps.items() if path.startswith(CODE) or not paths.overlapping(path, made)}
+
+
+def parameter_changes(before: Lock, after: Lock) -> list[str]:
+    """A line for each parameter of a stage that differs, down to the key."""
+    old, new = (
+        {key: value for entry in lock.values() for key, value in entry.values.items()} for lock in (before, after)
+    )
+    return sorted(changes(old, new))
+
+
+def stage_changes(before: Lock, after: Lock) -> Iterator[str]:
+    """A line that counts the stages by what became of them, and one that names those whose output differs."""
+    both = [name for name in after if name in before]
+    other = [name for name in both if before[name].outs != after[name].outs]
+    counts = {"new": len(after) - len(both), "gone": len(before) - len(both), "with another output": len(other)}
+    if any(counts.values()):
+        yield f"of {len(before)} → {len(after)}: " + ", ".join(f"{count} {what}" for what, count in counts.items())
+    if other:
+        yield "another output: " + ", ".join(other)

@@ -1,0 +1,93 @@
+"""What stages cost: the durations that come with the project, and those of this folder's runs.
+
+Times differ from run to run, so they stand in logs/, beside the outputs that DVC tracks and not among them.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from orchard import paths
+
+
+def expected(stages: list[str]) -> tuple[float, int]:
+    """The sum of the stages' expected seconds on one core, and how many stages have no known duration."""
+    known = durations(stages)
+    return sum(known.values()), len(stages) - len(known)
+
+
+def durations(stages: Iterable[str]) -> dict[str, float]:
+    """The expected seconds of each stage whose duration is known: its own in this folder, or its family's mean."""
+    shipped = {row["family"]: float(row["seconds"]) for row in _rows(paths.COSTS, ",")}
+    own = {stage: float(row["s"]) for stage, file in ran().items() for row in _rows(file, "\t")}
+    known = {stage: own.get(stage, shipped.get(stage.partition("@")[0])) for stage in stages}
+    return {stage: seconds for stage, seconds in known.items() if seconds is not None}
+
+
+def ran() -> dict[str, Path]:
+    """The benchmark file of each stage whose command the last job ran; one that only restored its output is quick."""
+    return {
+        name: paths.BENCHMARKS / log.relative_to(paths.LOGS).with_suffix(".tsv")
+        for log in paths.LOGS.rglob("*.log")
+        for name in re.findall(r"^Running stage '(.+)':", log.read_text(errors="replace"), re.MULTILINE)
+    }
+
+
+def by_stage() -> list[dict]:
+    """For each stage that ran in this folder its family, minutes, CPU minutes and peak memory in MiB.
+
+    Snakemake looks at a job's CPU time and memory now and then, so those of stages of a few seconds are too low.
+    """
+    return [
+        {
+            "family": stage.partition("@")[0],
+            "stage": stage,
+            "minutes": float(row["s"]) / 60,
+            "cpu_minutes": _number(row["cpu_time"]) / 60,
+            "peak_mib": _number(row["max_rss"]),
+        }
+        for stage, file in sorted(ran().items())
+        for row in _rows(file, "\t")
+    ]
+
+
+def by_family(stages: list[dict]) -> list[dict]:
+    """The same by family, the dearest first, with the number of stages; minutes as if one ran after the other."""
+    found: dict[str, list[dict]] = {}
+    for stage in stages:
+        found.setdefault(stage["family"], []).append(stage)
+    rows = [
+        {"family": name, "stages": len(own), "peak_mib": max(stage["peak_mib"] for stage in own)}
+        | {column: sum(stage[column] for stage in own) for column in ("minutes", "cpu_minutes")}
+        for name, own in found.items()
+    ]
+    return sorted(rows, key=lambda row: -row["minutes"])
+
+
+def table() -> str:
+    """What this folder's runs cost by family, as text."""
+    if not (rows := by_family(by_stage())):
+        return f"No run in this folder has left its times in {paths.BENCHMARKS}."
+    lines = [f"{'family':10} {'stages':>7} {'minutes':>8} {'CPU minutes':>12} {'peak memory, MiB':>17}"]
+    lines += [
+        f"{row['family']:10} {row['stages']:7} {row['minutes']:8.1f} {row['cpu_minutes']:12.1f} {row['peak_mib']:17.0f}"
+        for row in rows
+    ]
+    note = "Minutes as if one stage ran after the other. CPU time and memory of stages of a few seconds are too low."
+    return "\n".join([*lines, "", note])
+
+
+def _number(text: str) -> float:
+    """A number of a benchmark file; a dash or NA stands where a job was too short to be looked at."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _rows(file: Path, delimiter: str) -> list[dict]:
+    if not file.is_file():
+        return []
+    with file.open() as lines:
+        return list(csv.DictReader(lines, delimiter=delimiter))

@@ -1,0 +1,68 @@
+"""What finetuning shares, by SFT and by recovery: TRL's arguments, and adapters of low rank."""
+
+from pathlib import Path
+
+from peft import LoraConfig
+from trl import SFTConfig
+
+from orchard.models.training import machine_arguments, per_process, refuse_shards
+from orchard.study.schema.common import Lora, Trainer
+
+
+def sft_arguments(common: Trainer, epochs: int, learning_rate: float, seed: int, state: Path, loss: str = "nll"):
+    """TRL's arguments for finetuning on rows that are tokenized already, none cut, none packed.
+
+    Args:
+        common: what all runs of the stage share.
+        epochs: passes over the rows.
+        learning_rate: the largest of the schedule.
+        seed: of the order of the rows.
+        state: folder of the resume state.
+        loss: dft is TRL's own; any other is the trainer's business.
+    """
+    return SFTConfig(
+        output_dir=str(state),
+        loss_type="dft" if loss == "dft" else "nll",
+        learning_rate=learning_rate,
+        num_train_epochs=epochs,
+        per_device_train_batch_size=per_process(common.batch_size // common.accumulation),
+        gradient_accumulation_steps=common.accumulation,
+        lr_scheduler_type=common.schedule,
+        warmup_steps=common.warmup_steps,
+        seed=seed,
+        max_length=None,
+        gradient_checkpointing=common.gradient_checkpointing,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        save_steps=common.save_steps,
+        save_total_limit=1,
+        **machine_arguments(),
+    )
+
+
+def adapter(lora: Lora | None) -> LoraConfig | None:
+    """PEFT's settings for LoRA on every linear map, or None for full finetuning.
+
+    Raises:
+        UserError: each process would have a shard of the weights, into which no adapter can be merged.
+    """
+    if lora is None:
+        return None
+    refuse_shards("an adapter (lora)")
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def merged(model):
+    """The trained model with its adapter merged into its weights, if it has one."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def steps_of(rows: int, batch_size: int, epochs: int) -> int:
+    """Optimizer steps of finetuning on so many rows."""
+    return -(-rows // batch_size) * epochs

@@ -1,0 +1,137 @@
+"""What every trainer here shares: arguments, progress, curves, the last checkpoint of an interrupted run."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from orchard import processes
+from orchard.errors import UserError
+
+# Times, which differ from run to run, and what the config says already.
+NOT_IN_CURVES = ("runtime", "step_time", "per_second", "flos", "num_tokens", "epoch")
+OPTIMIZER_STATE = {False: "optimizer.pt", True: "optimizer.bin"}  # transformers' names; True: under FSDP
+
+
+def machine_arguments() -> dict:
+    """Trainer arguments that do not belong to a method: where to compute, what not to report."""
+    on_cpu = not torch.cuda.is_available()
+    return {
+        "use_cpu": on_cpu,
+        "bf16": not on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+        "optim": "adamw_torch_fused",
+        "report_to": [],
+        "disable_tqdm": True,
+        "logging_steps": 1,
+    }
+
+
+def per_process(batch_size: int) -> int:
+    """The share of a batch that each of the stage's processes works on: the batch of a step is the same on any number.
+
+    Raises:
+        UserError: it cannot be split evenly.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch_size % processes:
+        raise UserError(
+            found=f"{batch_size} rows at a time on {processes} GPUs",
+            rule="each GPU takes an equal part",
+            why="the batch of a step is the same on any number of GPUs, so that results can be compared",
+            fix="give the job a number of GPUs that divides the batch size over the accumulation, or change these",
+        )
+    return batch_size // processes
+
+
+def refuse_shards(needing: str) -> None:
+    """Refuses a training for which each process needs the whole model, before it starts.
+
+    Args:
+        needing: what needs it.
+
+    Raises:
+        UserError: each process would have a shard of the weights (FSDP).
+    """
+    if processes.is_sharded():
+        raise UserError(
+            found=f"parallel: fsdp, and {needing}",
+            rule=f"{needing} needs parallel: data, or a single GPU",
+            why="it works on whole matrices, and each process would have a shard of them",
+            fix="give this stage one GPU in the profile, or set parallel: data (no stage that is done runs again for it)",
+        )
+
+
+def train(trainer, state: Path) -> None:
+    """Trains, going on from the last checkpoint; of several processes only the first comes back from here.
+
+    Where each process held a shard of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards.
+
+    Args:
+        trainer: one of transformers or TRL.
+        state: folder of the resume state.
+    """
+    if (checkpoint := last_checkpoint(state)) and processes.is_first():
+        print(f"goes on from {checkpoint}", flush=True)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    is_sharded = processes.is_sharded()
+    weights = trainer.accelerator.get_state_dict(trainer.model) if is_sharded else None  # all processes take part
+    processes.leave_to_first()
+    if is_sharded:
+        trainer.model = AutoModelForCausalLM.from_config(trainer.model.config)
+        trainer.model.load_state_dict(weights)
+
+
+def curve(history: list[dict], key: str) -> list[dict]:
+    """What a trainer logged at each step that has ``key``; no times, which would differ from run to run.
+
+    Names are in alphabetic order, as in a checkpoint's log, so that a resumed run writes the same bytes.
+    """
+    return [
+        {name: row[name] for name in sorted(row) if not any(word in name for word in NOT_IN_CURVES)}
+        for row in history
+        if key in row
+    ]
+
+
+def last_checkpoint(state: Path) -> str | None:
+    """The newest whole checkpoint of the resume state, or None at a fresh start.
+
+    A kill may leave a checkpoint half written. The trainer writes trainer_state.json last, so one in which this file is
+    missing or cut is passed over; the trainer writes it anew when it gets there. So is one that was written under the
+    other setting of ``parallel``, whose optimizer state cannot be read.
+    """
+    optimizer = OPTIMIZER_STATE[processes.is_sharded()]
+    whole = [
+        folder
+        for folder in state.glob("checkpoint-*")
+        if _is_whole(folder / "trainer_state.json") and (folder / optimizer).is_file()
+    ]
+    return str(max(whole, key=lambda folder: int(folder.name.removeprefix("checkpoint-")))) if whole else None
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        return bool(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
+def answer_example(row: dict, tokenizer) -> dict:
+    """Token ids of prompt, response and EOS; labels are −100 on the prompt, which does not count in the loss."""
+    prompt = tokenizer(row["prompt"])["input_ids"]
+    response = tokenizer(f" {row['response']}" + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
+    return {"input_ids": prompt + response, "labels": [-100] * len(prompt) + response}
+
+
+class ProgressCallback(TrainerCallback):
+    """Reports a stage's progress after each step."""
+
+    def __init__(self, progress: processes.Progress):
+        self.progress = progress
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.progress.step(state.global_step)

@@ -1,0 +1,4 @@
+"""When a job runs: Snakemake schedules, DVC decides. Starting a run, its jobs, the remote, and every patch of both tools.
+
+Imports: errors, paths, processes, yamls, study, lineage.
+"""

@@ -1,0 +1,197 @@
+"""Every patch of DVC and Snakemake, with the versions that it was tried with.
+
+DVC's own waiting for its lock tries again every half second, so that 200 jobs wake 400 times a second and the lock is
+idle between few. Its lock for network file systems (core.hardlink_lock) does not end with the process that holds it.
+Its lists of who reads and writes grow with the jobs. It fills dvc.lock where it stands, so that a kill leaves it cut,
+and parses each file several times per job.
+"""
+
+import contextlib
+import copy
+import fcntl
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from orchard import paths
+from orchard.errors import UserError
+from orchard.lineage import lock
+from orchard.rerun import lockfile
+
+TRIED = {"dvc": "3.67.1", "flufl.lock": "9.2.0", "snakemake": "9.27.1"}
+LONG = 1  # second; a longer wait for a lock stands in the job's log: ours, less is not worth a line
+LOOK_EVERY = 5  # seconds between two looks whether a hard-link lock's holder lives: ours, rare beside its polling
+
+
+def refuse_other_versions() -> None:
+    """Raises a UserError if DVC or Snakemake is of a version that the patches were not tried with."""
+    for package, tried in TRIED.items():
+        if (found := version(package)) != tried:
+            raise UserError(
+                found=f"{package} {found}",
+                rule=f"it is {tried}, which requirements.lock pins",
+                why="orchard changes what it does inside (src/orchard/rerun/dvc_patches.py), and was tried with that alone",
+                fix="`pip install --requirement requirements.lock`, or make the environment anew with `make`",
+            )
+
+
+def install() -> None:
+    """Patches DVC in this process."""
+    import dvc.lock
+    import dvc.rwlock
+    import flufl.lock
+
+    refuse_other_versions()
+    dvc.lock.Lock.lock = _lock_in_line
+    dvc.lock.HardlinkLock.lock = _lock_unless_dead
+    dvc.lock.HardlinkLock._set_claimfile = flufl.lock.Lock._set_claimfile  # DVC's is a hash, without host and process
+    dvc.rwlock.rwlock = _check_rwlock
+    _write_lock_whole()
+    _parse_once()
+
+
+# Locks
+
+
+def _lock_in_line(self) -> None:
+    """Waits for a lock in the operating system's line. It is the same lock of the same file that DVC itself takes."""
+    with _logged_wait():
+        self._lock = open(self.lockfile, "a")  # noqa: SIM115  (held until DVC closes it)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+
+def _lock_unless_dead(self, timeout=None) -> None:
+    """Waits for a hard-link lock, and breaks it if the process that holds it was of this host and is no more.
+
+    What another host holds cannot be known from here: if a whole node dies within the moments in which a job holds the
+    lock, its file has to be removed by hand.
+    """
+    import flufl.lock
+
+    with _logged_wait():
+        while True:
+            if self.state is flufl.lock.LockState.stale:
+                _break_once(self)
+            with contextlib.suppress(flufl.lock.TimeOutError):
+                return flufl.lock.Lock.lock(self, LOOK_EVERY)
+
+
+def _break_once(held) -> None:
+    """Breaks the lock of a dead process. Of all that want to, the one that removes its claim may; the others are late.
+
+    Without that, the second would break the lock of a third that has just got it.
+    """
+    claim = held._read()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(claim)
+        os.unlink(held.lockfile)
+
+
+@contextlib.contextmanager
+def _check_rwlock(tmp_dir: str, fs, cmd: str, read: list[str], write: list[str], hardlink: bool) -> Iterator[None]:
+    """DVC's check whether a command by hand reads or writes the paths of a stage, without listing this job itself.
+
+    Snakemake runs no jobs at once that overlap, so an entry of a job could only be left over from a killed one. DVC
+    would judge that by the process number alone, which another process of another node may have; a kill that cut the
+    list would fail all jobs after it; a list of 200 jobs took each of them 0.5 s. Who edits it has DVC's lock, as this
+    job has.
+    """
+    import dvc.rwlock
+
+    path = Path(tmp_dir, dvc.rwlock.RWLOCK_FILE)
+    if path.exists():
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        for mode, waiters in (("write", read + write), ("read", write)):
+            dvc.rwlock._check_blockers(tmp_dir, {mode: listed.get(mode, {})}, None, mode=mode, waiters=waiters)
+    yield
+
+
+@contextlib.contextmanager
+def _logged_wait() -> Iterator[None]:
+    """Writes into the job's log how long the block waited."""
+    start = time.monotonic()
+    yield
+    if (waited := time.monotonic() - start) > LONG:
+        print(f"waited {waited:.1f} s for DVC's lock", flush=True)
+
+
+# Files
+
+
+def _write_lock_whole() -> None:
+    """Makes DVC put dvc.lock in place in one step, and write anew only what changed in it; the bytes are DVC's own.
+
+    DVC's YAML library keeps comments, of which dvc.lock has none, and takes 3 s of each job where there are 200 stages.
+    """
+    from dvc.utils.serialize import _yaml
+
+    @contextlib.contextmanager
+    def modify(path, parser, dumper, fs=None) -> Iterator[dict]:
+        path = Path(path)
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        data = _yaml.parse_yaml(old, path)
+        before = lockfile.as_json(data)
+        yield data
+        half = Path(f"{path}.half")
+        half.write_text(lockfile.changed_text(old, before, data, dumper), encoding="utf-8")
+        half.replace(path)
+
+    _yaml._modify_data = modify
+
+
+def _parse_once() -> None:
+    """Makes DVC parse each text once per job, before it takes the lock: dvc.lock by its stages.
+
+    Under the lock, only what other jobs changed meanwhile is parsed: a job of a study with 200 sets holds it for 0.2
+    CPU seconds instead of 0.6.
+    """
+    from dvc.utils import strictyaml
+    from dvc.utils.serialize import _yaml
+
+    whole = functools.cache(_yaml.parse_yaml)
+
+    def parse(text: str, path, typ: str = "safe") -> dict:
+        head, *stages = lock.blocks(text)
+        if typ != "safe" or head != lock.HEAD:
+            return copy.deepcopy(whole(text, str(path), typ))
+        data = whole(f"{lock.HEAD}  none: null\n", "dvc.lock")
+        entries = [whole(lines, "dvc.lock") for lines in stages]
+        return copy.deepcopy(data | {"stages": {name: entry[name] for entry in entries for name in entry}})
+
+    _yaml.parse_yaml = strictyaml.parse_yaml = parse
+    for path in filter(Path.exists, (paths.PARAMS, paths.GRAPH, paths.LOCK)):
+        parse(path.read_text(encoding="utf-8"), path)
+
+
+# Snakemake
+
+
+def before_execution(workflow, prepare: Callable[[bool], None]) -> None:
+    """Lets something be done before Snakemake works out what to run; Snakemake has a hook only for the time after.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        prepare: called with whether jobs will really run: not in a dry run, nor with --touch.
+    """
+    execute = workflow.execute
+
+    def prepared(*args, executor_plugin, **options):
+        settings = executor_plugin.common_settings
+        prepare(not (settings.dryrun_exec or settings.touch_exec))
+        return execute(*args, executor_plugin=executor_plugin, **options)
+
+    workflow.execute = prepared
+
+
+def lift_job_rate(workflow) -> None:
+    """Takes off Snakemake's limit of jobs a second on this machine, where cores are the limit.
+
+    With it, Snakemake looks at all waiting jobs once a second for every job that ended: a third of a core after 100
+    jobs, a whole one after 300.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None

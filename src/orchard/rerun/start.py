@@ -1,0 +1,151 @@
+"""One run of Snakemake: what it validates, asks and does, and what the rules ask of it.
+
+- Reading the Snakefile validates the study and nothing else: it moves and writes nothing.
+- What is stale is asked when Snakemake works out which jobs to start.
+- Only a real run acts: it locks the folder, writes params.yaml, sets other studies' outputs aside, asks the remote.
+
+Snakemake judges by time stamps, which a clone does not have. So inputs are `ancient` where `orchard.lineage.project`
+calls the stage fresh, and a stage that it calls stale has one more input, a marker that is newer than any output. The
+job (orchard.rerun.job) is `dvc repro` of that one stage, which runs the command, restores its output from the cache or
+a remote, or finds that nothing changed after all.
+"""
+
+import atexit
+import functools
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from snakemake.io import ancient
+
+from orchard import paths, yamls
+from orchard.errors import UserError
+from orchard.lineage import graph, project
+from orchard.lineage.graph import Graph
+from orchard.rerun import alive, aside, dvc_patches, progress, remote
+from orchard.study import load, params
+
+
+class Run:
+    """A run of Snakemake in the project's root.
+
+    In a job's own process, on a cluster's node, it knows the graph alone: the main process has decided what runs.
+
+    Args:
+        workflow: Snakemake's workflow object.
+    """
+
+    def __init__(self, workflow):
+        self.workflow = workflow
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        os.environ["PYTHONPATH"] = str(Path("src").resolve())
+        self.study, self.tree, self.graph = _or_exit(self._validate)
+        if workflow.is_main_process:
+            dvc_patches.before_execution(workflow, lambda is_real: _or_exit(self._prepare, is_real))
+
+    def _validate(self) -> tuple:
+        """The study, params.yaml's content and the graph. Nothing is moved or written."""
+        dvc_patches.refuse_other_versions()
+        if self.workflow.is_main_process:
+            _refuse_overrides(self.workflow.config_settings.config, self.workflow.config_settings.configfiles)
+            study = load.load()
+            tree = params.tree(study)
+        else:
+            study, tree = None, yamls.read(paths.PARAMS)
+        return study, tree, _filled_in(tree)
+
+    def _prepare(self, is_real: bool) -> None:
+        """What comes before Snakemake works out what to run."""
+        if is_real:
+            alive.be_the_only_run()
+            alive.wait_for_old_jobs()
+            aside.swap(self.graph.outs, aside.active_study(), self.study.name)
+            params.write(self.study)
+        changed, behind = self.stale
+        progress.print_plan(list(self.graph.stages), changed, behind, self.workflow.resource_settings.cores, is_real)
+        if is_real and changed:
+            remote.meet(changed)
+
+    @functools.cached_property
+    def stale(self) -> tuple[list[str], list[str]]:
+        """The stages that are stale themselves, and those behind a stale one."""
+        if not self.workflow.is_main_process:
+            return [], []
+        with project.opened(self.tree) as opened:
+            return opened.to_start()
+
+    # What the Snakefile and the rules ask
+
+    @property
+    def outputs(self) -> list[str]:
+        """The outputs of all stages, in a job's own process none: it has only its job to do."""
+        return list(self.graph.outs) if self.workflow.is_main_process else []
+
+    def family(self, name: str) -> str:
+        """A pattern of the outputs of one family of stages; of a family without any, one that nothing matches."""
+        outs = [re.escape(stage.out) for stage in self.graph.stages.values() if stage.family == name]
+        return "|".join(outs) or "$none"
+
+    def inputs(self, wildcards) -> list:
+        """What a stage reads, without code: outputs of other stages, and files from outside."""
+        stage = self.graph.outs[wildcards.path]
+        stale = {name for each in _or_exit(lambda: self.stale) for name in each}
+        found = []
+        for dep in stage.inputs:
+            for path in self.graph.made(dep) or [dep]:
+                maker = self.graph.outs.get(path)
+                found.append(path if maker and maker.name in stale else ancient(path))
+        return found + ([self.marker] if stage.name in self.stale[0] else [])
+
+    def stage(self, wildcards) -> str:
+        """The name of a stage in DVC."""
+        return self.graph.outs[wildcards.path].name
+
+    def threads(self, wildcards) -> int:
+        """The CPU threads that a base model is made with."""
+        return self.tree["base"][self.stage(wildcards).partition("@")[2]]["threads"]
+
+    @functools.cached_property
+    def marker(self) -> str:
+        """A file that is newer than any output, and whose content is never that of an earlier run's."""
+        folder = tempfile.mkdtemp(prefix="orchard-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        file = Path(folder, "stale")
+        file.write_text(f"{time.time_ns()}")
+        return str(file)
+
+    def on_start(self) -> None:
+        """When jobs are about to start."""
+        dvc_patches.lift_job_rate(self.workflow)
+        progress.report(sum(map(len, self.stale)))
+
+
+def _filled_in(tree: dict) -> Graph:
+    from dvc.repo import Repo
+
+    with Repo(config={"core": {"no_scm": True}}) as repo:
+        return graph.fill_in(repo, graph.read(), tree)
+
+
+def _or_exit(function, *arguments):
+    """What a function returns; a user's mistake ends in its one message and exit status 1."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        sys.exit(1)
+
+
+def _refuse_overrides(overrides: dict, files: list) -> None:
+    """Snakemake's --config and --configfile would change what Snakemake sees and not what DVC sees."""
+    if overrides or files:
+        raise UserError(
+            found=f"--config or --configfile ({overrides or files})",
+            rule="the study is the content of config.yaml",
+            why="DVC decides what to run by that file and would not see the change",
+            fix="edit config.yaml, or switch to another study with `orchard use <study>`",
+        )

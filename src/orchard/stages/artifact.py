@@ -1,0 +1,26 @@
+"""A model to be handed out by name: the checkpoint as it is, with its scores in its model card.
+
+    python -m orchard.stages.artifact NAME --model MODEL
+
+dvc.yaml lists the names under ``artifacts``, so that `dvc artifacts get` finds them in another repository.
+"""
+
+import shutil
+
+import pandas
+
+from orchard import paths
+from orchard.models import card, record
+from orchard.stages import stage
+from orchard.study.schema.artifacts import ArtifactRun
+
+
+def main(role: str, run: ArtifactRun) -> None:
+    scores = pandas.read_parquet(paths.evaluation(run.model) / "scores.parquet")
+    with stage.output(paths.artifact(role)) as scratch:
+        shutil.copytree(paths.model(run.model), scratch, ignore=shutil.ignore_patterns(record.NOT_CONTENT))
+        card.write(scratch, run.model, scores)
+
+
+if __name__ == "__main__":
+    stage.run(main, ArtifactRun)

@@ -1,0 +1,148 @@
+"""Evaluates one model on the study's tasks with lm-eval, keeping each item's score and each sample.
+
+python -m orchard.stages.evaluate MODEL
+"""
+
+import importlib.util
+import json
+import logging
+from pathlib import Path
+
+import pandas
+
+from orchard import jsonl, paths
+from orchard.errors import UserError
+from orchard.models import chosen_on, folders, record
+from orchard.processes import Progress
+from orchard.stages import stage
+from orchard.stages.evaluate import harness, responses
+from orchard.stages.evaluate.lm import StrictLM
+from orchard.study.schema.evaluate import Evaluate, NamedTask, Task
+from orchard.tasks import registry
+from orchard.tasks.task import Judgement
+
+
+def main(name: str) -> None:
+    asked, folder = stage.params(Evaluate, "evaluate"), paths.model(name)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    lm, manager = backend(folder, asked), harness.task_manager(asked)
+    progress = Progress(f"evaluate@{name}", len(asked.tasks))
+    scores, samples, tasks = [], [], {}
+    for title, task in asked.tasks.items():
+        rows = harness.run(lm, manager, task, asked)
+        tasks[title] = harness.identity(rows)
+        for row in rows:
+            judgements = judged(task, row, lm.tokenizer, asked.unsafe_programs)
+            scores += item_scores(title, task, row, judgements, lm)
+            samples.append(sample_row(title, row, judgements))
+        progress.step()
+    with stage.output(paths.evaluation(name)) as scratch:
+        scratch.mkdir()
+        pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
+        pandas.DataFrame(samples).to_parquet(scratch / "samples.parquet", index=False)
+        record.write(
+            scratch,
+            "evaluate",
+            asked,
+            [folder, *data_files(asked)],
+            model=name,
+            model_record=record.read(folder),
+            tasks=tasks,
+            chosen_on=chosen_on.overlap(folder, all_items(asked)),
+            chat_template=harness.template_hash(lm, asked),
+        )
+
+
+def backend(folder: Path, asked: Evaluate):
+    """The model as lm-eval sees it, loaded once for all tasks.
+
+    Raises:
+        UserError: vLLM is asked for and not installed.
+    """
+    if asked.backend == "hf":
+        return StrictLM(folders.load_model(folder), folders.load_tokenizer(folder), asked.batch_size)
+    if not importlib.util.find_spec("vllm"):
+        raise UserError(
+            found="evaluate.backend: vllm, which is not installed",
+            rule="vLLM runs where it is installed, on a GPU",
+            why="it is no part of requirements.lock, as most machines cannot run it",
+            fix="`pip install vllm`, or set backend: hf",
+        )
+    from lm_eval.models.vllm_causallms import VLLM
+
+    return VLLM(str(folder), dtype="float32", batch_size=asked.batch_size, seed=asked.seed)
+
+
+def own_tasks(asked: Evaluate) -> list[Task]:
+    """The tasks whose items are files of the study; the others are lm-eval's."""
+    return [task for task in asked.tasks.values() if not isinstance(task, NamedTask)]
+
+
+def data_files(asked: Evaluate) -> list[Path]:
+    """The files of items and of few-shot examples that the tasks read."""
+    files = {file for task in own_tasks(asked) for file in (task.items, task.few_shot.items)}
+    return [Path(file) for file in sorted(files - {None})]
+
+
+def all_items(asked: Evaluate) -> list[dict]:
+    """The items of all tasks whose items are files of the study."""
+    return [item for task in own_tasks(asked) for item in jsonl.read(task.items)[: asked.limit]]
+
+
+def judged(task: Task, row: dict, tokenizer, unsafe: bool) -> list[Judgement]:
+    """What the item's task says of each response; empty where no verifier checks responses."""
+    if task.kind != "generation":
+        return []
+    texts, tokens = written(row, tokenizer)
+    verifier = registry.load(row["doc"]["task"])
+    ended = [len(ids) < task.max_new_tokens for ids in tokens]
+    return [verifier.judge(row["doc"], text, end, unsafe) for text, end in zip(texts, ended, strict=True)]
+
+
+def item_scores(title: str, task: Task, row: dict, judgements: list[Judgement], lm) -> list[dict]:
+    """One row per metric of an item: task, kind, item, metric, value; the metrics in order of name."""
+    suffix = "" if row["filter"] in ("none", "samples") else f", {row['filter']}"
+    values = {f"{metric}{suffix}": float(row[metric]) for metric in row["metrics"]}
+    if task.kind == "likelihood":
+        prompt, answer = row["arguments"][0]
+        tokens = len(lm.tok_encode(prompt + answer)) - len(lm.tok_encode(prompt))  # as lm-eval splits them
+        values = {"nats": -values["log_likelihood"] / tokens}
+    if task.kind == "generation":
+        values = responses.describe(*written(row, lm.tokenizer), judgements)
+    return [
+        {"task": title, "kind": task.kind, "item": item_id(row), "metric": metric, "value": value}
+        for metric, value in sorted(values.items())
+    ]
+
+
+def item_id(row: dict) -> str:
+    """An item's own id, or for items of lm-eval's tasks the task and the number."""
+    return row["doc"]["id"] if row["of"].startswith("orchard-") else f"{row['of']}-{row['doc_id']:05d}"
+
+
+def written(row: dict, tokenizer) -> tuple[list[str], list[list[int]]]:
+    """The responses to an item and their tokens.
+
+    lm-eval keeps the text alone, so the text is tokenized anew, without the token that ended it and other special
+    tokens. A response that fills max_new_tokens came to no end.
+    """
+    (texts,) = row["resps"]
+    return list(texts), [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+def sample_row(title: str, row: dict, judgements: list[Judgement]) -> dict:
+    """What the model was asked and what it wrote: responses and what is wrong with each (null: it is right), or the
+    log-likelihood of each choice and no errors."""
+    return {
+        "task": title,
+        "item": item_id(row),
+        "filter": row["filter"],
+        "prompt": str(row["arguments"][0][0]),
+        "target": str(row["target"]),
+        "responses": json.dumps([list(response) for response in row["resps"]]),
+        "errors": json.dumps([judgement.error for judgement in judgements]),
+    }
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,98 @@
+"""The study's tasks as lm-eval runs them."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from lm_eval.evaluator import evaluate
+from lm_eval.tasks import TaskManager
+
+from orchard.errors import UserError, did_you_mean
+from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, Task
+
+YAMLS = Path(__file__).parent / "tasks"
+
+
+def task_manager(asked: Evaluate) -> TaskManager:
+    """lm-eval's register of tasks; its own are read only if one is asked for, which takes 15 s.
+
+    Raises:
+        UserError: lm-eval knows no task of a name.
+    """
+    own = TaskManager(include_path=str(YAMLS), include_defaults=False)
+    named = [task.task for task in asked.tasks.values() if isinstance(task, NamedTask)]
+    known = own if all(name in own.all_tasks for name in named) else TaskManager(include_path=str(YAMLS))
+    for name in named:
+        if name not in known.all_tasks:
+            raise UserError(
+                found=f"evaluate.tasks: no task {name!r} in lm-eval or {YAMLS.name}/",
+                rule="a task of kind lm-eval has a name that lm-eval knows",
+                why="items, prompt and score are looked up by it",
+                fix=did_you_mean(name, known.all_tasks, "`lm-eval ls tasks` prints all names"),
+            )
+    return known
+
+
+def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
+    """lm-eval's per-item results of one task, in the order of the items. Every task starts from the same seed."""
+    torch.manual_seed(asked.seed)
+    # As a member of a group, a task with overrides starts from its YAML. (simple_evaluate asks hub and pip on top.)
+    result = evaluate(
+        lm,
+        manager.load({"group": "study", "task": [spec_of(task, asked, lm.tokenizer)]}),
+        bootstrap_iters=0,
+        limit=asked.limit if isinstance(task, NamedTask) else None,
+        apply_chat_template=uses_template(lm, asked),
+    )
+    rows = [row | {"of": name} for name, found in sorted(result["samples"].items()) for row in found]
+    return sorted(rows, key=lambda row: (row["of"], row["doc_id"], row["filter"]))
+
+
+def spec_of(task: Task, asked: Evaluate, tokenizer) -> dict:
+    """A task in lm-eval's form."""
+    if isinstance(task, NamedTask):
+        shots = {} if task.few_shot is None else {"num_fewshot": task.few_shot}
+        return {"task": task.task, **shots}
+    spec = {
+        "task": f"orchard-{task.kind}",
+        "num_fewshot": task.few_shot.count,
+        "dataset_kwargs": {
+            "items_path": task.items,
+            "limit": asked.limit,
+            "shots": task.few_shot.count,
+            "shots_path": task.few_shot.items,
+        },
+    }
+    return spec | (generation_options(task, tokenizer) if isinstance(task, GenerationTask) else {})
+
+
+def generation_options(task: GenerationTask, tokenizer) -> dict:
+    """Everything that generation depends on, spelled out."""
+    sampling = {"do_sample": True, "temperature": task.temperature, "top_k": 0, "top_p": 1.0}
+    return {
+        "repeats": task.samples,
+        "filter_list": [{"name": "samples", "filter": [{"function": "take_first_k", "k": task.samples}]}],
+        "generation_kwargs": {
+            "until": [tokenizer.eos_token, *task.stop],
+            "max_gen_toks": task.max_new_tokens,
+            **(sampling if task.temperature > 0 else {"do_sample": False}),
+        },
+    }
+
+
+def uses_template(lm, asked: Evaluate) -> bool:
+    """Whether prompts are put into a chat template: where the config wants it and the model has one."""
+    return asked.chat_template and lm.tokenizer.chat_template is not None
+
+
+def template_hash(lm, asked: Evaluate) -> str | None:
+    """The SHA-256 of the chat template, if it is used."""
+    if not uses_template(lm, asked):
+        return None
+    return hashlib.sha256(lm.tokenizer.chat_template.encode()).hexdigest()
+
+
+def identity(rows: list[dict]) -> dict:
+    """What identifies a task's content: the number of its items, and a hash of all items, prompts and targets."""
+    parts = [row[f"{part}_hash"] for row in rows for part in ("doc", "prompt", "target")]
+    return {"items": len(rows), "hash": hashlib.sha256("".join(parts).encode()).hexdigest()}

@@ -1,0 +1,151 @@
+"""Recovery of a pruned model: finetuning on one author's responses (arXiv 2602.01997, section 4).
+
+    python -m orchard.stages.recover NAME --of MODEL --method METHOD --ratio RATIO --author AUTHOR --budget BUDGET \
+        --seed SEED --pruned MODEL --responses RESPONSES
+
+A budget makes authors comparable: equal prompts and steps, or, since self-generated responses differ in length, equal
+tokens of answers.
+"""
+
+import importlib.util
+import random
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from trl import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from orchard import jsonl, paths
+from orchard.errors import UserError
+from orchard.models import card, chosen_on, folders, record
+from orchard.models.finetuning import adapter, merged, sft_arguments, steps_of
+from orchard.models.training import ProgressCallback, answer_example, train
+from orchard.processes import Progress
+from orchard.stages import stage
+from orchard.study.schema.recover import Amount, EqualSteps, EqualTokens, RecoverRun, RecoveryTrainer
+
+
+def main(name: str, run: RecoverRun) -> None:
+    trainer = stage.params(RecoveryTrainer, "recover", "trainer")
+    amount = stage.params(Amount, "recover", "budgets", run.budget, "amount")
+    pruned, responses = paths.model(run.pruned), paths.responses(run.responses)
+    rows = examples(jsonl.read(responses), folders.load_tokenizer(pruned), amount, run.seed)
+    target = paths.model(f"recover-{name}")
+    with stage.output(target) as scratch, stage.resumable(target) as state:
+        finetune(trainer, epochs_of(amount), run.seed, pruned, rows, scratch, state, f"recover@{name}")
+        chosen_on.write(scratch, chosen_on.read(pruned))
+        before = record.read(pruned)
+        card.finish(
+            scratch,
+            f"recover-{name}",
+            "recover",
+            {"trainer": trainer, "budget": amount},
+            [pruned, responses],
+            step=f"finetuned on {run.author}'s responses within budget {run.budget}, seed {run.seed}",
+            start=pruned,
+            **run.model_dump(include={"of", "method", "author", "budget", "seed"}),
+            **amounts(rows, amount),
+            **{key: before[key] for key in ("ratio", "dropped")},
+        )
+
+
+def epochs_of(amount: Amount) -> int:
+    """Passes over the rows: rows for a budget of tokens are laid out as often as they are seen."""
+    return amount.epochs if isinstance(amount, EqualSteps) else 1
+
+
+def examples(responses: list[dict], tokenizer, amount: Amount, seed: int) -> list[dict]:
+    """The rows of one epoch, tokenized: the first of them, or as many, in turns, as make up a number of answer tokens.
+
+    Args:
+        responses: rows with prompt and response.
+        tokenizer: the model's.
+        amount: how much is learnt.
+        seed: of the order in which a budget of tokens takes them; each is taken once before any is taken twice.
+    """
+    rows = [answer_example(row, tokenizer) for row in responses]
+    if isinstance(amount, EqualSteps):
+        return rows[: amount.rows]
+    rng, taken, tokens = random.Random(seed), [], 0
+    while True:
+        rng.shuffle(rows)
+        for row in rows:
+            taken.append(row)
+            tokens += answer_tokens([row])
+            if tokens >= amount.tokens:
+                return taken
+
+
+def answer_tokens(rows: list[dict]) -> int:
+    """The number of tokens that count in the loss."""
+    return sum(label != -100 for row in rows for label in row["labels"])
+
+
+def amounts(rows: list[dict], amount: Amount) -> dict:
+    """What a recovery saw: different rows (a budget of tokens has no such number), answer tokens, what was equal."""
+    if isinstance(amount, EqualTokens):
+        return {"rows": None, "tokens": answer_tokens(rows), "equal": "tokens"}
+    return {"rows": len(rows), "tokens": amount.epochs * answer_tokens(rows), "equal": "steps"}
+
+
+def finetune(
+    common: RecoveryTrainer,
+    epochs: int,
+    seed: int,
+    pruned: Path,
+    rows: list[dict],
+    scratch: Path,
+    state: Path,
+    name: str,
+) -> None:
+    """Trains on the answers only and saves the model, adapters merged."""
+    tokenizer = folders.load_tokenizer(pruned)
+    trainer = SFTTrainer(
+        model=four_bit_model(pruned) if common.four_bit else folders.load_model(pruned),
+        args=sft_arguments(common, epochs, common.learning_rate, seed, state),
+        train_dataset=Dataset.from_list(rows),
+        data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        peft_config=adapter(common.lora),
+        callbacks=[ProgressCallback(Progress(name, steps_of(len(rows), common.batch_size, epochs)))],
+    )
+    train(trainer, state)
+    trained = merge_into(pruned, trainer.model, state) if common.four_bit else merged(trainer.model)
+    folders.save(trained, tokenizer, scratch)
+
+
+def four_bit_model(folder: Path):
+    """A model whose weights are held in 4 bits, for QLoRA (arXiv 2305.14314: NF4, double quantization).
+
+    Raises:
+        UserError: there is no GPU, or bitsandbytes is not installed.
+    """
+    needed = {"a GPU": torch.cuda.is_available(), "bitsandbytes": importlib.util.find_spec("bitsandbytes")}
+    lacking = [name for name, there in needed.items() if not there]
+    if lacking:
+        raise UserError(
+            found=f"recover.trainer.four_bit: true, without {' and '.join(lacking)}",
+            rule="QLoRA needs a GPU and bitsandbytes",
+            why="its 4-bit kernels are written for one",
+            fix="set four_bit: false (LoRA), or `pip install bitsandbytes` on a machine with a GPU",
+        )
+    held = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return AutoModelForCausalLM.from_pretrained(folder, quantization_config=held, device_map=0)
+
+
+def merge_into(folder: Path, trained, state: Path):
+    """The adapters of a QLoRA run merged into the unquantized model: merging into 4 bits would round them away."""
+    trained.save_pretrained(state / "adapter")
+    return PeftModel.from_pretrained(folders.load_model(folder), state / "adapter").merge_and_unload()
+
+
+if __name__ == "__main__":
+    stage.run(main, RecoverRun, parallel=True)

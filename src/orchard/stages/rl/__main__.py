@@ -1,0 +1,123 @@
+"""GRPO with verifiable rewards from one SFT checkpoint: the identical recipe for each start (PEAR, section 4).
+
+python -m orchard.stages.rl NAME --recipe RECIPE --arm ARM --seed SEED --start MODEL --prompts SET
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from orchard import jsonl, paths
+from orchard.models import card, folders, record
+from orchard.models.training import ProgressCallback, curve, machine_arguments, per_process, train
+from orchard.processes import Progress
+from orchard.stages import stage
+from orchard.stages.rl.rollouts import SharedDraws
+from orchard.study.schema.rl import Recipe, RlRun
+from orchard.tasks import registry
+
+# TRL measures the KL from the start only where it counts. So small a coefficient is lost in rounding even beside
+# gradients of 1e-20, so the weights are those of coefficient 0, bit for bit.
+MEASURED_ONLY = 1e-30
+
+
+def main(name: str, run: RlRun) -> None:
+    recipe = stage.params(Recipe, "rl", "recipes", run.recipe)
+    start, target = paths.model(run.start), paths.model(f"rl-{name}")
+    with stage.output(target) as scratch, stage.resumable(target) as state:
+        tokenizer = folders.load_tokenizer(start)
+        trainer = make_trainer(recipe, run.seed, folders.load_model(start), tokenizer, state, f"rl@{name}")
+        train(trainer, state)
+        folders.save(trainer.model, tokenizer, scratch)
+        steps = curve(trainer.state.log_history, "reward")
+        jsonl.write(scratch / "curve.jsonl", steps)
+        before = record.read(start)
+        card.finish(
+            scratch,
+            f"rl-{name}",
+            "rl",
+            recipe,
+            [start, Path(recipe.prompts)],
+            step=f"trained by GRPO on {recipe.prompts}: recipe {run.recipe}, {recipe.steps} steps, seed {run.seed}",
+            start=start,
+            **{key: before[key] for key in ("arm", "objective", "base", "data", "seed")},
+            recipe=run.recipe,
+            recipe_hash=recipe_hash(recipe),
+            curve=course(steps),
+            drift=folders.drift(start, scratch),
+        )
+
+
+def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name: str) -> GRPOTrainer:
+    """TRL's GRPO trainer with the study's recipe; it loads the start once more, to measure each step's KL from it.
+
+    The RL seed is the recipe's own plus the number of the replicate, so it has nothing to do with the SFT seed.
+    """
+    items = registry.read(recipe.prompts)
+    return GRPOTrainer(
+        model=model,
+        reward_funcs=partial_credit if recipe.partial_credit else right_or_wrong,
+        args=GRPOConfig(
+            output_dir=str(state),
+            max_steps=recipe.steps,
+            per_device_train_batch_size=per_process(recipe.prompts_per_step * recipe.samples_per_prompt),
+            num_generations=recipe.samples_per_prompt,
+            max_completion_length=recipe.max_new_tokens,
+            temperature=recipe.temperature,
+            top_k=0,
+            top_p=1.0,
+            beta=recipe.kl_coefficient or MEASURED_ONLY,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type=recipe.schedule,
+            warmup_steps=0,
+            seed=recipe.seed + seed,
+            gradient_checkpointing=False,
+            save_steps=recipe.save_steps,
+            save_total_limit=1,
+            **machine_arguments(),
+        ),
+        train_dataset=Dataset.from_list([{"prompt": item["prompt"], "item": json.dumps(item)} for item in items]),
+        processing_class=tokenizer,
+        callbacks=[SharedDraws(), ProgressCallback(Progress(name, recipe.steps))],
+    )
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """SHA-256 of a recipe's settings as canonical JSON: equal for two runs if and only if their settings are.
+
+    A run's own are only the checkpoint that it starts from and the replicate's number, and neither is a setting.
+    """
+    text = json.dumps(recipe.model_dump(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def course(steps: list[dict]) -> list[dict]:
+    """The course of training for the record: reward, tokens per response; entropy and KL in nats per token.
+
+    Args:
+        steps: what TRL logged at each step.
+    """
+    names = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "kl": "kl"}
+    return [{"step": row["step"]} | {name: row[logged] for name, logged in names.items()} for row in steps]
+
+
+def right_or_wrong(completions: list[str], item: list[str], **_) -> list[float]:
+    """The reward: 1 for a right response, 0 for any other. Items come as JSON, since tasks differ in their keys."""
+    return [float(judgement.right) for judgement in _judged(completions, item)]
+
+
+def partial_credit(completions: list[str], item: list[str], **_) -> list[float]:
+    """The reward with partial credit: the task's score, 0 to 1."""
+    return [judgement.score for judgement in _judged(completions, item)]
+
+
+def _judged(completions: list[str], item: list[str]):
+    for row, response in zip(map(json.loads, item), completions, strict=True):
+        yield registry.load(row["task"]).judge(row, response)
+
+
+if __name__ == "__main__":
+    stage.run(main, RlRun, parallel=True)

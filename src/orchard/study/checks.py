@@ -1,0 +1,515 @@
+"""The rules across the blocks of a study. Those within one block stand in its module of `orchard.study.schema`."""
+
+from collections.abc import Callable, Iterator
+
+from orchard.errors import UserError, did_you_mean
+from orchard.study import files, runs
+from orchard.study.schema.data import GameSet, PretrainSet, PromptSet
+from orchard.study.schema.evaluate import GenerationTask, ScoredTask
+from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
+from orchard.study.schema.report import OtherFamily, Pear
+from orchard.study.schema.study import Study
+from orchard.tasks import calc, games, generated
+
+Broken = Iterator[tuple[str, str]]  # what was found, and the fix
+CHECKS: list[Callable[[Study], Iterator[UserError]]] = []
+
+
+def mistakes(study: Study) -> Iterator[UserError]:
+    """A message for every rule that a study breaks."""
+    for check in CHECKS:
+        yield from check(study)
+    yield from files.mistakes(study)
+
+
+def rule(words: str, *, why: str) -> Callable:
+    """Makes a check of a function that yields what it found and the fix.
+
+    Args:
+        words: the rule.
+        why: the reason for it.
+    """
+
+    def register(find: Callable[[Study], Broken]) -> Callable[[Study], Broken]:
+        CHECKS.append(
+            lambda study: (UserError(found=found, rule=words, why=why, fix=fix) for found, fix in find(study))
+        )
+        return find
+
+    return register
+
+
+# Data
+
+
+@rule("sets of one role differ in name", why="both would write the same file")
+def set_names_differ(study: Study) -> Broken:
+    for name, made in study.data.generate.items():
+        if name in study.data.ingest and study.data.ingest[name].role == made.role:
+            yield f"data.generate.{name} and data.ingest.{name}, both of role {made.role}", "rename one of them"
+
+
+@rule(f"it is one of {', '.join(generated.TASKS)}", why="only these can be generated")
+def tasks_exist(study: Study) -> Broken:
+    for name, made in _own_sets(study):
+        for task in made.mix:
+            if task not in generated.TASKS:
+                yield f"data.generate.{name}.mix: {task!r}", did_you_mean(task, generated.TASKS)
+
+
+@rule(f"it is one of {', '.join(calc.STYLES)}", why="only these can be generated")
+def styles_exist(study: Study) -> Broken:
+    for key, style in _styles(study):
+        if style not in calc.STYLES:
+            yield f"{key}: {style!r}", did_you_mean(style, calc.STYLES)
+
+
+@rule(
+    "it is a game of reasoning-gym that can be made again and scored safely",
+    why="another would give other questions each time, or run what a model wrote",
+)
+def games_exist(study: Study) -> Broken:
+    sets = _game_sets(study)
+    known = games.games() if sets else {}  # importing the games takes a second, so only a study that plays waits for it
+    for name, played in sets.items():
+        if played.game not in known:
+            reason = games.why_unfit(played.game)
+            fix = did_you_mean(played.game, known)
+            yield f"data.generate.{name}.game: {played.game!r}" + (f" ({reason})" if reason else ""), fix
+
+
+@rule("options are those of the game, without seed and size", why="a misspelt one would silently do nothing")
+def game_options_exist(study: Study) -> Broken:
+    for name, played, known in _known_games(study):
+        for option in played.options:
+            if option not in known:
+                found = f"data.generate.{name}.options.{option} is no option of {played.game}"
+                yield found, did_you_mean(option, known)
+
+
+@rule("the game takes its options", why="it could make no question")
+def games_take_their_options(study: Study) -> Broken:
+    for name, played, known in _known_games(study):
+        fits = played.options.keys() <= set(known)
+        if fits and (refusal := games.refusal(played.game, played.options)):
+            found = f"data.generate.{name}.options: {played.options}, to which {played.game} says: {refusal}"
+            yield found, "correct the options, or write {} for the game's own"
+
+
+# Models and arms
+
+
+@rule(
+    "what a used part needs is given",
+    why="its stages are the product of these lists: without one of them nothing would run",
+)
+def used_parts_are_filled(study: Study) -> Broken:
+    needs = {
+        "sft.arms": ["sft.seeds", "sft.trainer"],
+        "prune.of": ["prune.methods", "prune.ratios", "prune.calibration"],
+        "prune.skip": ["prune.calibration"],
+        "recover.of": [f"recover.{key}" for key in "methods ratios responses budgets seeds prompts trainer".split()],
+    }
+    for user, needed in needs.items():
+        used = _value_at(study, user)
+        for key in needed:
+            if used and not (value := _value_at(study, key)):
+                found = f"{key}: {value!r}, while {user} names {', '.join(used)}"
+                yield found, f"fill {key}, or set {user}: {type(used)()}"
+
+
+@rule(
+    "it is a model of this study: base-<name>, sft-<arm>-<seed> or rl-<recipe>-<arm>-<seed>",
+    why="no stage would make it",
+)
+def models_exist(study: Study) -> Broken:
+    known = _layers_of_models(study)
+    named = [(f"behave.{name}.model", policy.model) for name, policy in study.behave.items()]
+    lists = {"prune.of": study.prune.of, "prune.skip": study.prune.skip, "recover.of": study.recover.of}
+    named += [(key, name) for key, names in lists.items() for name in names]
+    for key, name in named:
+        if name not in known:
+            yield f"{key}: {name!r}", did_you_mean(name, known)
+
+
+@rule(
+    "it is a model of this study, by its name in results/models, or null",
+    why="the checkpoint is handed out with its scores",
+)
+def artifacts_are_models(study: Study) -> Broken:
+    known = runs.models(study.base, runs.expand(study))
+    for role, name in study.artifacts:
+        if name is not None and name not in known:
+            yield f"artifacts.{role}: {name!r}", did_you_mean(name, known)
+
+
+@rule(
+    "it is a name that the study gives: of an objective, a base, a policy, a recipe or an arm",
+    why="a run needs all its parts",
+)
+def arms_exist(study: Study) -> Broken:
+    bases = [f"base-{name}" for name in study.base]
+    named = [
+        (f"sft.arms.{name}.{key}", getattr(arm, key), known)
+        for name, arm in study.sft.arms.items()
+        for key, known in (("objective", study.sft.objectives), ("base", bases), ("data", study.behave))
+    ]
+    named += [("sft.own_seeds", name, study.sft.arms) for name in study.sft.own_seeds]
+    named += [("rl.arms", name, study.rl.recipes) for name in study.rl.arms]
+    named += [
+        (f"rl.arms.{recipe}", arm, study.sft.arms)
+        for recipe, arms in study.rl.arms.items()
+        for arm in ([] if arms == "all" else arms)
+    ]
+    for key, name, known in named:
+        if name not in known:
+            yield f"{key}: {name!r}", did_you_mean(name, known)
+
+
+@rule("a recipe says from which arms it starts", why="it would run from none")
+def recipes_have_arms(study: Study) -> Broken:
+    for recipe in study.rl.recipes:
+        if recipe not in study.rl.arms:
+            yield f"rl.recipes.{recipe}, without rl.arms.{recipe}", f"add {recipe}: all, or a list of arms, to rl.arms"
+
+
+@rule(
+    "distillation from stored tokens needs some",
+    why="the loss is a sum over pi_beta's most likely tokens",
+)
+def stored_tokens_are_there(study: Study) -> Broken:
+    for name, arm, objective, policy in _joined_arms(study):
+        if objective.loss == "kl-stored" and policy.top_k == 0:
+            found = f"sft.arms.{name}: loss kl-stored, while behave.{arm.data} has top_k 0"
+            yield found, f"set behave.{arm.data}.top_k to 1 or more"
+
+
+@rule(
+    "live distillation needs a policy of kind model, with keep_policy: true",
+    why="pi_beta is run beside pi_theta",
+)
+def live_policies_are_kept(study: Study) -> Broken:
+    for name, arm, objective, policy in _joined_arms(study):
+        if objective.loss == "kl-live" and not (policy.kind == "model" and policy.keep_policy):
+            found = f"sft.arms.{name}: loss kl-live, while behave.{arm.data} has no model at hand"
+            yield found, "use kl-stored, or another policy"
+
+
+@rule("a selected style is one that the policy writes", why="no row would be left of it")
+def selected_styles_are_written(study: Study) -> Broken:
+    for name, arm, objective, policy in _joined_arms(study):
+        wanted = objective.select.styles if objective.select and objective.select.kind == "style" else []
+        written = list(policy.styles) if policy.kind == "scripted" else []
+        for style in wanted:
+            if style not in written:
+                styles = ", ".join(written) or "none"
+                yield (
+                    f"sft.arms.{name}: select style {style}, while behave.{arm.data} writes {styles}",
+                    "name one of those",
+                )
+
+
+@rule(
+    "the policy that SFT learns from is a base",
+    why="the checkpoint would have to exist before it is trained",
+)
+def nothing_feeds_itself(study: Study) -> Broken:
+    for data in dict.fromkeys(arm.data for arm in study.sft.arms.values()):
+        policy = study.behave.get(data)
+        if policy and policy.model.startswith(("sft-", "rl-")):
+            yield f"behave.{data}.model: {policy.model!r}, while sft.arms learn from {data!r}", "name a base-<name>"
+
+
+# Pruning and recovery
+
+
+@rule("recovery starts from a model that prune makes", why="there would be nothing to recover")
+def recovery_has_its_pruned_models(study: Study) -> Broken:
+    for key in ("of", "methods", "ratios"):
+        pruned = getattr(study.prune, key)
+        for value in getattr(study.recover, key):
+            if value not in pruned and study.recover.of:
+                found = f"recover.{key}: {value!r}, while prune.{key} has {', '.join(map(str, pruned)) or 'nothing'}"
+                yield found, f"add it to prune.{key}, or remove it here"
+
+
+@rule("an author is one of recover.responses", why="it says how the responses are made")
+def authors_exist(study: Study) -> Broken:
+    known = study.recover.responses
+    named = [(f"recover.budgets.{name}.of", one) for name, budget in study.recover.budgets.items() for one in budget.of]
+    named += [(f"recover.responses.{name}.of", one) for name, author in _mixtures(study) for one in author.of]
+    for key, author in named:
+        if author not in known:
+            yield f"{key}: {author!r}", f"add recover.responses.{author}; {did_you_mean(author, known)}"
+
+
+@rule(
+    "a mixture is of two different authors who write themselves",
+    why="each prompt's response is one of theirs",
+)
+def mixtures_have_two_authors(study: Study) -> Broken:
+    mixtures = dict(_mixtures(study))
+    for name, author in mixtures.items():
+        if set(author.of) & mixtures.keys() or len(set(author.of)) < 2:
+            yield f"recover.responses.{name}.of: {', '.join(author.of)}", "name two other authors"
+
+
+@rule("author and budget together are one name, and no other pair's", why="two stages would write the same output")
+def recovery_runs_differ_in_name(study: Study) -> Broken:
+    pairs = [f"{author}-{name}" for name, budget in study.recover.budgets.items() for author in budget.of]
+    for pair in sorted({pair for pair in pairs if pairs.count(pair) > 1}):
+        yield f"recover.budgets: {pair} is the name of two recoveries", "rename a budget"
+
+
+@rule("greedy search scores its candidates on selection items", why="without them no layer is better than another")
+def greedy_has_a_selection(study: Study) -> Broken:
+    if _is_searched(study) and study.prune.selection is None:
+        yield "prune.selection: null, while prune.methods has greedy", "fill prune.selection, or remove greedy"
+
+
+@rule(
+    "greedy search leaves two layers at least",
+    why="it always keeps layer 0, and its last round needs a choice",
+)
+def greedy_has_a_choice(study: Study) -> Broken:
+    for layers, ratio in _depths_and_ratios(study) if _is_searched(study) else ():
+        if whole_layers(ratio, layers) == layers - 1:
+            found = f"prune.ratios: {ratio} of {layers} layers is {layers - 1} layers, while prune.methods has greedy"
+            yield found, "lower the ratio, or remove greedy"
+
+
+@rule(WHOLE_LAYERS, why=WHY_WHOLE)
+def ratios_are_whole_layers(study: Study) -> Broken:
+    for layers, ratio in _depths_and_ratios(study):
+        if whole_layers(ratio, layers) is None:
+            yield f"prune.ratios: {ratio} of {layers} layers", nearest_ratio(ratio, layers)
+
+
+@rule(
+    "each ratio is another number of layers",
+    why="two stages would make the same model, and one result would count twice",
+)
+def ratios_differ(study: Study) -> Broken:
+    first: dict[tuple, int | float] = {}
+    for layers, ratio in _depths_and_ratios(study):
+        count = whole_layers(ratio, layers)
+        if count is not None and (other := first.setdefault((layers, count), ratio)) != ratio:
+            yield (
+                f"prune.ratios: {other} and {ratio} of {layers} layers are both {count} layers",
+                "remove one of the two",
+            )
+
+
+# Tasks and claims
+
+
+@rule("it is one of evaluate.tasks, of a fitting kind", why="the claims compare the two kinds of scoring")
+def report_names_fitting_tasks(study: Study) -> Broken:
+    kinds = {name: task.kind for name, task in study.evaluate.tasks.items()}
+    named = [("report.generation", name, ["generation"]) for name in study.report.generation]
+    named += [("report.classification", name, ["choice", "minimal-pair"]) for name in study.report.classification]
+    pear = study.report.pear
+    named += [("report.pear.task", pear.task, ["generation"])] if pear else []
+    named += [(f"report.pear.{key}.task", other.task, ["generation"]) for key, other in _other_families(pear)]
+    named += [(f"report.pruning.{key}", name, [kind]) for key, name, kind in _pruning_tasks(study)]
+    for key, name, fitting in named:
+        if kinds.get(name) not in fitting:
+            found = f"of kind {kinds[name]}" if name in kinds else "no task"
+            fix = did_you_mean(name, [each for each in kinds if kinds[each] in fitting])
+            yield f"{key}: {name!r}, {found}, where one of kind {' or '.join(fitting)} fits", fix
+
+
+@rule(
+    "a matched pair asks the same items after the same examples",
+    why="L13 compares two ways of scoring, and nothing else may differ",
+)
+def matched_tasks_ask_the_same(study: Study) -> Broken:
+    for pair in study.report.pruning.matched:
+        choice, written = (study.evaluate.tasks.get(name) for name in (pair.choice, pair.generation))
+        if not (isinstance(choice, ScoredTask) and isinstance(written, GenerationTask)):
+            continue  # told by report_names_fitting_tasks
+        if (choice.items, choice.few_shot) != (written.items, written.few_shot):
+            found = f"report.pruning.matched: {pair.choice!r} and {pair.generation!r} differ in items or few_shot"
+            yield found, f"give evaluate.tasks.{pair.generation} the items and few_shot of {pair.choice}"
+
+
+@rule(
+    "it is the data of arms that run, an objective of arms that run on that data, or a recipe",
+    why="only what runs can be compared",
+)
+def pear_compares_what_runs(study: Study) -> Broken:
+    if not (pear := study.report.pear):
+        return
+    unknown = {arm.data for arm in study.sft.arms.values()} - study.behave.keys()  # told by arms_exist
+    on_data = {arm.objective for arm in study.sft.arms.values() if arm.data in unknown | {pear.data}}
+    named = [
+        ("data", pear.data, {arm.data for arm in study.sft.arms.values()}),
+        ("recipe", pear.recipe, study.rl.recipes),
+        *((f"{key}.recipe", other.recipe, study.rl.recipes) for key, other in _other_families(pear)),
+        *((key, name, on_data) for key, name in _pear_objectives(pear) if on_data),
+    ]
+    for key, name, known in named:
+        if name not in known:
+            yield f"report.pear.{key}: {name!r}", did_you_mean(name, known)
+
+
+@rule(
+    "a form is an objective with weights of kind pear, not shuffled",
+    why="P5 says of PEAR's forms, and of nothing else, that each beats SFT",
+)
+def forms_are_pears(study: Study) -> Broken:
+    for name, weights in _forms(study):
+        if not (weights and weights.kind == "pear" and weights.shuffle is None):
+            fix = "name PEAR's forms; rivals with a part of PEAR stand under report.pear.controls"
+            yield f"report.pear.forms: {name!r}, whose weights are not PEAR's, or are shuffled", fix
+
+
+@rule(
+    "each form of PEAR stands once",
+    why="P5 is tested when all three forms are there, so three objectives must be three forms",
+)
+def forms_differ(study: Study) -> Broken:
+    found: dict[str, str] = {}
+    for name, weights in _forms(study):
+        if weights and weights.kind == "pear" and (other := found.setdefault(weights.form, name)) != name:
+            yield f"report.pear.forms: {other!r} and {name!r} are both of form {weights.form}", "remove one of the two"
+
+
+@rule(
+    "twins are two names under sft.objectives with the same settings",
+    why="an A/A check asks whether two arms that are alike come out alike",
+)
+def twins_are_alike(study: Study) -> Broken:
+    for one, other in _twins(study):
+        if one == other or study.sft.objectives[one] != study.sft.objectives[other]:
+            found = f"report.pear.twins: {one!r} and {other!r}, {'one name' if one == other else 'which differ'}"
+            yield found, f"write the settings of {one!r} a second time under another name"
+
+
+@rule(
+    "twins have seeds of their own",
+    why="with one seed they would be the same model twice, and differ by nothing at all",
+)
+def twins_share_no_seed(study: Study) -> Broken:
+    for one, other in _twins(study):
+        alike = one != other and study.sft.objectives[one] == study.sft.objectives[other]
+        if alike and (common := _seeds_of(study, one) & _seeds_of(study, other)):
+            found = f"report.pear.twins: {one!r} and {other!r} share the seeds {', '.join(map(str, sorted(common)))}"
+            yield found, f"give the arm of {other!r} other seeds under sft.own_seeds"
+
+
+# What the checks ask of a study
+
+
+def _depths_and_ratios(study: Study) -> Iterator[tuple[int, int | float]]:
+    """Each depth of a model to prune with each ratio."""
+    layers_of = _layers_of_models(study)
+    for layers in dict.fromkeys(layers_of[name] for name in study.prune.of if name in layers_of):
+        yield from ((layers, ratio) for ratio in study.prune.ratios)
+
+
+def _layers_of_models(study: Study) -> dict[str, int]:
+    """The models that can be pruned or imitated, and the number of layers of each."""
+    trained: runs.Runs = {"sft": runs.sft(study.sft)}
+    trained["rl"] = runs.rl(study.rl, trained["sft"])
+    return runs.layers(study.base, trained)
+
+
+def _is_searched(study: Study) -> bool:
+    return bool(study.prune.of) and "greedy" in study.prune.methods
+
+
+def _mixtures(study: Study) -> list[tuple]:
+    return [(name, author) for name, author in study.recover.responses.items() if author.kind == "mixed"]
+
+
+def _joined_arms(study: Study) -> Iterator[tuple]:
+    """Each arm's name, the arm, its objective and its policy, where all are there."""
+    for name, arm in study.sft.arms.items():
+        objective, policy = study.sft.objectives.get(arm.objective), study.behave.get(arm.data)
+        if objective and policy:
+            yield name, arm, objective, policy
+
+
+def _own_sets(study: Study) -> list[tuple[str, PretrainSet | PromptSet]]:
+    """The generated sets that are made of orchard's own tasks."""
+    return [(name, made) for name, made in study.data.generate.items() if not isinstance(made, GameSet)]
+
+
+def _game_sets(study: Study) -> dict[str, GameSet]:
+    return {name: made for name, made in study.data.generate.items() if isinstance(made, GameSet)}
+
+
+def _known_games(study: Study) -> Iterator[tuple[str, GameSet, list[str]]]:
+    """The sets of games that exist, each with the options that its game knows."""
+    sets = _game_sets(study)
+    known = games.games() if sets else {}
+    return ((name, played, known[played.game]) for name, played in sets.items() if played.game in known)
+
+
+def _styles(study: Study) -> Iterator[tuple[str, str]]:
+    """Each style that the study names, with its key."""
+    for name, made in _own_sets(study):
+        if isinstance(made, PretrainSet):
+            yield from ((f"data.generate.{name}.styles", style) for style in made.styles)
+    for name, policy in study.behave.items():
+        if policy.kind == "scripted":
+            yield from ((f"behave.{name}.styles", style) for style in policy.styles)
+    for name, author in study.recover.responses.items():
+        if author.kind == "style":
+            yield f"recover.responses.{name}.style", author.style
+
+
+def _pear_objectives(pear: Pear) -> Iterator[tuple[str, str]]:
+    """Each objective that report.pear names, with its key there."""
+    yield from (("baseline", pear.baseline), ("treatment", pear.treatment))
+    for key in ("reversal", "forms", "controls", "plain"):
+        yield from ((key, name) for name in getattr(pear, key))
+    if pear.twins:
+        yield from (("twins.one", pear.twins.one), ("twins.other", pear.twins.other))
+    if pear.distillation:
+        yield "distillation.baseline", pear.distillation.baseline
+        yield "distillation.treatment", pear.distillation.treatment
+
+
+def _forms(study: Study) -> list[tuple]:
+    """The objectives of report.pear.forms that exist, each with its weights."""
+    names = study.report.pear.forms if study.report.pear else []
+    return [(name, study.sft.objectives[name].weights) for name in names if name in study.sft.objectives]
+
+
+def _twins(study: Study) -> list[tuple[str, str]]:
+    """The two objectives of the A/A check, if both exist."""
+    twins = study.report.pear and study.report.pear.twins
+    if not (twins and {twins.one, twins.other} <= study.sft.objectives.keys()):
+        return []
+    return [(twins.one, twins.other)]
+
+
+def _seeds_of(study: Study, objective: str) -> set[int]:
+    """The seeds of the arms of an objective on the data that PEAR's claims are about."""
+    arms = {name for name, arm in study.sft.arms.items() if arm.objective == objective}
+    arms = {name for name in arms if study.sft.arms[name].data == study.report.pear.data}
+    return {seed for name in arms for seed in study.sft.own_seeds.get(name, study.sft.seeds)}
+
+
+def _other_families(pear: Pear | None) -> list[tuple[str, OtherFamily]]:
+    """What report.pear names of other families of tasks, with its key there."""
+    return [(key, other) for key in ("transfer", "games") if pear and (other := getattr(pear, key))]
+
+
+def _pruning_tasks(study: Study) -> Iterator[tuple[str, str, str]]:
+    """Each task that report.pruning names: its key there, its name, and the kind that it must be of."""
+    pruning = study.report.pruning
+    for key, kind in (("probe", "choice"), ("brackets", "generation")):
+        if name := getattr(pruning, key):
+            yield key, name, kind
+    for number, pair in enumerate(pruning.matched):
+        yield f"matched[{number}].choice", pair.choice, "choice"
+        yield f"matched[{number}].generation", pair.generation, "generation"
+
+
+def _value_at(study: Study, key: str):
+    """The value of a dotted key, ``sft.arms``."""
+    part, field = key.split(".")
+    return getattr(getattr(study, part), field)

@@ -1,0 +1,102 @@
+"""Which files the stages of a study read, and the rules on their paths."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchard import paths
+from orchard.errors import UserError, did_you_mean
+from orchard.study.schema.evaluate import NamedTask
+from orchard.study.schema.study import Study
+
+LEARNT_FROM = ["prompts", "calibration", "pretrain"]
+WATCHED = {  # DVC watches a whole folder where a stage reads several sets
+    "eval": "evaluation reads sets of role eval",
+    "calibration": "the search selects on sets of role calibration",
+}
+
+
+def mistakes(study: Study) -> Iterator[UserError]:
+    """A message for each file that is neither made by another stage, nor lies outside data/ and is there."""
+    made = {
+        str(paths.data_set(each.role, name))
+        for sets in (study.data.generate, study.data.ingest)
+        for name, each in sets.items()
+    }
+    made |= {"data/recovery"} & {str(Path(file).parent) for file in made}  # the one folder that is read as a whole
+    fetched = {str(paths.fetched(name)) for name in study.data.fetch}
+    for key, path, roles in read_by_stages(study):
+        if broken := _broken_rule(path, roles, made, fetched):
+            rule, why, fix = broken
+            yield UserError(found=f"{key}: {path!r}", rule=rule, why=why, fix=fix)
+
+
+def read_by_stages(study: Study) -> Iterator[tuple[str, str, list[str]]]:
+    """Each file that a used stage reads: its key, its path, and the roles that a data set there may have."""
+    for name, ingest in study.data.ingest.items():
+        yield f"data.ingest.{name}.path", ingest.path, []
+    for name, base in study.base.items():
+        yield f"base.{name}.source", base.source, ["pretrain"] if base.kind == "pretrain" else []
+    for name, policy in study.behave.items():
+        yield f"behave.{name}.prompts", policy.prompts, LEARNT_FROM
+    for name, recipe in study.rl.recipes.items():
+        yield f"rl.recipes.{name}.prompts", recipe.prompts, LEARNT_FROM
+    if (study.prune.of or study.prune.skip) and study.prune.calibration:
+        yield "prune.calibration.items", study.prune.calibration.items, LEARNT_FROM
+    if study.prune.of and study.prune.selection and "greedy" in study.prune.methods:
+        yield from _of_tasks("prune.selection.tasks", study.prune.selection.tasks, "calibration")
+    if study.recover.of and study.recover.prompts:
+        yield "recover.prompts", study.recover.prompts, [*LEARNT_FROM, "recovery"]
+    yield from _of_tasks("evaluate.tasks", study.evaluate.tasks, "eval")
+
+
+def _of_tasks(key: str, tasks: dict, role: str) -> Iterator[tuple[str, str, list[str]]]:
+    """The items and the few-shot examples of tasks; those of lm-eval have no file of the study."""
+    for name, task in tasks.items():
+        if isinstance(task, NamedTask):
+            continue
+        yield f"{key}.{name}.items", task.items, [role]
+        if task.few_shot.items is not None:
+            yield f"{key}.{name}.few_shot.items", task.few_shot.items, [role]
+
+
+def _broken_rule(path: str, roles: list[str], made: set[str], fetched: set[str]) -> tuple[str, str, str] | None:
+    """The rule that a path breaks, why it is one, and the fix; nothing if the path is good.
+
+    Args:
+        path: of a file or folder that a stage reads.
+        roles: of the data sets that the stage may read.
+        made: the data sets that stages make.
+        fetched: the folders that fetch stages make.
+    """
+    parts, folders = Path(path).parts, [f"data/{role}/" for role in roles]
+    fitting = [file for file in made if file.startswith(tuple(folders))]
+    watched = WATCHED.get(roles[0]) if len(roles) == 1 else None
+    if os.path.normpath(path) != path:
+        return "a path is written the short way", "DVC knows a file by one path only", f"write {os.path.normpath(path)}"
+    if watched and not path.startswith(folders[0]):
+        return (
+            watched,
+            f"DVC watches {folders[0]} for it; a change elsewhere would go unseen",
+            did_you_mean(path, fitting),
+        )
+    if parts[:1] == ("results",):
+        why = "stages are joined by names, not by paths"
+        return "inputs lie outside results/", why, "name a data set, or a file of your own"
+    if parts[:1] != ("data",):
+        fix = "correct the path, or put the file there"
+        return None if Path(path).exists() else ("the file exists", "a stage reads it", fix)
+    if parts[:2] == ("data", "fetched"):
+        rule = "data/fetched/<name> is made by data.fetch.<name>"
+        return None if "/".join(parts[:3]) in fetched else (rule, "no stage would make it", did_you_mean(path, fetched))
+    if not f"{path}/".startswith(tuple(folders)):
+        rule = f"it lies in {' or '.join([*folders, 'data/fetched/'])}, or outside data/"
+        return (
+            rule,
+            "a stage reads its own kind of data, and only evaluation sees its items",
+            did_you_mean(path, fitting),
+        )
+    if path not in made:
+        rule = "data/<role>/<set>.jsonl is made by a set of that role under data.generate or data.ingest"
+        return rule, "no stage would make it", did_you_mean(path, made)
+    return None

@@ -1,0 +1,31 @@
+"""params.yaml: the whole study with its runs, as DVC reads it.
+
+It is committed, and never written by hand: every run of Snakemake and `orchard check` bring it up to date.
+"""
+
+from orchard import paths, yamls
+from orchard.study import runs
+from orchard.study.schema.study import Study
+
+HEADER = "# The whole study and its runs, made from config.yaml by `orchard check` and by every run: do not edit.\n"
+
+
+def tree(study: Study) -> dict:
+    """The content of params.yaml as plain Python."""
+    families = {
+        family: {name: run.model_dump(exclude_none=True) for name, run in members.items()}
+        for family, members in runs.expand(study).items()
+    }
+    return study.model_dump() | {"runs": families}
+
+
+def text(study: Study) -> str:
+    """The text of params.yaml."""
+    return HEADER + yamls.dumps(tree(study))
+
+
+def write(study: Study) -> None:
+    """Brings params.yaml up to date."""
+    wanted = text(study)
+    if not paths.PARAMS.is_file() or paths.PARAMS.read_text(encoding="utf-8") != wanted:
+        paths.PARAMS.write_text(wanted, encoding="utf-8")

@@ -1,0 +1,83 @@
+"""The block ``base``: base models that are pretrained here or exist already."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchard.study.schema.common import Block, Count, Mistake, Natural, Rate, Seed, Text
+
+
+class InitAndOrder(Block):
+    """The seeds of a pretraining, each apart."""
+
+    init: Seed = Field(description="of the first weights")
+    order: Seed = Field(description="of the order of the data")
+
+
+class Architecture(Block):
+    """The size of a Llama that is pretrained here."""
+
+    layers: Natural = Field(description="decoder layers")
+    hidden_size: Natural = Field(description="width; a multiple of 2 × heads")
+    intermediate_size: Natural = Field(description="width of the feed-forward part")
+    heads: Natural = Field(description="attention heads")
+    positions: Natural = Field(description="longest text in tokens")
+    initializer_range: Rate = Field(0.02, description="standard deviation of the first weights; transformers' default")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.hidden_size % (2 * self.heads):
+            nearest = max(1, round(self.hidden_size / (2 * self.heads))) * 2 * self.heads
+            yield Mistake(
+                f": hidden_size {self.hidden_size}, heads {self.heads}",
+                "hidden_size is a multiple of 2 × heads",
+                "each head gets an equal part, which rotary positions turn in pairs",
+                f"set hidden_size to {nearest}",
+            )
+
+
+class MatrixAndRest(Block):
+    """Learning rates of a pretraining."""
+
+    matrices: Rate = Field(description="of the layers' matrices, by Muon")
+    rest: Rate = Field(description="of all other parameters, by Adam")
+
+
+class Pretrained(Block):
+    """A base model that the study pretrains."""
+
+    kind: Literal["pretrain"] = Field(description="from random weights")
+    source: Text = Field(description="the set of role pretrain that it learns")
+    license: Text = Field(description="of the model, as an SPDX name in small letters")
+    threads: Natural = Field(1, description="CPU threads; another number gives other bits")
+    seed: InitAndOrder = Field(description="of the first weights, and of the order of the data")
+    model: Architecture = Field(description="its size")
+    steps: Natural = Field(description="optimizer steps")
+    batch_size: Natural = Field(description="rows per step")
+    learning_rate: MatrixAndRest = Field(description="the largest of the schedule, which falls in a line to 0")
+    adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = Field(
+        description="Adam's moments"
+    )
+    warmup_steps: Count = Field(0, description="steps in which the learning rates rise from 0")
+    save_steps: Natural = Field(500, description="steps between two resume states")
+
+
+class Depth(Block):
+    """What must be known of a loaded model before it is there."""
+
+    layers: Natural = Field(description="decoder layers: ratios are checked against them before the model is fetched")
+
+
+class Loaded(Block):
+    """A base model that exists already."""
+
+    kind: Literal["local", "hub", "gguf"] = Field(
+        description="local: a Hugging Face folder; hub: one that data.fetch brings; gguf: a GGUF file"
+    )
+    source: Text = Field(description="the folder or file")
+    license: Text = Field(description="of the model, as an SPDX name in small letters")
+    threads: Natural = Field(1, description="CPU threads while it is loaded")
+    model: Depth = Field(description="its depth")
+
+
+Base = Annotated[Pretrained | Loaded, Field(discriminator="kind")]

@@ -1,0 +1,46 @@
+"""The block ``behave``: behaviour policies pi_beta, which write the offline data that SFT learns from."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchard.study.schema.common import Block, Count, Mistake, Sampling, Seed, Shares, Text
+
+
+class ScriptedPolicy(Block):
+    """A behaviour policy that deals styles by their shares."""
+
+    kind: Literal["scripted"] = Field(description="right responses, in styles dealt at random")
+    model: Text = Field(description="the model whose tokenizer the ids are of")
+    prompts: Text = Field(description="the set of prompts")
+    seed: Seed = Field(description="of the styles")
+    styles: Shares = Field(description="share of each style")
+    foreign_words: Annotated[int, Field(ge=0, le=32)] = Field(0, description="shorthand words per step, in style H")
+    top_k: Count = Field(0, description="the most likely tokens to store at each place, for distillation")
+
+
+class ModelPolicy(Block):
+    """A behaviour policy that is a checkpoint."""
+
+    kind: Literal["model"] = Field(description="sampled from a model of the study")
+    model: Text = Field(description="the policy")
+    prompts: Text = Field(description="the set of prompts")
+    keep_correct_only: bool = Field(False, description="leave out responses that the verifier refuses")
+    sampling: Sampling = Field(
+        description="at temperature 1 and top_p 1, so that the stored log-probs are the policy's"
+    )
+    top_k: Count = Field(0, description="the most likely tokens to store at each place, for distillation")
+    keep_policy: bool = Field(False, description="keep the policy with the data, for live distillation")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.sampling.temperature != 1 or self.sampling.top_p != 1:
+            yield Mistake(
+                f".sampling: temperature {self.sampling.temperature:g}, top_p {self.sampling.top_p:g}",
+                "both are 1",
+                "the stored log-probs are the model's own, so the samples must be too",
+                "set temperature: 1.0 and top_p: 1.0",
+            )
+
+
+Policy = Annotated[ScriptedPolicy | ModelPolicy, Field(discriminator="kind")]

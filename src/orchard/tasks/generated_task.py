@@ -1,0 +1,44 @@
+"""What a task can do whose items are generated: sample a prompt, answer it, and name the choices."""
+
+import random
+
+from orchard.tasks.text import Text
+
+
+class GeneratedTask(Text):
+    """A task whose prompts are sampled and whose answers are worked out from the prompt.
+
+    Attributes:
+        choices_in_evaluation: the choices, where only an evaluation asks by multiple choice; the files to learn from do
+            without.
+    """
+
+    choices_in_evaluation: list[str] | None = None
+
+    def sample(self, rng: random.Random, steps: int) -> str:
+        """A random prompt.
+
+        Args:
+            rng: the source of randomness.
+            steps: of the chain, operations, or open brackets.
+        """
+        raise NotImplementedError
+
+    def answer(self, prompt: str) -> str:
+        """The right answer to a prompt."""
+        raise NotImplementedError
+
+    def choices(self, prompt: str) -> list[str] | None:
+        """The choices of every item of the task; None: it has none, or in evaluation alone."""
+        return None
+
+    def split_by(self, prompt: str) -> str:
+        """The text whose hash decides the split of a prompt: items that belong together share it."""
+        return prompt
+
+    def is_split(self, steps: int) -> bool:
+        """Whether prompts belong to splits: tasks with too few prompts to hold any out do not."""
+        return True
+
+    def score(self, item: dict, response: str) -> float:
+        return float(response.strip() == self.answer(item["prompt"]))

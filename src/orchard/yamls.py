@@ -1,0 +1,91 @@
+"""Reading and writing of YAML, in the one dialect that DVC reads too: YAML 1.2 by ruamel.
+
+In it `010` is ten, `yes` and `on` are text, `1e-3` is a number, and a key that stands twice is an error.
+"""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from orchard.errors import UserError
+
+CONFLICT = re.compile(r"^(<{7}|={7}|>{7})(?= |$)", re.MULTILINE)
+
+
+def loads(text: str, kind: str = "safe") -> Any:
+    """The content of a YAML text as plain Python; of kind ``rt`` with the line of each key.
+
+    Raises:
+        YAMLError: it is no YAML, or a mapping has a key twice.
+    """
+    return YAML(typ=kind).load(text)
+
+
+def read(path: Path, kind: str = "safe") -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        UserError: there is no such file, git left conflict marks in it, it is no YAML, or a key stands twice.
+    """
+    if not path.is_file():
+        raise UserError(
+            found=f"no file {path}",
+            rule="it stands in the project's root, the working folder",
+            why="the study is read from it",
+            fix="go to the project's root, or bring the file back (`git checkout`)",
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        refuse_conflict(path, text)
+        return loads(text, kind)
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(
+            found=f"{path}{_place(error)}: {_problem(error)}",
+            rule="it is YAML 1.2, and each key of a mapping stands once",
+            why="what cannot be read cannot be run, and of a key twice only one value would count",
+            fix="correct the line, or what stands before it",
+        ) from None
+
+
+def refuse_conflict(path: Path, text: str) -> None:
+    """Raises a UserError if git left marks of a merge conflict in a file."""
+    if mark := CONFLICT.search(text):
+        raise UserError(
+            found=f"{path}, line {text.count(chr(10), 0, mark.start()) + 1}: {mark[0]}, a mark of a git merge conflict",
+            rule="no file of a project has conflict marks",
+            why="it says what each result is made of",
+            fix=f"`git checkout --ours {path}` or `--theirs`; then `snakemake --cores all` runs what the choice lacks",
+        )
+
+
+def dumps(content: Any, one_line: bool = False) -> str:
+    """The text of plain Python as YAML: keys in their order, a mapping or list without others in it on one line.
+
+    Args:
+        content: mappings, lists, text, numbers, true, false and None.
+        one_line: put everything on one line.
+    """
+    writer = YAML()
+    writer.width, writer.default_flow_style = 100_000, True if one_line else None
+    writer.indent(mapping=2, sequence=4, offset=2)
+    writer.representer.ignore_aliases = lambda _: True
+    writer.representer.add_representer(
+        type(None), lambda tool, _: tool.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    stream = io.StringIO()
+    writer.dump(content, stream)
+    return stream.getvalue()
+
+
+def _place(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
+def _problem(error: Exception) -> str:
+    text = error.problem if isinstance(error, MarkedYAMLError) and error.problem else str(error)
+    return " ".join(str(text).split())
