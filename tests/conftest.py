@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.project import Project
+from tests.helpers.llama import random_llama, save_base
+from tests.helpers.project import Project
 
 
 def pytest_collection_modifyitems(items) -> None:
@@ -59,3 +60,11 @@ def pulled(finished, tmp_path_factory) -> Project:
     project = finished.clone(tmp_path_factory.mktemp("pulled") / "clone")
     project.run("dvc", "pull", "-q", "--run-cache")
     return project
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """A model folder of random weights with orchard's own tokenizer."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    save_base(random_llama(num_hidden_layers=8), folder)
+    return folder

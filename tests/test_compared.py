@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from orchard.errors import UserError
-from orchard.report.claims import judge as claims
 from orchard.report import statistics
+from orchard.report.claims import judge as claims
 from orchard.report.claims.comparison import Comparison
 from orchard.report.claims.finding import NotTestedError
 from tests.test_measures_pear import CLAIMS, PEAR, SETTINGS, same, simulated

@@ -7,11 +7,12 @@ import pandas
 import pytest
 from scipy.stats import t
 
-from orchard.report.claims import judge as claims, pear as measures_pear
-
-from orchard.report.figures import drawings as figures, tables
+from orchard.report.claims import judge as claims
+from orchard.report.claims import pear as measures_pear
 from orchard.report.claims.finding import NotTestedError
-from orchard.report.evaluations import Evaluations, FACTS
+from orchard.report.evaluations import FACTS, Evaluations
+from orchard.report.figures import drawings as figures
+from orchard.report.figures import tables
 
 PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "token"}
 PEAR |= {"reversal": ["nll", "token", "last"], "plain": ["nll", "matched"]}

@@ -8,10 +8,11 @@ import pandas
 import pytest
 
 from orchard.report import __main__ as report
-from orchard.report.claims import judge as claims, pruning as measures
 from orchard.report import statistics
+from orchard.report.claims import judge as claims
+from orchard.report.claims import pruning as measures
+from orchard.report.evaluations import FACTS, Evaluations
 from orchard.report.figures import tables
-from orchard.report.evaluations import Evaluations, FACTS
 
 CLAIMS = {claim.id: claim for claim in claims.load()}
 MATCHED = [{"choice": "fact", "generation": "fact-written"}]

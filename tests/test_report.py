@@ -13,14 +13,13 @@ import pandas
 import pytest
 import yaml
 
-from orchard.report.claims import judge as claims, retention
-
-from orchard.report.figures import drawings as figures, graph, tables
-
-from orchard.report.page import page
-
 from orchard.report import evaluations as rows
+from orchard.report.claims import judge as claims
+from orchard.report.claims import retention
 from orchard.report.claims.judge import COLUMNS, Claim
+from orchard.report.figures import drawings as figures
+from orchard.report.figures import graph, tables
+from orchard.report.page import page
 from orchard.report.statistics import Interval
 
 SETTINGS = {

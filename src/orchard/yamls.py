@@ -10,10 +10,21 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from orchard.errors import UserError
 
 CONFLICT = re.compile(r"^(<{7}|={7}|>{7})(?= |$)", re.MULTILINE)
+
+
+class _Plain(RoundTripRepresenter):
+    """Writes None as `null`, and never an alias. Its own class, because DVC writes with ruamel's."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Plain.add_representer(type(None), lambda tool, _: tool.represent_scalar("tag:yaml.org,2002:null", "null"))
 
 
 def loads(text: str, kind: str = "safe") -> Any:
@@ -70,12 +81,9 @@ def dumps(content: Any, one_line: bool = False) -> str:
         one_line: put everything on one line.
     """
     writer = YAML()
+    writer.Representer = _Plain
     writer.width, writer.default_flow_style = 100_000, True if one_line else None
     writer.indent(mapping=2, sequence=4, offset=2)
-    writer.representer.ignore_aliases = lambda _: True
-    writer.representer.add_representer(
-        type(None), lambda tool, _: tool.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
     stream = io.StringIO()
     writer.dump(content, stream)
     return stream.getvalue()
@@ -88,4 +96,4 @@ def _place(error: Exception) -> str:
 
 def _problem(error: Exception) -> str:
     text = error.problem if isinstance(error, MarkedYAMLError) and error.problem else str(error)
-    return " ".join(str(text).split())
+    return " ".join(str(text).partition(" with value")[0].split())  # of a key twice, without the two values

@@ -1,4 +1,4 @@
-"""Reads the evaluations of a study and lays them out as rows: one a model, task and metric."""
+"""Reads the evaluations of a study and lays them out as a table: one row per model, task and metric."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from orchard.errors import UserError
 FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed"]
 FACTS += ["of", "method", "ratio", "author", "budget", "rows", "equal"]
 RIGHT = "right"
+FILES = ("record.json", "scores.parquet", "samples.parquet")
 
 
 @dataclass
@@ -21,8 +22,8 @@ class Evaluations:
     Attributes:
         facts: for each model, what its record says of it: those of FACTS, null where they do not apply.
         records: for each model, the whole record.
-        scores: one row a model, task, item and metric, with its kind and value.
-        chance: for each task, the score of a guess: 1 / number of choices, 0 for generation.
+        scores: one row per model, task, item and metric, with its kind and value.
+        chance_level: for each task, the score of a guess: 1 / number of choices, 0 for generation.
         overlaps: for each pruned or recovered model, the number of prompts that the choice of its layers rests on, and
             of those among them that it was evaluated on.
         errors: for each model and generation task, the share of responses of each kind of error (`evaluate.responses`)
@@ -32,14 +33,14 @@ class Evaluations:
     facts: dict[str, dict]
     records: dict[str, dict]
     scores: pandas.DataFrame
-    chance: dict[str, float]
+    chance_level: dict[str, float]
     overlaps: dict[str, dict[str, int]] = field(default_factory=dict)
     errors: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     _items: dict[tuple, pandas.Series] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, rows in self.scores.groupby(["model", "task", "metric"], sort=True):
-            self._items[key] = rows.set_index("item")["value"].sort_index()
+        for key, own in self.scores.groupby(["model", "task", "metric"], sort=True):
+            self._items[key] = pandas.Series(own["value"].to_numpy(), own["item"]).sort_index()
         self._refuse_unlike_items()
         self._refuse_unlike_recipes()
 
@@ -74,24 +75,29 @@ class Evaluations:
         return {self.records[name]["recipe"]: self.records[name]["recipe_hash"] for name in self.select(stage="rl")}
 
     def _refuse_unlike_items(self) -> None:
-        first = {}
+        first: dict[tuple, tuple[str, pandas.Index]] = {}
         for (model, task, metric), values in self._items.items():
             other, expected = first.setdefault((task, metric), (model, values.index))
             if not values.index.equals(expected):
-                raise UserError(found=f"results/evals/{model} has other items in task {task} than results/evals/{other}",
-                                rule="all models answer the same items of a task", why="differences are taken item by item",
-                                fix="evaluate them again with one config: `snakemake --cores all`")  # fmt: skip
+                raise UserError(
+                    found=f"results/evals/{model} has other items in task {task} than results/evals/{other}",
+                    rule="all models answer the same items of a task",
+                    why="differences are taken item by item",
+                    fix="evaluate them again with one config: `snakemake --cores all`",
+                )
 
     def _refuse_unlike_recipes(self) -> None:
-        first = {}
+        first: dict[str, str] = {}
         for model in self.select(stage="rl"):
             own = self.records[model]
             other = first.setdefault(own["recipe"], model)
             if own["recipe_hash"] != self.records[other]["recipe_hash"]:
-                raise UserError(found=f"{model} went through other RL than {other}, by one name: {own['recipe']}",
-                                rule="models of one recipe had the same settings",
-                                why="the objectives are compared after identical RL",
-                                fix="train them again with one config: `snakemake --cores all`")  # fmt: skip
+                raise UserError(
+                    found=f"{model} went through other RL than {other}, by one name: {own['recipe']}",
+                    rule="models of one recipe had the same settings",
+                    why="the objectives are compared after identical RL",
+                    fix="train them again with one config: `snakemake --cores all`",
+                )
 
 
 def read(folder: Path) -> Evaluations:
@@ -102,56 +108,68 @@ def read(folder: Path) -> Evaluations:
     """
     found = sorted(path for path in folder.glob("*") if path.is_dir())
     if not found:
-        raise UserError(found=f"{folder} holds no evaluation", rule="the report reads at least one", why="it tells what was measured",
-                        fix="run `snakemake --cores all`")  # fmt: skip
-    records, scores, chance, overlaps, errors = {}, [], {}, {}, {}
+        raise UserError(
+            found=f"{folder} holds no evaluation",
+            rule="the report reads at least one",
+            why="it says what was measured",
+            fix="run `snakemake --cores all`",
+        )
+    records, scores, chance_level, overlaps, errors = {}, [], {}, {}, {}
     for path in found:
-        for file in ("record.json", "scores.parquet", "samples.parquet"):
-            if not (path / file).is_file():
-                raise UserError(found=f"no {path / file}", rule="an evaluation holds scores, samples and a record",
-                                why="the report reads all three",
-                                fix="run `snakemake --cores all`, which makes it again")  # fmt: skip
+        _refuse_missing_files(path)
         record = json.loads((path / "record.json").read_text())
-        records[record["model"]] = record["model_record"]
+        model = record["model"]
+        records[model] = record["model_record"]
         if record.get("chosen_on"):
-            overlaps[record["model"]] = record["chosen_on"]
+            overlaps[model] = record["chosen_on"]
         own, samples = (pandas.read_parquet(path / f"{name}.parquet") for name in ("scores", "samples"))
-        scores.append(own.assign(model=record["model"]))
-        chance |= chances(own, samples)
-        errors[record["model"]] = error_shares(samples)
+        scores.append(own.assign(model=model))
+        chance_level |= chance_levels(own, samples)
+        errors[model] = error_shares(samples)
     facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
-    return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance, overlaps, errors)
+    return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance_level, overlaps, errors)
 
 
-def chances(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, float]:
+def _refuse_missing_files(path: Path) -> None:
+    for file in FILES:
+        if not (path / file).is_file():
+            raise UserError(
+                found=f"no {path / file}",
+                rule="an evaluation holds scores, samples and a record",
+                why="the report reads all three",
+                fix="run `snakemake --cores all`, which makes it again",
+            )
+
+
+def chance_levels(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, float]:
     """The score of a guess for each task: 0 for generation, else the mean of 1 / number of choices."""
     kinds = scores.drop_duplicates("task").set_index("task")["kind"]
-    return {
-        task: 0.0
-        if kinds[task] == "generation"
-        else float((1 / rows["responses"].map(lambda text: len(json.loads(text)))).mean())
-        for task, rows in samples.groupby("task")
-        if kinds[task] in ("generation", "choice", "minimal-pair")
-    }
+    found = {}
+    for task, own in samples.groupby("task"):
+        if kinds[task] == "generation":
+            found[task] = 0.0
+        elif kinds[task] in ("choice", "minimal-pair"):
+            found[task] = float((1 / own["responses"].map(lambda text: len(json.loads(text)))).mean())
+    return found
 
 
 def error_shares(samples: pandas.DataFrame) -> dict[str, dict[str, float]]:
     """For each task with responses, the share of those that are right and of each kind of error."""
     found = {}
-    for task, rows in samples.groupby("task"):
-        kinds = [kind or RIGHT for errors in rows["errors"] for kind in json.loads(errors)]
+    for task, own in samples.groupby("task"):
+        kinds = [kind or RIGHT for errors in own["errors"] for kind in json.loads(errors)]
         if kinds:
             found[task] = {kind: kinds.count(kind) / len(kinds) for kind in dict.fromkeys(kinds)}
     return found
 
 
 def tidy(evaluations: Evaluations) -> pandas.DataFrame:
-    """One row a model, task and metric: the facts of the model, mean, standard error over items, number of items."""
+    """One row per model, task and metric: the model's facts, mean, standard error over items, number of items."""
     keys = ["model", "task", "kind", "metric"]
-    rows = evaluations.scores.groupby(keys, sort=True)["value"].agg(["mean", "sem", "size"]).reset_index()
-    rows = rows.rename(columns={"sem": "standard_error", "size": "items"})
+    means = evaluations.scores.groupby(keys, sort=True)["value"].agg(["mean", "sem", "size"]).reset_index()
+    means = means.rename(columns={"sem": "standard_error", "size": "items"})
     facts = pandas.DataFrame(
         [{"model": name, **own} for name, own in evaluations.facts.items()], columns=["model", *FACTS]
     )
     facts = facts.astype({"seed": "Int64", "ratio": "Float64", "rows": "Int64"})
-    return facts.merge(rows, on="model").sort_values(keys, ignore_index=True)
+    return facts.merge(means, on="model").sort_values(keys, ignore_index=True)

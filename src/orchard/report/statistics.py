@@ -8,6 +8,7 @@ and cells rather than from replicates: with 3, a 95 % interval then covers up to
 
 An estimate comes with its *influence*: an array (replicates, questions) that sums to zero and says how far each cell
 pulls the estimate. For a mean that is (value − mean) / cells; for a ratio it is the delta method's linearised value.
+Influences add up as their estimates do.
 
 Some claims join several comparisons: all of them (`smallest`), any of them (`largest`), or two of opposite sign
 (`reversal`). Each joins intervals so that the verdict "zero lies outside" is wrong at most as often as that of one.
@@ -15,12 +16,12 @@ What is said of zero holds of any other threshold, taken off all effects alike.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import numpy as np
 from scipy.stats import norm, quantile_test, t
 
 POWER = 0.8
-Estimate = tuple[float, np.ndarray]  # a value, and its influence of shape (replicates, questions)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Interval:
         value: the estimate.
         low: lower end.
         high: upper end.
-        could_have_seen: the smallest true effect that would be told from zero in 80 % of such runs; not a number where
+        could_have_seen: the smallest true effect that 80 % of such runs would distinguish from zero; not a number where
             all cells are alike, as at a ceiling, and nothing is known about the error.
         replicates: number of training replicates; with one, the interval is over questions alone.
     """
@@ -43,37 +44,73 @@ class Interval:
     replicates: int
 
 
-def interval(value: float, influence: np.ndarray, confidence: float, together: int = 1) -> Interval:
-    """The interval of an estimate, clustered on replicates and on questions.
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """An estimate, before it is asked for an interval.
 
-    Args:
+    Attributes:
         value: the estimate.
         influence: shape (replicates, questions), summing to zero.
-        confidence: the coverage wanted, for example 0.95.
-        together: of how many effects at once ``could_have_seen`` speaks: see `power`.
-
-    Returns:
-        The interval. With one replicate nothing is known about replicates: it is a normal one over questions.
+        questions: the name of each column; None where all estimates that are combined are over the same questions.
     """
-    replicates = len(influence)
-    of_questions = cluster_variance(influence.sum(axis=0))
-    if replicates == 1:
-        error, quantiles = of_questions**0.5, norm.ppf([(1 + confidence) / 2, power(together)])
-    else:
-        of_replicates = cluster_variance(influence.sum(axis=1))
-        of_cells = cluster_variance(influence.ravel())
-        # The difference can come out below a one-way variance, even below zero; it is never taken at its word there.
-        error = max(of_replicates + of_questions - of_cells, of_replicates, of_questions) ** 0.5
-        quantiles = t.ppf([(1 + confidence) / 2, power(together)], replicates - 1)
-    return _around(value, error, quantiles, replicates)
+
+    value: float
+    influence: np.ndarray
+    questions: tuple | None = None
+
+    @cached_property
+    def error(self) -> float:
+        """The standard error, clustered on replicates and on questions; with one replicate over questions alone."""
+        of_questions = cluster_variance(self.influence.sum(axis=0))
+        if len(self.influence) == 1:
+            return of_questions**0.5
+        of_replicates = cluster_variance(self.influence.sum(axis=1))
+        of_cells = cluster_variance(self.influence.ravel())
+        # V can come out below a one-way variance, even below zero, so we take the largest of the three.
+        return max(of_replicates + of_questions - of_cells, of_replicates, of_questions) ** 0.5
+
+    def interval(self, confidence: float, together: int = 1) -> Interval:
+        """The estimate with its interval.
+
+        Args:
+            confidence: the coverage wanted, for example 0.95.
+            together: the number of effects that ``could_have_seen`` speaks of at once: see `power`.
+
+        Returns:
+            The interval. With one replicate nothing is known about replicates: it is a normal one over questions.
+        """
+        replicates = len(self.influence)
+        quantiles = _quantiles(confidence, power(together), replicates - 1)
+        return _around(self.value, self.error, quantiles, replicates)
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """The difference of two estimates over the same replicates; they may have some of their questions in common."""
+        value = self.value - other.value
+        if self.questions == other.questions:
+            return Estimate(value, self.influence - other.influence, self.questions)
+        questions = tuple(dict.fromkeys((*self.questions, *other.questions)))
+        return Estimate(value, self._over(questions) - other._over(questions), questions)
+
+    def _over(self, questions: tuple) -> np.ndarray:
+        """The influence with a column for each of some questions; zero where the estimate does not rest on one."""
+        places = {question: place for place, question in enumerate(questions)}
+        influence = np.zeros((len(self.influence), len(questions)))
+        influence[:, [places[question] for question in self.questions]] = self.influence
+        return influence
+
+    def __rsub__(self, constant: float) -> "Estimate":
+        return Estimate(constant - self.value, -self.influence, self.questions)
+
+    def __truediv__(self, constant: float) -> "Estimate":
+        return Estimate(self.value / constant, self.influence / constant, self.questions)
 
 
 def over_replicates(values: np.ndarray, confidence: float) -> Interval:
-    """Student's t interval of the mean of one number a replicate; with one replicate its ends are not known (NaN)."""
+    """Student's t interval of the mean of one number per replicate; with one replicate its ends are not known (NaN)."""
     if len(values) == 1:
         return Interval(float(values[0]), float("nan"), float("nan"), float("nan"), 1)
     error = float(values.std(ddof=1)) / len(values) ** 0.5
-    return _around(float(values.mean()), error, t.ppf([(1 + confidence) / 2, POWER], len(values) - 1), len(values))
+    return _around(float(values.mean()), error, _quantiles(confidence, POWER, len(values) - 1), len(values))
 
 
 def median(values: np.ndarray, confidence: float) -> Interval:
@@ -118,8 +155,8 @@ def smallest_of(estimates: list[Estimate], confidence: float) -> Interval:
     """The interval of the smallest of several estimates (`smallest`), each with its own replicates and questions."""
     stricter, count = corrected(confidence, len(estimates)), len(estimates)
     return smallest(
-        [interval(*estimate, confidence, count) for estimate in estimates],
-        [interval(*estimate, stricter) for estimate in estimates],
+        [estimate.interval(confidence, count) for estimate in estimates],
+        [estimate.interval(stricter) for estimate in estimates],
     )
 
 
@@ -130,8 +167,8 @@ def largest_size_of(estimates: list[Estimate], confidence: float) -> Interval:
     tests), of all estimates (an intersection-union test). That one is larger takes Bonferroni's correction.
     """
     stricter, count = corrected(confidence, len(estimates)), len(estimates)
-    each = [_mirrored(_size(interval(*estimate, confidence, count))) for estimate in estimates]
-    return _mirrored(smallest(each, [_mirrored(_size(interval(*estimate, stricter))) for estimate in estimates]))
+    each = [_mirrored(_size(estimate.interval(confidence, count))) for estimate in estimates]
+    return _mirrored(smallest(each, [_mirrored(_size(estimate.interval(stricter))) for estimate in estimates]))
 
 
 def _size(found: Interval) -> Interval:
@@ -183,6 +220,19 @@ def reversal(before: Interval, after: Interval) -> Interval:
     )
 
 
+@cache
+def _quantiles(confidence: float, power: float, freedom: int) -> np.ndarray:
+    """How many standard errors an interval reaches to each side, and how many more an effect needs to be seen.
+
+    Args:
+        confidence: of the interval.
+        power: the share of runs that see the effect.
+        freedom: degrees of freedom of Student's t; 0 for a normal interval.
+    """
+    levels = [(1 + confidence) / 2, power]
+    return t.ppf(levels, freedom) if freedom else norm.ppf(levels)
+
+
 def _around(value: float, error: float, quantiles: np.ndarray, replicates: int) -> Interval:
     half = float(quantiles[0] * error)
     could_have_seen = float(quantiles.sum() * error) if error > 0 else float("nan")
@@ -195,21 +245,21 @@ def cluster_variance(sums: np.ndarray) -> float:
 
 
 def mean(tasks: list[np.ndarray]) -> Estimate:
-    """The mean over tasks of the mean over cells, and its influence.
+    """The mean over tasks of the mean over cells.
 
     Args:
         tasks: for each task, values of shape (replicates, questions of that task).
 
     Returns:
-        The mean, and the influence of shape (replicates, questions of all tasks). It is centred within each task: the
+        The mean, with an influence of shape (replicates, questions of all tasks). It is centred within each task: the
         tasks are fixed, only their questions are a sample.
     """
     influence = [(values - values.mean()) / (len(tasks) * values.size) for values in tasks]
-    return float(np.mean([values.mean() for values in tasks])), np.concatenate(influence, axis=1)
+    return Estimate(float(np.mean([values.mean() for values in tasks])), np.concatenate(influence, axis=1))
 
 
 def ratio(over: list[np.ndarray], under: list[np.ndarray]) -> Estimate:
-    """The ratio of two means over the same cells, and its influence by the delta method.
+    """The ratio of two means over the same cells, with its influence by the delta method.
 
     With R = mean(over) / mean(under), R's first-order change is that of the mean of (over − R · under) / mean(under);
     that value is linear in the cells, so it is clustered like any mean.
@@ -218,13 +268,7 @@ def ratio(over: list[np.ndarray], under: list[np.ndarray]) -> Estimate:
         over: for each task, the numerator's values of shape (replicates, questions of that task).
         under: the denominator's values, of the same shapes; their mean is not zero.
     """
-    below, _ = mean(under)
-    value = mean(over)[0] / below
-    _, influence = mean([(o - value * u) / below for o, u in zip(over, under, strict=True)])
-    return value, influence
-
-
-def combination(*parts: tuple[float, Estimate]) -> Estimate:
-    """The sum of estimates over the same replicates and questions, each times its factor."""
-    value = sum(factor * estimate for factor, (estimate, _) in parts)
-    return value, sum(factor * influence for factor, (_, influence) in parts)
+    below = mean(under).value
+    value = mean(over).value / below
+    linear = [(upper - value * lower) / below for upper, lower in zip(over, under, strict=True)]
+    return Estimate(value, mean(linear).influence)

@@ -50,8 +50,8 @@ def install() -> None:
     dvc.lock.HardlinkLock.lock = _lock_unless_dead
     dvc.lock.HardlinkLock._set_claimfile = flufl.lock.Lock._set_claimfile  # DVC's is a hash, without host and process
     dvc.rwlock.rwlock = _check_rwlock
-    _write_lock_whole()
-    _parse_once()
+    write_lock_whole()
+    parse_once()
 
 
 # Locks
@@ -122,7 +122,7 @@ def _logged_wait() -> Iterator[None]:
 # Files
 
 
-def _write_lock_whole() -> None:
+def write_lock_whole() -> None:
     """Makes DVC put dvc.lock in place in one step, and write anew only what changed in it; the bytes are DVC's own.
 
     DVC's YAML library keeps comments, of which dvc.lock has none, and takes 3 s of each job where there are 200 stages.
@@ -143,7 +143,7 @@ def _write_lock_whole() -> None:
     _yaml._modify_data = modify
 
 
-def _parse_once() -> None:
+def parse_once() -> None:
     """Makes DVC parse each text once per job, before it takes the lock: dvc.lock by its stages.
 
     Under the lock, only what other jobs changed meanwhile is parsed: a job of a study with 200 sets holds it for 0.2

@@ -105,12 +105,12 @@ def changed_text(old: str, before: dict[str, str], data: dict, dumper) -> str:
     """
     head, *lines = blocks(old)
     if head != HEAD or len(lines) != len(before):
-        return _dumped(data, dumper)
+        return dumped(data, dumper)
     texts = dict(zip(before, lines, strict=True))
     for name, entry in as_json(data).items():
         if entry != before.get(name):
             alone = {"schema": data["schema"], "stages": {name: data["stages"][name]}}
-            texts[name] = _dumped(alone, dumper).removeprefix(HEAD)
+            texts[name] = dumped(alone, dumper).removeprefix(HEAD)
     return HEAD + "".join(texts[name] for name in data["stages"])
 
 
@@ -119,7 +119,7 @@ def as_json(data: dict) -> dict[str, str]:
     return {name: json.dumps(entry) for name, entry in data.get("stages", {}).items()}
 
 
-def _dumped(data: dict, dumper) -> str:
+def dumped(data: dict, dumper) -> str:
     """The text that DVC's dumper makes of the data."""
     stream = io.StringIO()
     dumper(data, stream)

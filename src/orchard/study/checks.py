@@ -256,7 +256,7 @@ def mixtures_have_two_authors(study: Study) -> Broken:
 
 @rule("author and budget together are one name, and no other pair's", why="two stages would write the same output")
 def recovery_runs_differ_in_name(study: Study) -> Broken:
-    pairs = [f"{author}-{name}" for name, budget in study.recover.budgets.items() for author in budget.of]
+    pairs = [f"{author}-{name}" for name, budget in study.recover.budgets.items() for author in set(budget.of)]
     for pair in sorted({pair for pair in pairs if pairs.count(pair) > 1}):
         yield f"recover.budgets: {pair} is the name of two recoveries", "rename a budget"
 

@@ -26,7 +26,9 @@ def _relaxed(node: Any) -> Any:
     if "oneOf" in kept:  # without its kind a block may be any of several
         kept["anyOf"] = kept.pop("oneOf")
     if isinstance(entries := kept.get("additionalProperties"), dict):
-        kept["additionalProperties"] = {"anyOf": [entries, {"type": "null"}]}
+        kept["additionalProperties"] = _or_null(entries)
+    if names := kept.get("patternProperties"):
+        kept["patternProperties"] = {pattern: _or_null(entries) for pattern, entries in names.items()}
     if kept.get("type") == "object" and "properties" in kept:
         kept["properties"] = {key: _removable(value) for key, value in kept["properties"].items()}
     return kept
@@ -36,4 +38,8 @@ def _removable(schema: dict) -> dict:
     """A block that null resets to its default."""
     if "$ref" not in schema:
         return schema
-    return {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}], **{k: v for k, v in schema.items() if k != "$ref"}}
+    return _or_null({"$ref": schema["$ref"]}) | {key: value for key, value in schema.items() if key != "$ref"}
+
+
+def _or_null(schema: dict) -> dict:
+    return {"anyOf": [schema, {"type": "null"}]}

@@ -51,7 +51,10 @@ def describe(path: Path = paths.CONFIG) -> str:
     """The whole study as YAML, with the origin of each value behind it."""
     resolved = overlay.resolve(path)
     study = validate(resolved, path).model_dump()
-    lines = [(line, resolved.origin(key) if _stands_in(resolved.tree, key) else DEFAULT) for line, key in _lines(study)]
+    lines = [
+        (line, resolved.origin(key) if _stands_in(resolved.tree, key) else DEFAULT if key else "")
+        for line, key in _lines(study)
+    ]
     width = min(max(len(line) for line, _ in lines), 88)
     return "\n".join(f"{line:{width}}  # {origin}" if origin else line for line, origin in lines)
 
@@ -61,7 +64,7 @@ def _lines(tree: dict, above: str = "", depth: int = 0) -> Iterator[tuple[str, s
     for key, value in tree.items():
         path, indent = f"{above}.{key}".lstrip("."), "  " * depth
         if isinstance(value, dict) and value:
-            yield f"{indent}{yamls.dumps({key: None}).removesuffix(' null' + chr(10))}", path
+            yield f"{indent}{_one_line(key, None).removesuffix(' null')}", ""
             yield from _lines(value, path, depth + 1)
         else:
             yield indent + _one_line(key, value), path

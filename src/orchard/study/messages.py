@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from orchard.errors import UserError
-from orchard.study.overlay import Resolved
+from orchard.study.overlay import Resolved, kinds
 from orchard.study.schema.common import MISTAKES, NAME
 from orchard.study.schema.study import Study
 
@@ -91,10 +91,11 @@ def _wrong_value(error: dict, key: str, study: Resolved) -> UserError:
         )
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         field = error["ctx"]["discriminator"].strip("'")
-        value = value.get(field, "missing")
-        key, kind, error = f"{key}.{field}", "literal_error", {"ctx": {"expected": error["ctx"].get("expected_tags")}}
+        value, kind = value.get(field, "missing"), "literal_error"
+        error = {"ctx": {"expected": error["ctx"].get("expected_tags") or ", ".join(map(repr, kinds(key, field)))}}
+        key = f"{key}.{field}"
     if kind == "literal_error":
-        expected = error["ctx"]["expected"] or "one of those in docs/config.schema.json"
+        expected = error["ctx"]["expected"]
         return UserError(
             found=f"{key}: {_shown(value)}{where}",
             rule=f"it is {expected}",

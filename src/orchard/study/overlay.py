@@ -196,6 +196,15 @@ def _allows(block: type[Block], name: str, tree: dict) -> bool:
     return not values or name not in tree or tree[name] in values
 
 
+def kinds(key: str, selector: str) -> list[str]:
+    """The values that a selector of the mapping at a dotted key may have."""
+    annotation: Any = Study
+    for part in key.split("."):
+        annotation = _entries(annotation) or _field(_block(annotation, {}), part)
+    fields = [each.model_fields.get(selector) for each in _plain(annotation) if hasattr(each, "model_fields")]
+    return [value for field in fields if field for value in get_args(field.annotation)]
+
+
 def _field(block: type[Block] | None, name: str) -> Any:
     field = block.model_fields.get(name) if block else None
     return field.annotation if field else None

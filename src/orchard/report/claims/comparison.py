@@ -1,11 +1,15 @@
-"""Claims that claims.yaml states whole: a metric of some models, minus or divided by that of others."""
+"""Claims that claims.yaml states whole: a metric of some models, minus that of others."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from pydantic import BaseModel
 
 from orchard.errors import UserError
 from orchard.report import statistics
+from orchard.report.bound_study import BoundStudy
 from orchard.report.claims.finding import Finding, NotTestedError
 from orchard.report.evaluations import Evaluations
+from orchard.study.schema.report import Report
 
 LARGEST_K = "pass@largest"  # a metric's name in claims.yaml: pass@k at the largest k of the results
 
@@ -15,51 +19,45 @@ class Comparison:
     """What a claim compares. A text that begins with $ is a key of the config's ``report``, as in ``$pear.task``.
 
     Attributes:
-        how: difference; ratio (a threshold is then of the ratio); value: of ``rows`` alone.
         metric: a metric of the results, or LARGEST_K.
         task: its task.
-        rows: facts of the models, as columns of results.csv: stage, objective, recipe, of, method, ratio and so on.
+        models: facts of the models, as columns of results.csv: stage, objective, recipe, of, method, ratio and so on.
         against: those of the models that they are compared with.
         paired_by: the facts that two models of a pair have in common. Questions are paired always.
     """
 
-    how: str
     metric: str
     task: str
-    rows: dict
-    against: dict = field(default_factory=dict)
-    paired_by: list[str] = field(default_factory=list)
+    models: dict
+    against: dict
+    paired_by: list[str]
 
-    def findings(self, evaluations: Evaluations, settings: dict) -> list[Finding]:
-        """The estimate over all pairs of models and their questions.
-
-        Args:
-            evaluations: of the study.
-            settings: the config's ``report``.
+    def findings(self, study: BoundStudy) -> list[Finding]:
+        """The mean difference over all pairs of models and their questions.
 
         Raises:
             NotTestedError: the config has null for a key, no two models make a pair, several models are a pair's one
                 side, or a model was not scored so.
         """
-        task, rows, against = (looked_up(each, settings) for each in (self.task, self.rows, self.against))
+        evaluations, report = study.evaluations, study.report
+        task, models, against = (looked_up(each, report) for each in (self.task, self.models, self.against))
         metric = largest_k(evaluations, task) if self.metric == LARGEST_K else self.metric
-        sides = [evaluations.select(**rows)] if self.how == "value" else self.pairs(evaluations, rows, against)
-        models = [name for side in sides for name in side]
-        if not models:
-            raise NotTestedError(f"no models to compare: {words(rows)}" + (f" and {words(against)}" if against else ""))
-        if not all(evaluations.has(name, task, metric) for name in models):
+        ours, theirs = self.pairs(evaluations, models, against)
+        if not ours:
+            raise NotTestedError(f"no models to compare: {in_words(models)} and {in_words(against)}")
+        if not all(evaluations.has(name, task, metric) for name in [*ours, *theirs]):
             raise NotTestedError(f"not every model has {metric} on {task}")
-        estimate = self.estimate(*(evaluations.values(side, task, metric) for side in sides))
-        return [Finding(statistics.interval(*estimate, settings["confidence"]), models)]
+        difference = evaluations.values(ours, task, metric) - evaluations.values(theirs, task, metric)
+        return [Finding(statistics.mean([difference]).interval(study.confidence), [*ours, *theirs])]
 
-    def pairs(self, evaluations: Evaluations, rows: dict, against: dict) -> list[list[str]]:
+    def pairs(self, evaluations: Evaluations, models: dict, against: dict) -> tuple[list[str], list[str]]:
         """The models of each side, in the order of the pairs."""
-        ours, theirs = (self._by_key(evaluations, facts) for facts in (rows, against))
+        ours, theirs = (self._by_key(evaluations, facts) for facts in (models, against))
         keys = sorted(ours.keys() & theirs.keys(), key=str)
-        return [[ours[key] for key in keys], [theirs[key] for key in keys]]
+        return [ours[key] for key in keys], [theirs[key] for key in keys]
 
     def _by_key(self, evaluations: Evaluations, facts: dict) -> dict[tuple, str]:
-        found = {}
+        found: dict[tuple, str] = {}
         for name in evaluations.select(**facts):
             key = tuple(evaluations.facts[name][fact] for fact in self.paired_by)
             if key in found:
@@ -67,32 +65,31 @@ class Comparison:
             found[key] = name
         return found
 
-    def estimate(self, ours, theirs=None) -> statistics.Estimate:
-        """The estimate from values of shape (models, questions)."""
-        if self.how == "ratio":
-            return statistics.ratio([ours], [theirs])
-        return statistics.mean([ours if theirs is None else ours - theirs])
 
-
-def looked_up(value, settings: dict):
+def looked_up(value: dict | str, report: Report) -> dict | str:
     """A value of claims.yaml with the config's words in place of its keys."""
     if isinstance(value, dict):
-        return {key: looked_up(each, settings) for key, each in value.items()}
+        return {key: looked_up(each, report) for key, each in value.items()}
     if not (isinstance(value, str) and value.startswith("$")):
         return value
-    found, path = settings, "report"
+    found, path = report, "report"
     for key in value.removeprefix("$").split("."):
-        if key not in found:
-            raise UserError(
-                found=f"claims.yaml: {value}, and {path} has no {key}",
-                rule="$ and a key of config.yaml's report stand for its value",
-                why="the claim says so what it compares in each study",
-                fix=f"choose one of {', '.join(found)}",
-            )
-        found, path = found[key], f"{path}.{key}"
+        found, path = _value_of(key, found, path, value), f"{path}.{key}"
         if found is None:
             raise NotTestedError(f"{path} is null")
     return found
+
+
+def _value_of(key: str, block: BaseModel, path: str, value: str):
+    known = type(block).model_fields
+    if key in known:
+        return getattr(block, key)
+    raise UserError(
+        found=f"claims.yaml: {value}, and {path} has no {key}",
+        rule="$ and a key of config.yaml's report stand for its value",
+        why="the claim says so what it compares in each study",
+        fix=f"choose one of {', '.join(known)}",
+    )
 
 
 def largest_k(evaluations: Evaluations, task: str) -> str:
@@ -102,6 +99,6 @@ def largest_k(evaluations: Evaluations, task: str) -> str:
     return f"pass@{k}"
 
 
-def words(facts: dict) -> str:
+def in_words(facts: dict) -> str:
     """Facts as a reader's words."""
     return ", ".join(f"{key} {value}" for key, value in facts.items())

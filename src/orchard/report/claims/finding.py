@@ -1,5 +1,6 @@
 """What a measure finds for a claim."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchard.report.statistics import Interval
@@ -22,6 +23,6 @@ class Finding:
     """
 
     interval: Interval
-    models: list[str]
+    models: Sequence[str]
     setting: tuple = ()
     command: str = ""

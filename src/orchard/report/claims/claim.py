@@ -1,0 +1,55 @@
+"""The claims of both papers, as claims.yaml states them."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from orchard import yamls
+from orchard.errors import UserError
+from orchard.report.claims.comparison import Comparison
+
+NO_COMPARISON = {"metric": "", "task": "", "models": {}, "against": {}, "paired_by": []}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim; the comments of claims.yaml say what the fields mean."""
+
+    id: str
+    paper: str
+    statement: str
+    number: str
+    trust: str = ""
+    measure: str = ""
+    measured_as: str = ""
+    direction: str = "+"
+    threshold: float = 0.0
+    training: bool = False
+    compare: dict = field(default_factory=dict)
+
+    @property
+    def sign(self) -> int:
+        """1 where the claim says that its measure lies above the threshold, −1 where below."""
+        return 1 if self.direction == "+" else -1
+
+
+def load() -> list[Claim]:
+    """All claims of both papers.
+
+    Raises:
+        UserError: an entry lacks a field or has one that claims do not have.
+    """
+    return [read(entry) for entry in yamls.read(Path(__file__).with_name("claims.yaml"))]
+
+
+def read(entry: dict) -> Claim:
+    """One entry of claims.yaml."""
+    try:
+        Comparison(**entry.get("compare", NO_COMPARISON))
+        return Claim(**entry)
+    except TypeError as error:
+        raise UserError(
+            found=f"claims.yaml: {entry.get('id', 'a claim without id')}: {str(error).partition('() ')[2]}",
+            rule=f"a claim has {', '.join(each.name for each in fields(Claim))}",
+            why="what is misspelt would be left out in silence",
+            fix="correct the entry; its neighbours show the form",
+        ) from error

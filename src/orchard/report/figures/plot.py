@@ -1,0 +1,97 @@
+"""The look that all drawings share, and the parts that they are made of."""
+
+import matplotlib
+import numpy as np
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+INK = "#24292f"  # text and axes; the page turns it into the colour of its own text
+MARKERS, DASHES = "osD", ["-", "--", ":"]  # with six colours they tell eighteen lines apart
+COLOURS = ["#4287c8", "#d9782d", "#2f9e77", "#c25a9a", "#8f7ad6", "#a08a2b"]  # legible on white and on near-black
+STYLE = {
+    "svg.hashsalt": "orchard",
+    "font.size": 10,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    **dict.fromkeys(
+        ["text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"], INK
+    ),
+}
+
+
+def canvas(width: float, height: float) -> tuple[Drawing, Axes]:
+    """An empty drawing of one panel; sizes in inches."""
+    return pyplot.subplots(figsize=(width, height))
+
+
+def panels(columns: int, width: float, height: float, rows: int = 1, sharex: bool = False) -> tuple[Drawing, np.ndarray]:
+    """An empty drawing of several panels with one y-axis; sizes in inches, the panels of shape (rows, columns)."""
+    return pyplot.subplots(rows, columns, figsize=(width, height), sharex=sharex, sharey=True, squeeze=False)
+
+
+def style(number: int) -> dict:
+    """The look of one of up to eighteen lines: colours first, then markers and dashes."""
+    lap = number // len(COLOURS) % len(DASHES)
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[lap], "linestyle": DASHES[lap]}
+
+
+def bars(rows: pandas.DataFrame, name: str) -> list[pandas.Series]:
+    """Lengths of the error bars below and above."""
+    return [rows[name] - rows["low"], rows["high"] - rows[name]]
+
+
+def dots(axes: Axes, places, rows: pandas.DataFrame, name: str, **look) -> None:
+    """A column's values with their error bars, at places of the x-axis."""
+    axes.errorbar(places, rows[name], yerr=bars(rows, name), **{"capsize": 3} | look)
+
+
+def dots_across(axes: Axes, places, rows: pandas.DataFrame, name: str, **look) -> None:
+    """A column's values with their error bars, at places of the y-axis."""
+    axes.errorbar(rows[name], places, xerr=bars(rows, name), **{"capsize": 3, "linestyle": "none"} | look)
+
+
+def lines(axes: Axes, rows: pandas.DataFrame, objectives: list[str], x: str, y: str, marked: bool = True) -> None:
+    """A line per SFT objective, without markers if wanted so: a single point always has one."""
+    for number, objective in enumerate(objectives):
+        own = rows[rows["objective"] == objective]
+        look = style(number) if marked or len(own) == 1 else style(number) | {"marker": ""}
+        axes.plot(own[x], own[y], label=label(objective), **look)
+
+
+def label(objective: str) -> str:
+    """An objective's name in a legend."""
+    return "no SFT" if objective == "none" else objective
+
+
+def shift(number: int, count: int, step: float) -> float:
+    """How far one of several dots at one place moves aside, so that their bars do not hide one another."""
+    return step * (number - (count - 1) / 2)
+
+
+def bounded(table: pandas.DataFrame, name: str) -> tuple[float, float]:
+    """The y-axis: from zero to a little above the highest value or 1; longer error bars leave the picture."""
+    return 0, max(1.0, table[name].max()) * 1.08
+
+
+def around_zero(values: pandas.Series, least: float, room: float = 1.3) -> tuple[float, float]:
+    """An axis with zero in its middle, that reaches at least this far; longer error bars leave the picture."""
+    reach = room * max(values.abs().max(), least)
+    return -reach, reach
+
+
+def legend_beside(axes: Axes, title: str | None = None) -> None:
+    """The legend of a drawing of one panel."""
+    axes.legend(title=title, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def legend_of(axes: Axes, title: str | None = None, below: int = 0) -> None:
+    """The legend of a drawing whose panels all have the labels of one: to the right, or below in so many columns."""
+    where = {"loc": "outside lower center", "ncols": below} if below else {"loc": "outside right upper"}
+    axes.figure.legend(*axes.get_legend_handles_labels(), title=title, **where)

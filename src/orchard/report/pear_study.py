@@ -1,0 +1,72 @@
+"""What a study says of SFT objectives before and after RL: which models there are, and how two objectives differ.
+
+All objectives that are compared learnt from one policy's data. Models are paired by base and seed, and their scores by
+question.
+"""
+
+import numpy as np
+
+from orchard.report import statistics
+from orchard.report.bound_study import BoundStudy, cached
+from orchard.report.statistics import Estimate
+from orchard.study.schema.report import Pear
+
+METRIC = "pass@1"
+NO_SFT = "none"  # the control that no objective has trained
+Pairs = tuple[tuple[str, str], ...]  # of models
+
+
+class PearStudy(BoundStudy):
+    """A study as PEAR's claims and figures read it. Where ``report.pear`` is null it has nothing to say."""
+
+    @property
+    def pear(self) -> Pear:
+        """What is compared: task, data, recipe and objectives."""
+        return self.report.pear
+
+    def on(self, data: str) -> "PearStudy":
+        """The same study on another policy's data."""
+        pear = self.pear.model_copy(update={"data": data})
+        return PearStudy(self.evaluations, self.report.model_copy(update={"pear": pear}))
+
+    @cached
+    def models(self, stage: str) -> dict[str, list[str]]:
+        """The models of each objective before RL (stage sft) or after it (rl), first those without SFT."""
+        facts = {"stage": stage, "data": self.pear.data} | ({"recipe": self.pear.recipe} if stage == "rl" else {})
+        found: dict[str, list[str]] = {}
+        for name in self.evaluations.select(**facts):
+            found.setdefault(self.evaluations.facts[name]["objective"], []).append(name)
+        return {objective: found[objective] for objective in sorted(found, key=place)}
+
+    @cached
+    def scored(self, models: tuple[str, ...]) -> bool:
+        """Whether all models have a score on the task."""
+        return all(self.evaluations.has(name, self.pear.task, METRIC) for name in models)
+
+    def scores(self, models: list[str]) -> np.ndarray:
+        """pass@1 on the task, of shape (models, questions)."""
+        return self.evaluations.values(models, self.pear.task, METRIC)
+
+    @cached
+    def pairs(self, ours: str, theirs: str, stage: str) -> Pairs:
+        """The pairs of models of two objectives that have the base and the seed in common."""
+        by_start = [
+            {(facts["base"], facts["seed"]): name for name in names for facts in [self.evaluations.facts[name]]}
+            for names in (self.models(stage).get(objective, []) for objective in (ours, theirs))
+        ]
+        return tuple((by_start[0][key], by_start[1][key]) for key in sorted(by_start[0].keys() & by_start[1]))
+
+    @cached
+    def difference(self, pairs: Pairs) -> Estimate:
+        """pass@1 of the first of each pair minus that of the second, mean over pairs and questions."""
+        ours, theirs = (self.scores(names) for names in zip(*pairs, strict=True))
+        return statistics.mean([ours - theirs])
+
+    def drift(self, model: str) -> float:
+        """How far RL moved a model's parameters, as a share of their norm before it."""
+        return self.evaluations.records[model]["drift"]["relative"]
+
+
+def place(objective: str) -> tuple[bool, str]:
+    """Where an objective stands among others: the control without SFT first, the others by name."""
+    return objective != NO_SFT, objective

@@ -1,0 +1,220 @@
+"""What a study says of pruned models: the settings that it covers, and what their models keep of the unpruned scores.
+
+Pruned models are compared with the unpruned model that they come from, on the same questions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from orchard.report import statistics
+from orchard.report.bound_study import BoundStudy, cached
+from orchard.report.evaluations import Evaluations
+from orchard.report.statistics import Estimate
+from orchard.study.schema.report import Report
+
+ONE_LAYER = "skip"  # the method that drops a single layer, each in a model of its own
+METRICS = {"generation": "pass@1", "classification": "acc"}  # by family of tasks
+STEPS, TOKENS = "steps", "tokens"  # what recoveries by different authors have in common
+RECOVERIES = {  # by name: stage, author of the recovery data, and what is equal
+    "none": ("prune", None, STEPS),
+    **{author: ("recover", author, STEPS) for author in ("open", "mixed", "self")},
+    **{f"{author}, equal tokens": ("recover", author, TOKENS) for author in ("open", "self")},
+}
+Models = tuple[str, ...]
+
+
+class Setting(NamedTuple):
+    """One pruning setting: what the unpruned models are replicates of, the method, and the share of layers dropped."""
+
+    group: str
+    method: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The models of one setting after one recovery. They are replicates of one another.
+
+    Attributes:
+        setting: how they were pruned.
+        models: their names.
+        examples: how many different ones each was recovered on; 0 without recovery, or where they are not counted.
+    """
+
+    setting: Setting
+    models: Models
+    examples: int = 0
+
+
+class PrunedStudy(BoundStudy):
+    """A study as the pruning claims and figures read it.
+
+    Attributes:
+        unpruned_of: the unpruned model of each pruned or recovered one.
+        group_of: what this unpruned model is a replicate of, for each pruned or recovered one.
+    """
+
+    def __init__(self, evaluations: Evaluations, report: Report):
+        super().__init__(evaluations, report)
+        self.unpruned_of = {name: facts["of"] for name, facts in evaluations.facts.items() if facts["of"]}
+        self.group_of = {name: evaluations.group(unpruned) for name, unpruned in self.unpruned_of.items()}
+
+    # Which models there are
+
+    @cached
+    def sizes(self, recovery: str) -> list[list[Cell]]:
+        """The cells of each setting after a recovery (one of RECOVERIES), those of fewest examples first."""
+        stage, author, equal = RECOVERIES[recovery]
+        found: dict[Setting, dict[int, list[str]]] = {}
+        for name in self.evaluations.select(stage=stage, author=author):
+            facts = self.evaluations.facts[name]
+            if facts["method"] != ONE_LAYER and (facts["equal"] or STEPS) == equal:
+                setting = Setting(self.group_of[name], facts["method"], facts["ratio"])
+                found.setdefault(setting, {}).setdefault(facts["rows"] or 0, []).append(name)
+        return [
+            [Cell(setting, tuple(models), examples) for examples, models in sorted(sizes.items())]
+            for setting, sizes in sorted(found.items())
+        ]
+
+    def cells(self, recovery: str) -> list[Cell]:
+        """One cell per setting after a recovery: that of most examples."""
+        return [sizes[-1] for sizes in self.sizes(recovery)]
+
+    def cell(self, recovery: str, setting: Setting) -> Cell | None:
+        """The cell of one setting after a recovery."""
+        return next((cell for cell in self.cells(recovery) if cell.setting == setting), None)
+
+    @cached
+    def one_layer(self) -> dict[str, dict[int, Models]]:
+        """The models that lack one layer: by group, those with most replicates first, and by layer."""
+        found: dict[str, dict[int, Models]] = {}
+        for name in self.evaluations.select(stage="prune", method=ONE_LAYER):
+            (layer,) = self.evaluations.records[name]["dropped"]
+            layers = found.setdefault(self.group_of[name], {})
+            layers[layer] = (*layers.get(layer, ()), name)
+        ordered = sorted(found, key=lambda group: (-max(map(len, found[group].values())), group))
+        return {group: dict(sorted(found[group].items())) for group in ordered}
+
+    def shared(self, *cells: Cell) -> list[Cell]:
+        """The cells with those models alone whose unpruned model and seed all cells have, in one order."""
+        starts = [{self._start(name): name for name in cell.models} for cell in cells]
+        common = sorted(set.intersection(*map(set, starts)))
+        return [
+            replace(cell, models=tuple(by_start[start] for start in common))
+            for cell, by_start in zip(cells, starts, strict=True)
+        ]
+
+    def _start(self, model: str) -> tuple[str, int | None]:
+        return self.unpruned_of[model], self.evaluations.facts[model]["seed"]
+
+    def unpruned(self, models: Models) -> Models:
+        """The unpruned model of each model."""
+        return tuple(self.unpruned_of[name] for name in models)
+
+    # On which tasks a ratio of scores says something
+
+    def reported_tasks(self, group: str, family: str) -> tuple[str, ...]:
+        """The tasks of a family in which every unpruned model of a group is clearly above chance.
+
+        Elsewhere a ratio of scores says nothing. At another confidence these may be other tasks.
+        """
+        tasks = {"generation": self.report.generation, "classification": self.report.classification}[family]
+        return tuple(task for task in tasks if self.above_chance(group, task, METRICS[family]))
+
+    def above_chance(self, group: str, task: str, metric: str) -> bool:
+        """Whether the chance level lies below the interval over questions of every unpruned model of a group."""
+        return all(
+            score is not None and score.interval(self.confidence).low > self.evaluations.chance_level[task]
+            for score in self._unpruned_scores(group, task, metric)
+        )
+
+    @cached
+    def _unpruned_scores(self, group: str, task: str, metric: str) -> list[Estimate | None]:
+        """The mean score of each unpruned model of a group; None where it has none."""
+        unpruned = sorted({self.unpruned_of[name] for name, own in self.group_of.items() if own == group})
+        return [
+            statistics.mean([self.evaluations.values([name], task, metric)])
+            if self.evaluations.has(name, task, metric)
+            else None
+            for name in unpruned
+        ]
+
+    def scored(self, models: Models, tasks: Sequence[str], metric: str) -> bool:
+        """Whether models and their unpruned ones all have a metric on all of some tasks, of which there is one."""
+        both = [*models, *self.unpruned(models)]
+        return bool(tasks) and all(self.evaluations.has(name, task, metric) for name in both for task in tasks)
+
+    # What is left of the scores
+
+    def retention(self, cell: Cell, family: str) -> Estimate | None:
+        """The mean score over a family's reported tasks divided by that of the unpruned models.
+
+        Args:
+            cell: pruned or recovered models.
+            family: generation (by pass@1) or classification (by accuracy).
+
+        Returns:
+            The retention; None if no task of the family was clearly above chance before pruning.
+        """
+        tasks = self.reported_tasks(cell.setting.group, family)
+        return self.retained(cell.models, tasks, METRICS[family]) if tasks else None
+
+    def retention_of_guess(self, cell: Cell, family: str) -> float:
+        """The retention of a model that guesses: the mean chance level divided by the mean unpruned score."""
+        tasks = self.reported_tasks(cell.setting.group, family)
+        unpruned = sorted(set(self.unpruned(cell.models)))
+        before = statistics.mean([self.evaluations.values(unpruned, task, METRICS[family]) for task in tasks])
+        return sum(self.evaluations.chance_level[task] for task in tasks) / len(tasks) / before.value
+
+    @cached
+    def retained(self, models: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
+        """The mean score over tasks divided by that of the unpruned models, which is not zero."""
+        replicates, unpruned = self.replicates(models), self.unpruned(models)
+        found = statistics.ratio(
+            [self.scores(models, replicates, task, metric) for task in tasks],
+            [self.scores(unpruned, replicates, task, metric) for task in tasks],
+        )
+        return replace(found, questions=self._questions(tasks, metric))
+
+    @cached
+    def _questions(self, tasks: tuple[str, ...], metric: str) -> tuple[tuple[str, str], ...]:
+        """The task and the item of each question."""
+        return tuple((task, item) for task in tasks for item in self.evaluations.items(task, metric))
+
+    def changed(self, models: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
+        """The mean score over tasks minus that of the unpruned models."""
+        return self.difference(models, self.unpruned(models), tasks, metric)
+
+    @cached
+    def difference(self, ours: Models, theirs: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
+        """The mean score over tasks of pruned models minus that of their counterparts, one for each."""
+        replicates = self.replicates(ours)
+        return statistics.mean(
+            [
+                self.scores(ours, replicates, task, metric) - self.scores(theirs, replicates, task, metric)
+                for task in tasks
+            ]
+        )
+
+    def replicates(self, models: Models) -> list[list[int]]:
+        """The places of models by replicate: by unpruned model where there are several, else by recovery seed.
+
+        Recovery seeds of one unpruned model are not independent replicates beside another unpruned model's, so they are
+        averaged.
+        """
+        parents = self.unpruned(models)
+        if len(set(parents)) == 1:
+            return [[place] for place in range(len(models))]
+        return [[place for place, own in enumerate(parents) if own == parent] for parent in sorted(set(parents))]
+
+    def scores(self, models: Models, replicates: list[list[int]], task: str, metric: str) -> np.ndarray:
+        """Scores of shape (replicates, questions), the mean over the models of each replicate."""
+        values = self.evaluations.values(models, task, metric)
+        return np.stack([values[places].mean(axis=0) for places in replicates])
+
+    def tokens(self, cell: Cell) -> float:
+        """The mean number of answer tokens that recovery saw."""
+        return float(np.mean([self.evaluations.records[name]["tokens"] for name in cell.models]))

@@ -1,0 +1,116 @@
+"""S7: many jobs at once. All wait for DVC's one lock, none fails, and every entry stands in dvc.lock."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchard.rerun import alive, dvc_patches
+from tests.helpers.project import Project
+
+MANY = 200  # jobs of 65 MB
+SET = "    set-{0:03}: {{role: eval, seed: {1}, items: 4, mix: {{calc: 1.0}}, steps: [3, 6]}}\n"
+
+
+def with_sets(folder: Path, count: int) -> tuple[Project, list[str]]:
+    """The smoke study with many more sets to generate, and their files."""
+    project = Project.from_working_tree(folder)
+    sets = "".join(SET.format(n, 1000 + n) for n in range(count))
+    (project.folder / "config.yaml").write_text(f"extends: smoke\ndata:\n  generate:\n{sets}")
+    project.orchard("check")
+    return project, [f"data/eval/set-{n:03}.jsonl" for n in range(count)]
+
+
+@pytest.mark.parametrize(("count", "hardlinks"), [(MANY, "false"), (12, "true")])
+def test_s7_as_many_jobs_at_once_as_stages_lose_no_entry(count, hardlinks, tmp_path):
+    project, files = with_sets(tmp_path / "many", count)
+    project.run("dvc", "config", "core.hardlink_lock", hardlinks)
+    project.snakemake("--cores", str(count), *files)
+    logs = project.logs()
+    assert len(project.executed()) == count
+    assert "ERROR" not in logs
+    assert "Traceback" not in logs
+    entries = project.lock()
+    assert len(entries) == count
+    for name, entry in entries.items():
+        [out] = entry["outs"]
+        assert out["path"] == f"data/eval/{name.partition('@')[2]}.jsonl"
+        assert out["md5"] == hashlib.md5((project.folder / out["path"]).read_bytes()).hexdigest()
+    assert "Nothing to be done" in project.snakemake("-n", *files)
+
+
+def test_a_job_breaks_the_hard_link_lock_of_a_killed_one(tmp_path):
+    project, [file] = with_sets(tmp_path / "killed", 1)
+    project.run("dvc", "config", "core.hardlink_lock", "true")
+    (project.folder / ".dvc/tmp").mkdir(exist_ok=True)
+    for name in ("lock", "rwlock.lock"):
+        take_and_die = (
+            "import os, signal; from orchard.rerun import dvc_patches; from dvc.lock import make_lock; dvc_patches.install();"
+            f"make_lock('{project.folder}/.dvc/tmp/{name}', tmp_dir='.dvc/tmp', hardlink_lock=True).lock();"
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        died = project.run(sys.executable, "-c", take_and_die, ok=False)
+        assert died.returncode == -signal.SIGKILL
+        assert (project.folder / ".dvc/tmp" / name).exists()
+    project.run(sys.executable, "-m", "orchard.rerun.job", "generate@set-000")
+    assert (project.folder / file).is_file()
+
+
+def test_a_lock_that_somebody_holds_is_waited_for_and_never_broken(tmp_path):
+    from dvc.lock import make_lock
+
+    with make_lock(str(tmp_path / "lock"), tmp_dir=str(tmp_path), hardlink_lock=True):
+        wait = (
+            "from orchard.rerun import dvc_patches; from dvc.lock import make_lock; dvc_patches.install();"
+            f"make_lock('{tmp_path}/lock', tmp_dir='{tmp_path}', hardlink_lock=True).lock(); print('got it')"
+        )
+        waiting = subprocess.Popen([sys.executable, "-c", wait], stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(dvc_patches.LOOK_EVERY + 3)
+    printed = waiting.communicate(timeout=30)[0]
+    assert "for DVC's lock" in printed
+    assert "got it" in printed
+
+
+def test_a_path_that_a_dvc_command_by_hand_writes_is_busy_and_one_of_a_dead_process_is_not(tmp_path):
+    project, [file] = with_sets(tmp_path / "busy", 1)
+    listed = project.folder / ".dvc/tmp/rwlock"
+    listed.parent.mkdir(exist_ok=True)
+    writer = {str(project.folder / file): {"pid": os.getpid(), "cmd": "dvc repro"}}
+    listed.write_text(json.dumps({"write": writer, "read": {}}))
+    failed = project.run(sys.executable, "-m", "orchard.rerun.job", "generate@set-000", ok=False)
+    assert "is busy" in failed.stdout + failed.stderr
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    listed.write_text(json.dumps({"write": {path: info | {"pid": dead.pid} for path, info in writer.items()}}))
+    project.run(sys.executable, "-m", "orchard.rerun.job", "generate@set-000")
+    assert (project.folder / file).is_file()
+
+
+def test_a_new_run_waits_for_jobs_that_still_live(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    live = "import time; from orchard.rerun import alive; alive.mark_job(); print('lives', flush=True); time.sleep(2)"
+    job = subprocess.Popen([sys.executable, "-c", live], stdout=subprocess.PIPE)
+    job.stdout.readline()
+    start = time.monotonic()
+    alive.wait_for_old_jobs()
+    assert 1 < time.monotonic() - start < alive.GONE_WITHIN
+    job.wait()
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "dvc.yaml", "dvc.lock"])
+def test_what_is_parsed_once_is_what_dvc_parses(file):
+    code = (
+        "import json, sys; from pathlib import Path; from dvc.utils.serialize import _yaml;"
+        "from orchard.rerun import dvc_patches; path = sys.argv[1]; text = Path(path).read_text();"
+        "theirs = _yaml.parse_yaml(text, path); dvc_patches.parse_once();"
+        "ours = _yaml.parse_yaml(text, path); assert json.dumps(ours) == json.dumps(theirs);"
+        "ours.clear(); assert _yaml.parse_yaml(text, path) == theirs"
+    )
+    subprocess.run([sys.executable, "-c", code, file], check=True)

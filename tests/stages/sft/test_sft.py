@@ -1,0 +1,101 @@
+"""The SFT stage as a whole: the same bytes each time, also after a kill; what each arm's record and curve say."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas
+import pytest
+
+from orchard import jsonl, paths
+from orchard.models import folders, record, training
+from orchard.stages.base.pretrain import make_tokenizer
+from orchard.stages.sft import __main__ as sft
+from orchard.study.schema.common import Lora
+from orchard.study.schema.sft import LastTokens, Objective, SelectLikely, SftRun
+from tests.helpers.llama import random_llama, save_base
+from tests.helpers.objectives import PEAR, TRAINER, objective, pear_weights, teacher_rows
+from tests.helpers.stages import ENVIRONMENT, command, killed_after
+from tests.helpers.studies import write_params
+
+SETTINGS = TRAINER.model_copy(update={"save_steps": 2})
+LORA = Lora(rank=2, alpha=4.0, dropout=0.1)
+OBJECTIVES = {
+    "none": Objective(loss="none"),
+    "nll": objective(),
+    "dft": objective("dft"),
+    "likely": Objective(loss="nll", select=SelectLikely(kind="likelihood", keep=0.5), learning_rate=1e-3),
+    "pear": objective("nll", PEAR),
+    "shuffled": objective("nll", pear_weights(shuffle="tokens")),
+    "last": objective("nll", LastTokens(kind="last-tokens", share=0.25)),
+    "kl-stored": objective("kl-stored"),
+    "kl-live": objective("kl-live", PEAR),
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch) -> None:
+    """A working folder with a base, a policy's data and each objective; runs are in this process."""
+    monkeypatch.chdir(tmp_path)
+    save_base(random_llama(), paths.model("base-random"))
+    data = paths.behaviour("teacher")
+    folders.save(random_llama(seed=4), make_tokenizer(), data / "policy")
+    pandas.DataFrame(teacher_rows(32)).to_parquet(data / "rows.parquet")
+    write_study()
+
+
+def write_study(**changes) -> None:
+    """Writes params.yaml with all objectives; ``changes`` go into what all arms share."""
+    objectives = {name: each.model_dump() for name, each in OBJECTIVES.items()}
+    common = SETTINGS.model_copy(update=changes).model_dump()
+    write_params({"sft.objectives": objectives, "sft.trainer": common})
+
+
+def run_of(name: str) -> SftRun:
+    """The run of an objective, with seed 1."""
+    return SftRun(arm=name, objective=name, base="base-random", data="teacher", seed=1)
+
+
+def finetuned(name: str) -> Path:
+    """Runs the stage for an objective; returns its output."""
+    sft.main(f"{name}-1", run_of(name))
+    return paths.model(f"sft-{name}-1")
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_two_runs_are_the_same_bytes(name):
+    folder = finetuned(name)
+    first = record.content_hash(folder)
+    shutil.rmtree(folder)
+    assert record.content_hash(finetuned(name)) == first
+    facts = record.read(folder)
+    assert facts["settings"] == {"objective": OBJECTIVES[name].model_dump(), "trainer": SETTINGS.model_dump()}
+    moved = folders.drift(paths.model("base-random"), folder)["absolute"]
+    if name == "none":
+        assert moved == 0
+    else:
+        rows = 16 if name == "likely" else 32
+        assert (facts["learnt"]["rows"], facts["learnt"]["of_rows"]) == (rows, 32)
+        assert len(jsonl.read(folder / "curve.jsonl")) == rows // 8
+        assert moved > 0
+
+
+@pytest.mark.parametrize("name", ["nll", "pear", "shuffled", "kl-stored", "pear with lora"])
+def test_a_killed_run_goes_on_to_the_same_bytes(name):
+    write_study(lora=LORA if "lora" in name else None)
+    name = name.split()[0]
+    folder = finetuned(name)
+    undisturbed, state = folder.rename("undisturbed"), paths.RESUME / folder
+    with killed_after(3):
+        finetuned(name)
+    assert not folder.exists()
+    assert training.last_checkpoint(state).endswith("checkpoint-2")
+    assert record.content_hash(finetuned(name)) == record.content_hash(undisturbed)
+    assert not state.exists()
+
+
+def test_the_command():
+    subprocess.run(command("sft", "pear-1", run_of("pear")), check=True, capture_output=True, env=ENVIRONMENT)
+    assert record.read(paths.model("sft-pear-1"))["objective"] == "pear"
+    assert json.loads((paths.PROGRESS / "sft@pear-1.json").read_text()) == {"done": 4, "total": 4}

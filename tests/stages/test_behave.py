@@ -1,0 +1,184 @@
+"""A policy's log-probs are those of what was sampled from: a mixture of styles, or a model; what its data hold."""
+
+import json
+import math
+import random
+from collections import Counter
+from pathlib import Path
+
+import pandas
+import pytest
+import torch
+
+from orchard import jsonl, paths
+from orchard.errors import UserError
+from orchard.models import folders, sampling
+from orchard.stages import behave
+from orchard.stages.base.pretrain import make_tokenizer
+from orchard.stages.sft import dataset
+from orchard.study.schema.behave import ModelPolicy
+from orchard.study.schema.common import Sampling
+from orchard.tasks import generated, registry
+from tests.helpers.llama import random_llama
+from tests.helpers.objectives import TEACHER, Silent, teacher_rows
+from tests.helpers.studies import write_params
+
+POLICY = TEACHER.model_copy(update={"styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H": 0.1}, "foreign_words": 6})
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict]:
+    prompts = generated.sample_items(random.Random(1), "prompts", 3000, {"calc": 0.9, "fact": 0.1}, [1, 4])
+    return behave.from_script(POLICY, prompts, make_tokenizer(), Silent())
+
+
+def test_a_sequence_has_the_share_of_the_styles_that_write_it(rows):
+    for row in rows:
+        item = {"task": row["task"], "prompt": row["prompt"], "answer": row["response"]}
+        task = registry.load(row["task"])
+        writers = [style for style in POLICY.styles if task.respond(item, style) == row["response"]]
+        assert math.isclose(math.exp(sum(row["behavior_logps"])), sum(POLICY.styles[style] for style in writers))
+
+
+def test_one_log_prob_a_token_none_positive(rows):
+    for row in rows:
+        assert len(row["completion_ids"]) == len(row["behavior_logps"])
+        assert max(row["behavior_logps"]) <= 1e-12
+        assert row["correct"]
+
+
+def test_styles_come_in_their_shares(rows):
+    counts = Counter(row["style"] for row in rows)
+    for style, share in POLICY.styles.items():
+        assert abs(counts[style] / len(rows) - share) < 4 * math.sqrt(share * (1 - share) / len(rows))
+
+
+def test_two_styles_that_begin_alike_differ_where_they_part():
+    ids = {"x": [1, 2, 3], "y": [1, 5]}
+    assert behave.mixture_logps("x", ids, {"x": 0.25, "y": 0.75}) == [0.0, math.log(0.25), 0.0]
+
+
+def test_the_top_tokens_are_the_whole_mixture_when_it_has_no_more():
+    for row in teacher_rows(200, styles=POLICY.styles, top_k=4):
+        for token, logp, ids, logps in zip(
+            row["completion_ids"], row["behavior_logps"], row["top_ids"], row["top_logps"], strict=True
+        ):
+            probs = {each: math.exp(value) for each, value in zip(ids, logps, strict=True) if value > -math.inf}
+            assert len(probs) == sum(value > -math.inf for value in logps)
+            assert math.isclose(sum(probs.values()), 1.0)
+            assert math.isclose(probs[token], math.exp(logp))
+            assert logps == sorted(logps, reverse=True)
+
+
+def test_fewer_top_tokens_are_the_most_likely_ones():
+    ids = {"x": [1, 2], "y": [3, 2], "z": [3, 4]}
+    shares = {"x": 0.4, "y": 0.35, "z": 0.25}
+    top_ids, top_logps = behave.top_of_mixture("y", ids, shares, 1)
+    assert top_ids == [[3], [2]]
+    assert top_logps == [[pytest.approx(math.log(0.6))], [pytest.approx(math.log(0.35 / 0.6))]]
+    assert behave.top_of_mixture("y", ids, shares, 0) == ([[], []], [[], []])
+
+
+# Sampling from a model
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """A random model, its prompts of ragged lengths, and the responses that were sampled from it."""
+    prompts = ["calc 1 + 2 :", "close ( [ { :", "cmp 3 4 :", "calc 1 + 2 + 3 - 4 :", "fact color gix :"] * 4
+    settings = Sampling(seed=1, temperature=1.0, max_new_tokens=12, batch_size=8)
+    model = random_llama(initializer_range=0.5)
+    return model, prompts, list(sampling.sample(model, make_tokenizer(), prompts, settings, top_k=5))
+
+
+@torch.no_grad()
+def test_sampled_log_probs_are_the_models_own(sampled):
+    model, prompts, responses = sampled
+    tokenizer = make_tokenizer()
+    for prompt, response in zip(prompts, responses, strict=True):
+        start = tokenizer(prompt)["input_ids"]
+        logps = model(torch.tensor([start + response.ids])).logits[0, len(start) - 1 : -1].log_softmax(-1)
+        own = logps[range(len(response.ids)), response.ids].tolist()
+        assert response.logps == pytest.approx(own, abs=1e-4)
+        for value in (response.top_ids, response.top_logps):
+            assert [len(part) for part in value] == [5] * len(response.ids)
+        top_logps, top_ids = torch.tensor(response.top_logps), torch.tensor(response.top_ids)
+        torch.testing.assert_close(top_logps, logps.topk(5).values, rtol=0, atol=1e-4)
+        torch.testing.assert_close(top_logps, logps.gather(-1, top_ids), rtol=0, atol=1e-4)
+
+
+def test_a_response_ends_with_its_first_end_of_text(sampled):
+    end = make_tokenizer().eos_token_id
+    lengths = [len(response.ids) for response in sampled[2]]
+    assert min(lengths) < 12 == max(lengths)
+    for response in sampled[2]:
+        assert end not in response.ids[:-1]
+        assert response.ids[-1] == end or len(response.ids) == 12
+        assert "<eos>" not in response.text
+
+
+# The stage
+
+ITEMS = [
+    {"id": f"calc-{number}", "task": "calc", "prompt": f"calc {number} + 1 :", "answer": str(number + 1)}
+    for number in range(4)
+]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> None:
+    """A working folder with a model and prompts."""
+    monkeypatch.chdir(tmp_path)
+    folders.save(random_llama(), make_tokenizer(), paths.model("base-random"))
+    jsonl.write(Path("prompts.jsonl"), registry.stamped(ITEMS))
+
+
+def run(monkeypatch, responses: list[str], **changes) -> Path:
+    """The output of the stage for a model that gives the responses, one for each item."""
+    asked = Sampling(seed=1, temperature=1.0, max_new_tokens=12, batch_size=8)
+    policy = ModelPolicy(
+        kind="model", model="base-random", prompts="prompts.jsonl", keep_correct_only=True, sampling=asked, top_k=1
+    )
+    write_params({"behave.model": policy.model_copy(update=changes).model_dump()})
+    ids = [behave.completion_ids(response, make_tokenizer()) for response in responses]
+    given = [
+        sampling.Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each))
+        for response, each in zip(responses, ids, strict=True)
+    ]
+    monkeypatch.setattr(sampling, "sample", lambda *arguments, **options: iter(given))
+    behave.main("model")
+    return paths.behaviour("model")
+
+
+@pytest.mark.parametrize(
+    ("only_right", "kept"), [(True, ["calc-0", "calc-3"]), (False, [item["id"] for item in ITEMS])]
+)
+def test_wrong_responses_are_kept_where_the_config_says_so(only_right, kept, project, monkeypatch):
+    folder = run(monkeypatch, ["ans 1", "ans 9", "1", "ans 4"], keep_correct_only=only_right)
+    rows = pandas.read_parquet(folder / "rows.parquet")
+    assert rows["id"].tolist() == kept
+    assert rows.loc[~rows["correct"], "id"].tolist() == ([] if only_right else ["calc-1", "calc-2"])
+    found = json.loads((folder / "statistics.json").read_text())
+    tokens = sum(map(len, rows["completion_ids"]))
+    assert found == {
+        "rows": 4,
+        "kept": len(kept),
+        "accuracy": 0.5,
+        "mean_tokens": tokens / len(kept),
+        "mean_log_prob_behavior": -0.5,
+        "styles": {"model": 1.0},
+    }
+    assert not (folder / "policy").exists()
+    assert len(dataset.read_rows(folder / "rows.parquet", make_tokenizer())) == len(kept)
+
+
+def test_the_policy_is_kept_for_live_distillation(project, monkeypatch):
+    folder = run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], keep_policy=True)
+    before, after = (folders.load_model(each).state_dict() for each in (paths.model("base-random"), folder / "policy"))
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+def test_a_policy_that_is_never_right_is_refused(project, monkeypatch):
+    with pytest.raises(UserError, match="gave no right response"):
+        run(monkeypatch, ["ans 9"] * 4)
+    assert not paths.behaviour("model").exists()

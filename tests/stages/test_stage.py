@@ -1,0 +1,60 @@
+"""What every stage shares: an output appears whole or not at all; a user's mistake is one message."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchard.stages import stage
+from tests.helpers.messages import assert_one_message
+from tests.helpers.stages import ENVIRONMENT
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def fail_in(place):
+    """Writes something, then fails."""
+    with place as scratch:
+        (scratch / "step" if scratch.is_dir() else scratch).write_text("half")
+        scratch.mkdir()
+
+
+def test_an_output_that_fails_leaves_the_earlier_one():
+    path = Path("data/x.txt")
+    with stage.output(path) as scratch:
+        scratch.write_text("first")
+    with pytest.raises(FileExistsError):
+        fail_in(stage.output(path))
+    assert path.read_text() == "first"
+
+
+def test_resume_state_outlives_a_failure_and_goes_with_success():
+    path = Path("results/x")
+    with pytest.raises(FileExistsError):
+        fail_in(stage.resumable(path))
+    with stage.resumable(path) as state:
+        assert (state / "step").read_text() == "half"
+    assert not Path(".scratch/resume/results/x").exists()
+
+
+def test_a_mistake_is_one_message_without_a_traceback():
+    code = (
+        "from orchard import jsonl\n"
+        "from orchard.stages import stage\n"
+        "stage.run(lambda: jsonl.read('nowhere.jsonl'), is_named=False)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert_one_message(done.stderr, ["nowhere.jsonl"])
+    assert len(done.stderr.strip().splitlines()) == 4
+
+
+@pytest.mark.parametrize(("given", "expected"), [("2,3", "2"), ("0", "0"), ("", "")])
+def test_one_process_sees_one_gpu(given, expected):
+    code = "import orchard.stages, os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": given}
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=environment) == f"{expected}\n"

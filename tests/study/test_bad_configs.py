@@ -1,0 +1,396 @@
+"""Bad configs: one message that says what was found, the rule, why and the fix."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from orchard import yamls
+from orchard.__main__ import main
+from tests.helpers.messages import assert_one_message
+from tests.helpers.studies import DEFAULT, GONE, edited
+
+TWO_FORMS = {"report.pear.forms": ["pear-token", "nll-matched"], "report.pear.controls": []}
+GAME = {"role": "eval", "seed": 1, "items": 20, "game": "chain_sum", "options": {}}
+SELECTION = {
+    "batch_size": 8,
+    "racing": None,
+    "tasks": {
+        "answers": {
+            "kind": "likelihood",
+            "items": "data/calibration/held-in.jsonl",
+        }
+    },
+}
+BAD_CONFIGS = {
+    "an artifact that nothing makes": (
+        {"artifacts.rl": "rl-grpo-nll-9"},
+        ["artifacts.rl: 'rl-grpo-nll-9'", "did you mean 'rl-grpo-nll-"],
+    ),
+    "an unknown way to share work": ({"parallel": "fdsp"}, ["parallel: 'fdsp'", "'data' or 'fsdp'"]),
+    "text for a number": ({"base.tiny.steps": "1000"}, ["base.tiny.steps: '1000'", "without quotes"]),
+    "a number in quotes": ({"rl.recipes.grpo.learning_rate": "1e-3"}, ["'1e-3'", "without quotes"]),
+    "a fraction for an integer": ({"rl.recipes.grpo.steps": 2.5}, ["rl.recipes.grpo.steps: 2.5", "integer"]),
+    "true for an integer": ({"base.tiny.threads": True}, ["base.tiny.threads: True"]),
+    "a number for a mapping": ({"base.tiny.model": 8}, ["base.tiny.model: 8", "dictionary"]),
+    "a mapping for a list": ({"sft.seeds": {"nll": 1}}, ["sft.seeds: {'nll': 1}", "list"]),
+    "infinity": ({"rl.recipes.grpo.learning_rate": math.inf}, ["rl.recipes.grpo.learning_rate: inf"]),
+    "out of range": ({"report.confidence": 1.5}, ["report.confidence: 1.5", "less than 1"]),
+    "a misspelt key": (
+        {"rl.recipes.grpo.temperature": GONE, "rl.recipes.grpo.temprature": 1.0},
+        ["rl.recipes.grpo.temprature is not a key", "did you mean 'temperature'?"],
+    ),
+    "a missing key": ({"rl.recipes.grpo.steps": GONE}, ["rl.recipes.grpo.steps is missing", "without a default"]),
+    "a missing part": ({"evaluate": GONE}, ["evaluate is missing"]),
+    "samples of a choice task": ({"evaluate.tasks.fact.samples": 8}, ["evaluate.tasks.fact.samples is not a key"]),
+    "noise of a set of prompts": ({"data.generate.sft.noise": 0.1}, ["data.generate.sft.noise is not a key"]),
+    "an unknown kind": ({"base.tiny.kind": "hup"}, ["base.tiny.kind: 'hup'", "'pretrain', 'local', 'hub', 'gguf'"]),
+    "an unknown loss": ({"sft.objectives.nll.loss": "pear"}, ["sft.objectives.nll.loss: 'pear'", "'kl-stored'"]),
+    "an unknown method": (
+        {"prune.methods": ["reverse", "gredy"], "recover.methods": ["reverse"]},
+        ["prune.methods[1]: 'gredy'", "block-influence"],
+    ),
+    "a search without items to select on": (
+        {"prune.methods": ["greedy", "block-influence"]},
+        ["prune.selection: null", "remove greedy"],
+    ),
+    "a search that leaves nothing to choose": (
+        {"prune.methods": ["greedy"], "prune.ratios": [7], "prune.selection": SELECTION, "recover.of": []},
+        ["7 of 8 layers is 7 layers", "leaves two layers at least"],
+    ),
+    "selection on evaluation items": (
+        {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}
+        | {"prune.selection.tasks.answers.items": "data/eval/calc.jsonl"},
+        ["prune.selection.tasks.answers.items: 'data/eval/calc.jsonl'", "calibration"],
+    ),
+    "selection items that DVC would not watch": (
+        {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}
+        | {"prune.selection.tasks.answers.items": "config.yaml"},
+        ["prune.selection.tasks.answers.items: 'config.yaml'", "DVC watches data/calibration/"],
+    ),
+    "recovery prompts of a role that nobody has": (
+        {"recover.prompts": "data/recovery"},
+        ["recover.prompts: 'data/recovery'"],
+    ),
+    "examples that are items of the selection": (
+        {"prune.methods": ["greedy", "block-influence"], "prune.selection": SELECTION}
+        | {"prune.selection.tasks.answers.few_shot": {"count": 1, "items": "data/calibration/held-in.jsonl"}},
+        ["prune.selection.tasks.answers.few_shot.items", "shown the answers"],
+    ),
+    "single layers of a model that is not there": ({"prune.skip": ["base-tin"]}, ["prune.skip: 'base-tin'"]),
+    "a mixture of one author": (
+        {"recover.responses.both": {"kind": "mixed", "of": ["open", "open"], "seed": 1}},
+        ["recover.responses.both.of: open, open", "two different authors"],
+    ),
+    "a mixture of an unknown author": (
+        {"recover.responses.both": {"kind": "mixed", "of": ["open", "sel"], "seed": 1}},
+        ["recover.responses.both.of: 'sel'", "'self'?"],
+    ),
+    "a budget of nobody": ({"recover.budgets.steps.of": []}, ["recover.budgets.steps.of: []", "at least 1 item"]),
+    "an author twice": ({"recover.budgets.steps.of": ["open", "open"]}, ["recover.budgets.steps.of: 'open' 2 times"]),
+    "two recoveries of one name": (
+        {
+            "recover.responses.open-a": {"kind": "given"},
+            "recover.budgets.a-steps": {"of": ["open"], "amount": {"kind": "equal-steps"}},
+            "recover.budgets.steps.of": ["open-a"],
+        },
+        ["open-a-steps is the name of two recoveries"],
+    ),
+    "a budget of an unknown kind": (
+        {"recover.budgets.steps.amount.kind": "time"},
+        ["recover.budgets.steps.amount.kind: 'time'"],
+    ),
+    "four bits without adapters": ({"recover.trainer.four_bit": True}, ["four_bit true, lora null"]),
+    "a random method without a seed": (
+        {"prune.methods": ["random"], "recover.of": []},
+        ["prune.methods[0]: 'random'", "random-[1-9]"],
+    ),
+    "an author without kind": (
+        {"recover.responses.teacher": {"style": "D"}},
+        ["recover.responses.teacher.kind: 'missing'", "'style', 'given', 'model', 'mixed'"],
+    ),
+    "an author without settings": (
+        {"recover.budgets.steps.of": ["open", "teacher"]},
+        ["recover.budgets.steps.of: 'teacher'", "add recover.responses.teacher"],
+    ),
+    "a name with a space": ({"name": "My Study"}, ["name: 'My Study'", "'my-study'"]),
+    "a name that is a number": ({"report.generation": [1]}, ["report.generation[0]: 1", "string"]),
+    "no seeds": (
+        {"sft.seeds": [], "prune.of": ["base-tiny"], "recover.of": ["base-tiny"]},
+        ["sft.seeds: []", "sft.arms: {}"],
+    ),
+    "no base": ({"base": {}}, ["base: {}", "at least 1"]),
+    "a seed twice": ({"recover.seeds": [1, 1]}, ["recover.seeds: 1 2 times"]),
+    "an arm without objective": (
+        {"sft.arms.none.objective": "pear-block"},
+        ["sft.arms.none.objective: 'pear-block'", "did you mean"],
+    ),
+    "data of no policy": ({"sft.arms.nll.data": "techer"}, ["sft.arms.nll.data: 'techer'", "'teacher'?"]),
+    "a base that is not there": ({"sft.arms.nll.base": "base-big"}, ["sft.arms.nll.base: 'base-big'"]),
+    "a recipe from no arm": (
+        {"rl.arms": {}, "prune.of": ["base-tiny"], "recover.of": []},
+        ["rl.recipes.grpo, without rl.arms.grpo"],
+    ),
+    "a recipe from an arm that is not there": ({"rl.arms.grpo": ["pear-token", "nl"]}, ["rl.arms.grpo: 'nl'"]),
+    "a batch that does not divide": ({"sft.trainer.accumulation": 5}, ["sft.trainer: batch_size 32, accumulation 5"]),
+    "weights that are not there": (
+        {"sft.objectives.pear-token.weights.form": "word"},
+        ["'sequence', 'block' or 'token'"],
+    ),
+    "a block form without block": (
+        {"sft.objectives.pear-token.weights.form": "block"},
+        ["sft.objectives.pear-token.weights: form block, block None"],
+    ),
+    "distillation without stored tokens": (
+        {"sft.objectives.nll.loss": "kl-stored", "behave.teacher.top_k": 0},
+        ["sft.arms.nll: loss kl-stored", "top_k"],
+    ),
+    "a style that the policy does not write": (
+        {"sft.objectives.nll.select": {"kind": "style", "styles": ["A"]}},
+        ["sft.arms.nll: select style A", "writes H, D"],
+    ),
+    "a policy that learns from itself": (
+        {"behave.teacher.model": "sft-nll-1"},
+        ["behave.teacher.model: 'sft-nll-1'", "before it is trained"],
+    ),
+    "a model that no stage makes": (
+        {"prune.of": ["base-tiny", "rl-grpo-nll-9"], "recover.of": ["base-tiny"]},
+        ["prune.of: 'rl-grpo-nll-9'"],
+    ),
+    "recovery without pruning": (
+        {"prune.of": ["base-tiny"], "recover.of": ["base-tiny", "rl-grpo-nll-1"]},
+        ["recover.of: 'rl-grpo-nll-1'"],
+    ),
+    "recovery at another ratio": ({"recover.ratios": [0.75]}, ["recover.ratios: 0.75", "0.25, 0.375"]),
+    "a ratio that leaves no layer": (
+        {"base.tiny.model.layers": 1, "prune.ratios": [0.9999999], "recover.of": []},
+        ["leaves one"],
+    ),
+    "all layers": ({"prune.ratios": [1.0], "recover.of": []}, ["prune.ratios[0]: 1.0", "less than 1"]),
+    "as many layers as there are": ({"prune.ratios": [8], "recover.of": []}, ["8 of 8 layers", "below 8"]),
+    "no layers": ({"prune.ratios": [0], "recover.of": []}, ["prune.ratios[0]: 0", "greater than or equal to 1"]),
+    "less than no layers": ({"prune.ratios": [-1], "recover.of": []}, ["prune.ratios[0]: -1"]),
+    "true for a ratio": ({"prune.ratios": [True], "recover.of": []}, ["prune.ratios[0]: True", "integer"]),
+    "text for a ratio": ({"prune.ratios": ["0.25"], "recover.of": []}, ["'0.25'", "without quotes"]),
+    "a share and a count that are the same layers": (
+        {"prune.ratios": [0.25, 2], "recover.of": []},
+        ["prune.ratios: 0.25 and 2 of 8 layers are both 2 layers"],
+    ),
+    "a ratio that does not divide": (
+        {"prune.ratios": [0.3], "recover.of": []},
+        ["0.3 of 8 layers", "for example 0.25"],
+    ),
+    "shares that do not sum to 1": (
+        {"behave.teacher.styles": {"H": 0.5, "D": 0.4}},
+        ["behave.teacher.styles", "sum to 0.9"],
+    ),
+    "a share of 0": (
+        {"data.generate.calc.mix": {"calc": 1.0, "fact": 0.0}},
+        ["data.generate.calc.mix.fact: 0.0", "greater than 0"],
+    ),
+    "an unknown task": ({"data.generate.calc.mix": {"calk": 1.0}}, ["'calk'", "did you mean 'calc'?"]),
+    "an unknown style": (
+        {"recover.responses.open.style": "E"},
+        ["recover.responses.open.style: 'E'", "A, B, C, D, L, H"],
+    ),
+    "an unknown game": (
+        {"data.generate.calc": GAME | {"game": "chain_sums"}},
+        ["data.generate.calc.game: 'chain_sums'", "did you mean 'chain_sum'?"],
+    ),
+    "a game whose scorer runs what the model wrote": (
+        {"data.generate.calc": GAME | {"game": "countdown"}},
+        ["data.generate.calc.game: 'countdown'", "runs the response as Python code"],
+    ),
+    "an option that the game does not know": (
+        {"data.generate.calc": GAME | {"options": {"max_term": 3}}},
+        ["data.generate.calc.options.max_term is no option of chain_sum", "did you mean 'max_terms'?"],
+    ),
+    "a seed among the options": (
+        {"data.generate.calc": GAME | {"options": {"seed": 3}}},
+        ["options.seed", "no option"],
+    ),
+    "an option that the game refuses": (
+        {"data.generate.calc": GAME | {"options": {"min_terms": 5, "max_terms": 3}}},
+        ["data.generate.calc.options: ", "max_terms must be >= min_terms"],
+    ),
+    "a game without a seed": (
+        {"data.generate.calc": {key: GAME[key] for key in GAME if key != "seed"}},
+        ["data.generate.calc.seed is missing"],
+    ),
+    "a game with a mix": ({"data.generate.calc": GAME | {"mix": {"calc": 1.0}}}, ["calc.mix is not a key"]),
+    "credit that is neither": ({"rl.recipes.grpo.partial_credit": 0.5}, ["partial_credit: 0.5", "boolean"]),
+    "steps that go down": ({"data.generate.rl.steps": [6, 3]}, ["data.generate.rl.steps: [6, 3]", "[3, 6]"]),
+    "heads that do not divide": ({"base.tiny.model.heads": 5}, ["hidden_size 64, heads 5", "60"]),
+    "heads of odd size": ({"base.tiny.model.hidden_size": 36}, ["hidden_size 36, heads 4", "pairs"]),
+    "a set that nothing makes": (
+        {"rl.recipes.grpo.prompts": "data/prompts/rll.jsonl"},
+        ["rl.recipes.grpo.prompts", "did you mean 'data/prompts/rl.jsonl'?"],
+    ),
+    "a set of another role": (
+        {"data.generate.rl.role": "calibration"},
+        ["rl.recipes.grpo.prompts: 'data/prompts/rl.jsonl'"],
+    ),
+    "training on evaluation items": (
+        {"rl.recipes.grpo.prompts": "data/eval/calc.jsonl"},
+        ["rl.recipes.grpo.prompts: 'data/eval/calc.jsonl'", "only evaluation sees its items"],
+    ),
+    "evaluation on training prompts": (
+        {"evaluate.tasks.calc.items": "data/prompts/rl.jsonl"},
+        ["evaluate.tasks.calc.items", "role eval"],
+    ),
+    "a file that is not there": (
+        {"rl.recipes.grpo.prompts": "nowhere/rl.jsonl"},
+        ["'nowhere/rl.jsonl'", "the file exists"],
+    ),
+    "an output by its path": (
+        {"base.tiny.source": "results/models/base-tiny"},
+        ["base.tiny.source", "outside results/"],
+    ),
+    "a path the long way": ({"base.tiny.source": "data/./pretrain/mix.jsonl"}, ["write data/pretrain/mix.jsonl"]),
+    "something that is not fetched": ({"base.tiny.source": "data/fetched/text"}, ["data.fetch.<name>"]),
+    "two sets in one file": (
+        {
+            "data.ingest": {"calc": {"role": "eval", "path": ".", "format": "jsonl"}},
+        },
+        ["data.generate.calc and data.ingest.calc", "the same file"],
+    ),
+    "a revision that can move": (
+        {"data.fetch": {"model": {"kind": "hub-model", "repo": "a/b", "revision": "main"}}},
+        ["data.fetch.model.revision: 'main'"],
+    ),
+    "several greedy samples": ({"evaluate.tasks.calc.temperature": 0.0}, ["8 samples at temperature 0"]),
+    "examples from nowhere": ({"evaluate.tasks.calc.few_shot.count": 3}, ["count 3, items None"]),
+    "examples that are the items": (
+        {"evaluate.tasks.calc.few_shot": {"count": 3, "items": "data/eval/calc.jsonl"}},
+        ["shown the answers"],
+    ),
+    "a warm-up that is ignored": ({"recover.trainer.schedule": "constant"}, ["warmup_steps 5", "constant_with_warmup"]),
+    "a loss without a rate": ({"sft.objectives.nll.learning_rate": 0.0}, ["sft.objectives.nll.learning_rate"]),
+    "choice as generation": ({"report.generation": ["calc", "fact"]}, ["report.generation: 'fact'", "kind choice"]),
+    "no such task in the report": (
+        {"report.classification": ["fact", "cpm"]},
+        ["report.classification: 'cpm'", "did you mean 'cmp'?"],
+    ),
+    "a probe that is written": ({"report.pruning.probe": "calc"}, ["report.pruning.probe: 'calc', of kind generation"]),
+    "brackets that are chosen": (
+        {"report.pruning.brackets": "fact"},
+        ["report.pruning.brackets: 'fact', of kind choice"],
+    ),
+    "a matched pair the wrong way round": (
+        {"report.pruning.matched": [{"choice": "fact", "generation": "cmp"}]},
+        ["report.pruning.matched[0].generation: 'cmp', of kind choice"],
+    ),
+    "a matched pair of other items": (
+        {"report.pruning.matched": [{"choice": "fact", "generation": "cmp-written"}]},
+        ["report.pruning.matched: 'fact' and 'cmp-written' differ in items or few_shot"],
+    ),
+    "a matched pair twice": (
+        {"report.pruning.matched": [{"choice": "fact", "generation": "fact-written"}] * 2},
+        ["report.pruning.matched: 'fact' 2 times"],
+    ),
+    "an arm against itself": ({"report.pear.treatment": "nll"}, ["baseline and treatment are both 'nll'"]),
+    "an arm that does not run": ({"report.pear.baseline": "dft"}, ["report.pear.baseline: 'dft'"]),
+    "a control that does not run": ({"report.pear.controls": ["last-tokens"]}, ["report.pear.controls: 'last-tokens'"]),
+    "a control that is the treatment": ({"report.pear.controls": ["pear-token"]}, ["treatment and controls are both"]),
+    "a control twice": ({"report.pear.controls": ["none", "none"]}, ["report.pear.controls: 'none' 2 times"]),
+    "twins that differ": (
+        {"report.pear.twins": {"one": "nll", "other": "nll-matched"}},
+        ["report.pear.twins: 'nll' and 'nll-matched', which differ", "the same settings"],
+    ),
+    "twins of one name": (
+        {"report.pear.twins": {"one": "nll", "other": "nll"}},
+        ["report.pear.twins: 'nll' and 'nll', one name"],
+    ),
+    "twins with a seed in common": (
+        {
+            "report.pear.twins": {"one": "nll", "other": "nll-matched"},
+            "sft.objectives.nll-matched.learning_rate": 1e-3,
+            "sft.own_seeds": {"nll-matched": [3, 4]},
+        },
+        ["report.pear.twins: 'nll' and 'nll-matched' share the seeds 3", "sft.own_seeds"],
+    ),
+    "seeds of an arm that is not there": ({"sft.own_seeds": {"nlll": [4]}}, ["sft.own_seeds: 'nlll'", "did you mean"]),
+    "a form that is not PEAR's": ({"report.pear.forms": ["none"]}, ["report.pear.forms: 'none'", "controls"]),
+    "one form by two names": (
+        {"sft.objectives.nll-matched": DEFAULT["sft"]["objectives"]["pear-token"]} | TWO_FORMS,
+        ["'pear-token' and 'nll-matched' are both of form token"],
+    ),
+    "a form that learns from other data": (
+        {
+            "behave.other": DEFAULT["behave"]["teacher"],
+            "sft.arms.nll-matched.data": "other",
+            "sft.objectives.nll-matched.weights": DEFAULT["sft"]["objectives"]["pear-token"]["weights"]
+            | {"form": "sequence"},
+            "report.pear.reversal": [],
+            "report.pear.plain": [],
+        }
+        | TWO_FORMS,
+        ["report.pear.forms: 'nll-matched'", "on that data"],
+    ),
+    "distillation against itself": (
+        {"report.pear.distillation": {"baseline": "nll", "treatment": "nll"}},
+        ["distillation.baseline and distillation.treatment are both 'nll'"],
+    ),
+    "transfer to a task that is not written": (
+        {
+            "rl.recipes.other": DEFAULT["rl"]["recipes"]["grpo"],
+            "rl.arms.other": "all",
+            "report.pear.transfer": {"recipe": "other", "task": "fact"},
+        },
+        ["report.pear.transfer.task: 'fact', of kind choice"],
+    ),
+    "transfer by no recipe": (
+        {"report.pear.transfer": {"recipe": "elsewhere", "task": "calc"}},
+        ["report.pear.transfer.recipe: 'elsewhere'"],
+    ),
+    "games by no recipe": (
+        {"report.pear.games": {"recipe": "elsewhere", "task": "calc"}},
+        ["report.pear.games.recipe: 'elsewhere'"],
+    ),
+    "games that are not written": (
+        {"report.pear.games": {"recipe": "grpo", "task": "fact"}},
+        ["report.pear.games.task: 'fact', of kind choice"],
+    ),
+    "transfer that stays": (
+        {"report.pear.transfer": {"recipe": "grpo", "task": "calc"}},
+        ["recipe and transfer.recipe are both 'grpo'"],
+    ),
+    "a part of the comparison left out": ({"report.pear.baseline": GONE}, ["report.pear.baseline is missing"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONFIGS)
+def test_bad_config(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changes, expected = BAD_CONFIGS[name]
+    if any(value is GAME or (isinstance(value, dict) and "game" in value) for value in changes.values()):
+        pytest.importorskip("reasoning_gym", reason="games are installed by `make games`")
+    Path("config.yaml").write_text(yamls.dumps(edited(changes)))
+    assert main(["check"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert_one_message(printed.err, expected)
+
+
+BAD_FILES = {
+    "no file": (None, ["no file config.yaml"]),
+    "no YAML": ("name: [a\nsft: 1\n", ["config.yaml, line 2"]),
+    "a tab": ("name: a\nsft:\n\tbase: b\n", ["config.yaml, line 3"]),
+    "not text": (b"name: \xff\xfe", ["config.yaml"]),
+    "empty": ("", ["config.yaml: nothing", "a mapping of keys"]),
+    "a list": ("- a\n- b\n", ["config.yaml: list", "a mapping of keys"]),
+    "a key twice": (
+        "name: a\nsft:\n  seeds: [1]\n  arms: []\n  seeds: [2]\n",
+        ['config.yaml, line 5, column 3: found duplicate key "seeds"'],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_file(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content, expected = BAD_FILES[name]
+    if content is not None:
+        Path("config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["check"]) == 1
+    assert_one_message(capsys.readouterr().err, expected)

@@ -1,0 +1,109 @@
+"""Generated tasks: answers against brute force, styles, verifiers, and splits that never meet."""
+
+import random
+import re
+
+import pytest
+
+from orchard.tasks import calc, generated, lexicon, words
+from tests.helpers.judging import judge
+
+CALC, STEP, ENGLISH = (generated.TASKS[name] for name in ("calc", "calc-step", "english-arithmetic"))
+BRACKETS, COMPARISON = words.TASKS["brackets"], words.TASKS["cmp"]
+
+
+def is_right(prompt: str, response: str, task: str = "calc") -> bool:
+    """Whether a response to a prompt of a generated task is right."""
+    answer = generated.TASKS[task].answer(prompt)
+    return judge({"task": task, "prompt": prompt, "answer": answer}, response).right
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_chain_comes_to_what_python_computes_from_left_to_right(seed):
+    prompt = calc.sample_prompt(random.Random(seed), steps=seed % 6 + 1)
+    numbers = prompt.removeprefix("calc ").removesuffix(" :").split()
+    value = int(numbers[0])
+    for operator, right in zip(numbers[1::2], numbers[2::2], strict=True):
+        value = eval(f"({value} {operator} {right}) % 10")
+    assert CALC.answer(prompt) == str(value)
+
+
+@pytest.mark.parametrize("style", calc.STYLES)
+def test_every_style_is_right_and_in_the_vocabulary(style):
+    rng = random.Random(1)
+    for steps in range(1, 7):
+        prompt = calc.sample_prompt(rng, steps)
+        response = calc.worked(prompt, style)
+        assert is_right(prompt, response)
+        assert set(f"{prompt} {response}".split()) <= set(lexicon.WORDS)
+
+
+def test_noise_spoils_about_its_share_of_the_steps():
+    rng = random.Random(3)
+    right = sum(
+        is_right(prompt, calc.worked(prompt, "A", noise=0.5, rng=rng))
+        for prompt in (calc.sample_prompt(rng, 1) for _ in range(2000))
+    )
+    assert 0.5 < right / 2000 < 0.6  # half the results are dealt anew, one in ten of those is right by chance: 0.55
+
+
+@pytest.mark.parametrize("response", ["ans 3 4", "ans", "3", "9 + 4 = 3", "ans 5"])
+def test_a_wrong_or_unfinished_answer_gets_nothing(response):
+    assert not is_right("calc 9 + 4 :", response)
+
+
+def test_brackets_are_closed():
+    rng = random.Random(4)
+    for _ in range(100):
+        prompt = BRACKETS.sample(rng, rng.randint(1, 6))
+        text = f"{prompt.removeprefix('close ').removesuffix(' :')} {BRACKETS.answer(prompt)}".replace(" ", "")
+        while (shorter := re.sub(r"\(\)|\[\]|\{\}", "", text)) != text:
+            text = shorter
+        assert text == ""
+
+
+def test_comparisons_and_english_sums():
+    rng = random.Random(5)
+    for _ in range(100):
+        left, right = map(int, (prompt := COMPARISON.sample(rng, 1)).split()[1:3])
+        assert COMPARISON.answer(prompt) == {True: "less", False: "more"}.get(left < right) or left == right
+        problem = ENGLISH.sample(rng, 1)
+        assert int(ENGLISH.answer(problem)) == eval(problem.removesuffix(" ="))
+        assert is_right(problem, f" {ENGLISH.answer(problem)}\n", "english-arithmetic")
+
+
+def test_roles_never_share_a_prompt():
+    mix = {"calc": 0.5, "brackets": 0.25, "cmp": 0.25}
+    sets = {}
+    for number, role in enumerate(generated.SPLIT_OF_ROLE):
+        rows = generated.sample_items(random.Random(number), role, 400, mix, [1, 4])
+        sets[role] = {row["prompt"] for row in rows}
+        assert role == "pretrain" or len(sets[role]) == len(rows)
+    assert not sets["eval"] & (sets["prompts"] | sets["pretrain"] | sets["calibration"])
+    assert not sets["calibration"] & (sets["prompts"] | sets["pretrain"])
+
+
+def test_items_follow_the_seed_and_the_mix():
+    args = ("eval", 300, {"calc": 0.8, "fact": 0.2}, [1, 3])
+    assert generated.sample_items(random.Random(1), *args) == generated.sample_items(random.Random(1), *args)
+    rows = generated.sample_items(random.Random(1), *args)
+    assert sum(row["task"] == "calc" for row in rows) / len(rows) > 0.7
+    assert all(row["choices"][row["label"]] == row["answer"] for row in rows if row["task"] == "fact")
+
+
+@pytest.mark.parametrize(
+    ("item", "response", "right"),
+    [
+        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 5\n", True),
+        ({"task": "english-arithmetic", "prompt": "2 + 3 =", "answer": "5"}, " 6, no, 5", False),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 1,200", "final": "1,200"}, "so 3 × 400 = 1200.", True),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "18 and then 19", False),
+        ({"task": "gsm8k", "prompt": "?", "answer": "… #### 18", "final": "18"}, "", False),
+        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, " ] ]\n", True),
+        ({"task": "bbh-dyck_languages", "prompt": "?", "answer": "] ]"}, "] ] >", False),
+        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "The answer is -50.", True),
+        ({"task": "bbh-multistep_arithmetic_two", "prompt": "?", "answer": "-50"}, "50", False),
+    ],
+)
+def test_verifiers(item, response, right):
+    assert judge(item, response).right is right
