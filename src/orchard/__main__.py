@@ -4,7 +4,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,7 +134,7 @@ class Command(NamedTuple):
 
     help: str
     run: Callable
-    arguments: list[tuple[str, dict]] = []
+    arguments: Sequence[tuple[str, dict]] = ()
 
 
 REVISION = "a git revision with the dvc.lock of a run"

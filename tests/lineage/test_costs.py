@@ -21,14 +21,14 @@ def test_costs_are_summed_by_family(tmp_path, monkeypatch, capsys):
     assert "No run in this folder" in capsys.readouterr().out
     write("results/models/sft-nll-1", "30\t0:00:30\t400\t1\t1\t1\t1\t1\t90\t24", RAN.format("sft@nll-1"))
     write("results/models/sft-nll-2", "90\t0:01:30\t500.4\t1\t1\t1\t1\t1\t90\t60", RAN.format("sft@nll-2"))
-    write("data/eval/calc.jsonl", "0.9\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA", RAN.format("generate@calc"))
+    write("data/eval/calc.jsonl", "30\t0:00:30\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA", RAN.format("generate@calc"))
     assert costs.by_family(costs.by_stage()) == [
         {"family": "sft", "stages": 2, "peak_mib": 500.4, "minutes": 2.0, "cpu_minutes": 1.4},
-        {"family": "generate", "stages": 1, "peak_mib": 0.0, "minutes": 0.015, "cpu_minutes": 0.0},
+        {"family": "generate", "stages": 1, "peak_mib": 0.0, "minutes": 0.5, "cpu_minutes": 0.0},
     ]
     assert main(["costs"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[1:3] == [["sft", "2", "2.0", "1.4", "500"], ["generate", "1", "0.0", "0.0", "0"]]
+    assert rows[1:3] == [["sft", "2", "2.0", "1.4", "500"], ["generate", "1", "0.5", "0.0", "0"]]
 
 
 def test_a_stage_is_expected_to_take_what_it_took_here_else_its_familys_mean(tmp_path, monkeypatch):

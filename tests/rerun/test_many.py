@@ -51,7 +51,8 @@ def test_a_job_breaks_the_hard_link_lock_of_a_killed_one(tmp_path):
     (project.folder / ".dvc/tmp").mkdir(exist_ok=True)
     for name in ("lock", "rwlock.lock"):
         take_and_die = (
-            "import os, signal; from orchard.rerun import dvc_patches; from dvc.lock import make_lock; dvc_patches.install();"
+            "import os, signal; from orchard.rerun import dvc_patches; from dvc.lock import make_lock;"
+            "dvc_patches.install();"
             f"make_lock('{project.folder}/.dvc/tmp/{name}', tmp_dir='.dvc/tmp', hardlink_lock=True).lock();"
             "os.kill(os.getpid(), signal.SIGKILL)"
         )

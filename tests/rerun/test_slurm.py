@@ -1,5 +1,5 @@
-"""The smoke study on a real Slurm cluster of one node (tests/helpers/cluster.py): the same dvc.lock as a local run, though jobs
-are requeued and cancelled, and though the node's daemon is killed."""
+"""The smoke study on a real Slurm cluster of one node (tests/helpers/cluster.py): the same dvc.lock as a local run,
+though jobs are requeued and cancelled, and though the node's daemon is killed."""
 
 import contextlib
 import re

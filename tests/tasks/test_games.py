@@ -15,7 +15,8 @@ pytest.importorskip("reasoning_gym", reason="games are installed by `make games`
 
 
 def test_a_games_items_follow_the_seed_in_every_process():
-    code = "from orchard.tasks import generated; print(generated.sample_game(3, 'eval', 4, 'knights_knaves', {'n_people': 2}))"
+    sample = "generated.sample_game(3, 'eval', 4, 'knights_knaves', {'n_people': 2})"
+    code = f"from orchard.tasks import generated; print({sample})"
     printed = {
         subprocess.check_output([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed})
         for seed in "12"

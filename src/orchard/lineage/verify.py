@@ -51,8 +51,8 @@ def summary(project: Project, stale: dict, behind: dict, present: str) -> str:
     count = len(project.stages)
     left = len(set(project.lock) - set(project.stages))
     lines = [
-        f"dvc.lock against code, {paths.CONFIG} and dvc.yaml: of {count} outputs, {count - len(stale) - len(behind)} are "
-        f"what these make, {len(stale)} are stale, {len(behind)} are behind a stale one.",
+        f"dvc.lock against code, {paths.CONFIG} and dvc.yaml: "
+        f"of {count} outputs, {count - len(stale) - len(behind)} are what these make, {len(stale)} are stale, {len(behind)} are behind a stale one.",
         present,
     ]
     if left:

@@ -61,7 +61,7 @@ def refuse_shards(needing: str) -> None:
             found=f"parallel: fsdp, and {needing}",
             rule=f"{needing} needs parallel: data, or a single GPU",
             why="it works on whole matrices, and each process would have a shard of them",
-            fix="give this stage one GPU in the profile, or set parallel: data (no stage that is done runs again for it)",
+            fix="give this stage one GPU in the profile, or set parallel: data (no finished stage runs again)",
         )
 
 

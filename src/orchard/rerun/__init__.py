@@ -1,4 +1,6 @@
-"""When a job runs: Snakemake schedules, DVC decides. Starting a run, its jobs, the remote, and every patch of both tools.
+"""When a job runs: Snakemake schedules, DVC decides.
+
+Starting a run, its jobs, the remote, and every patch of both tools.
 
 Imports: errors, paths, processes, yamls, study, lineage.
 """

@@ -34,7 +34,7 @@ def refuse_other_versions() -> None:
             raise UserError(
                 found=f"{package} {found}",
                 rule=f"it is {tried}, which requirements.lock pins",
-                why="orchard changes what it does inside (src/orchard/rerun/dvc_patches.py), and was tried with that alone",
+                why="src/orchard/rerun/dvc_patches.py changes its inside, and was tried with that version alone",
                 fix="`pip install --requirement requirements.lock`, or make the environment anew with `make`",
             )
 

@@ -43,7 +43,7 @@ def resolve(path: Path) -> Resolved:
     """The study of a config file, put together with the studies that it extends.
 
     Raises:
-        UserError: a file is missing or no YAML mapping, a study extends itself, or an overlay removes what is not there.
+        UserError: a file is missing or no YAML mapping, a study extends itself, or removes what is not there.
     """
     tree: dict = {}
     origins: dict[str, str] = {}

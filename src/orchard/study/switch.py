@@ -37,5 +37,5 @@ def _refuse_loss() -> None:
             found=f"{paths.CONFIG} says more than what it extends, and no commit has it",
             rule="a study that would be replaced is kept somewhere",
             why="it would be lost",
-            fix=f"commit it, or copy it to {paths.STUDIES}/<name>.yaml, which `orchard use <name>` then finds; or --force",
+            fix=f"commit it, or copy it to {paths.STUDIES}/<name>.yaml, for `orchard use <name>`; or --force",
         )

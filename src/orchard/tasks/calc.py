@@ -22,7 +22,7 @@ DIGITS = [str(digit) for digit in range(10)]
 class Calc(GeneratedTask):
     """A chain of operations, whose response shows the work in one of the styles."""
 
-    choices_in_evaluation = [f"{ANSWER} {digit}" for digit in DIGITS]
+    choices_in_evaluation = tuple(f"{ANSWER} {digit}" for digit in DIGITS)
 
     def sample(self, rng: random.Random, steps: int) -> str:
         return sample_prompt(rng, steps)

@@ -62,7 +62,7 @@ def make_item(name: str, prompt: str, number: int, role: str) -> dict:
     if choices := task.choices(prompt):
         item |= {"choices": choices, "label": choices.index(item["answer"])}
     elif role == "eval" and task.choices_in_evaluation:
-        item |= {"choices": task.choices_in_evaluation, "label": calc.DIGITS.index(item["answer"])}
+        item |= {"choices": list(task.choices_in_evaluation), "label": calc.DIGITS.index(item["answer"])}
     return item
 
 

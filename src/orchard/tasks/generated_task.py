@@ -1,6 +1,7 @@
 """What a task can do whose items are generated: sample a prompt, answer it, and name the choices."""
 
 import random
+from collections.abc import Sequence
 
 from orchard.tasks.text import Text
 
@@ -13,7 +14,7 @@ class GeneratedTask(Text):
             without.
     """
 
-    choices_in_evaluation: list[str] | None = None
+    choices_in_evaluation: Sequence[str] | None = None
 
     def sample(self, rng: random.Random, steps: int) -> str:
         """A random prompt.

@@ -18,10 +18,10 @@ class Judgement:
 
     Attributes:
         right: whether it is right: the 0/1 reward of RL and the score of evaluation.
-        strict: whether it is right in the very form that the task asks for; tasks that know one form only say ``right``.
+        strict: whether it is right in the very form that the task asks for; tasks with one form say ``right``.
         score: 0 to 1; between these where a task gives partial credit (the games of reasoning-gym).
         has_answer: whether it gives any answer, right or wrong, in the form that the verifier reads.
-        brackets: ``balanced``, ``open`` if something is not closed yet, ``broken`` if something closes that was not open.
+        brackets: ``balanced``, ``open`` if something is not closed yet, ``broken`` if something closes unopened.
         error: what is wrong with it, the first that holds; None if it is right.
     """
 

@@ -7,10 +7,12 @@ import random
 import pytest
 
 from orchard.stages.evaluate import responses
-from orchard.tasks import calc, items, words
+from orchard.tasks import generated, lexicon
+from orchard.tasks.task import BALANCED, BROKEN, OPEN, bracketing, brackets
+from tests.helpers.judging import judge
 
-CALC = items.make_item("calc", "calc 9 + 6 :", 0, "eval")
-BRACKETS = items.make_item("brackets", "close ( [ ] { :", 0, "eval")
+CALC = generated.make_item("calc", "calc 9 + 6 :", 0, "eval")
+BRACKETS = generated.make_item("brackets", "close ( [ ] { :", 0, "eval")
 GSM8K = {"id": "g", "task": "gsm8k", "prompt": "How many (in all)?", "answer": "… 9 + 9 = 18 #### 18", "final": "18"}
 
 
@@ -30,7 +32,7 @@ def test_repetition_by_hand(tokens, n, expected):
     assert responses.repetition(tokens.split(), n) == pytest.approx(expected)
 
 
-def test_repetition_grows_where_a_response_is_said_again():
+def test_repetition_grows_where_a_response_is_written_again():
     random_tokens = random.Random(1).choices(range(50), k=30)
     for n in (2, 3, 4):
         once, twice = (responses.repetition(random_tokens * times, n) for times in (1, 2))
@@ -78,16 +80,16 @@ def test_brackets_against_brute_force():
             text = "".join(signs)
             left = shrunk(text)
             # What is left of brackets that may still be closed are opening ones alone.
-            expected = "balanced" if not left else "open" if set(left) <= set("([{") else "broken"
-            assert responses.brackets(" x ".join(text)) == expected, text
+            expected = BALANCED if not left else OPEN if set(left) <= set("([{") else BROKEN
+            assert brackets(" x ".join(text)) == expected, text
 
 
 def test_brackets_that_the_prompt_opened_are_closed_by_the_answer():
-    assert responses.bracketing(BRACKETS, "} )") == "balanced"
-    assert responses.bracketing(BRACKETS, "}") == "open"
-    assert responses.bracketing(BRACKETS, ") }") == "broken"
-    assert responses.bracketing(GSM8K, "(9 + 9) = 18") == "balanced"
-    assert responses.bracketing(GSM8K, "so (9 + 9 = 18") == "open"
+    assert bracketing(BRACKETS, "} )") == BALANCED
+    assert bracketing(BRACKETS, "}") == OPEN
+    assert bracketing(BRACKETS, ") }") == BROKEN
+    assert bracketing(GSM8K, "(9 + 9) = 18") == BALANCED
+    assert bracketing(GSM8K, "so (9 + 9 = 18") == OPEN
 
 
 @pytest.mark.parametrize(
@@ -112,47 +114,58 @@ def test_brackets_that_the_prompt_opened_are_closed_by_the_answer():
     ],
 )
 def test_what_is_wrong_with_a_response(item, response, ended, expected):
-    assert responses.error(item, response, ended) == expected
+    assert judge(item, response, ended=ended).error == expected
 
 
 def test_metrics_of_an_item_are_means_over_its_responses():
-    texts, errors = ["} )", "} } } } }"], [None, "unbalanced brackets"]
-    told = responses.describe(BRACKETS, texts, [text.split() for text in texts], errors)
-    assert told == pytest.approx(
-        {"rep-2": 3 / 8, "rep-3": 2 / 6, "rep-4": 1 / 4, "self-bleu-4": 0, "length": 3.5, "balanced": 0.5,
-         "bracket-errors": 0.5}
-    )  # fmt: skip
+    texts = ["} )", "} } } } }"]
+    judgements = [judge(BRACKETS, text) for text in texts]
+    assert responses.describe(texts, [text.split() for text in texts], judgements) == pytest.approx(
+        {
+            "pass@1": 0.5,
+            "pass@2": 1,
+            "strict pass@1": 0.5,
+            "rep-2": 3 / 8,
+            "rep-3": 2 / 6,
+            "rep-4": 1 / 4,
+            "self-bleu-4": 0,
+            "length": 3.5,
+            "balanced": 0.5,
+            "bracket-errors": 0.5,
+        }
+    )
 
 
 @pytest.mark.parametrize("task", ["calc", "calc-step", "english-arithmetic", "fact", "cmp"])
 def test_an_evaluation_item_can_be_asked_both_ways(task):
-    rows = items.sample_items(random.Random(3), "eval", 40, {task: 1.0}, [1, 3])
+    rows = generated.sample_items(random.Random(3), "eval", 40, {task: 1.0}, [1, 3])
     assert len(rows) == 40
     for item in rows:
         right = item["choices"][item["label"]]
-        assert items.is_correct(item, right)
-        assert items.has_answer(item, right)
-        assert not any(items.is_correct(item, other) for other in item["choices"] if other != right)
+        assert judge(item, right).right
+        assert judge(item, right).has_answer
+        assert not any(judge(item, other).right for other in item["choices"] if other != right)
 
 
 def test_a_step_of_a_chain_asks_for_its_last_digit_and_is_where_the_chain_is():
-    rows = items.sample_items(random.Random(4), "eval", 60, {"calc-step": 1.0}, [1, 4])
+    rows = generated.sample_items(random.Random(4), "eval", 60, {"calc-step": 1.0}, [1, 4])
+    calc, step = generated.TASKS["calc"], generated.TASKS["calc-step"]
     for item in rows:
-        chain, left, operator, right = calc.chain_of(item["prompt"]), *item["prompt"].split()[-4:-1]
-        assert items.split_of(chain) == "eval"
+        chain, left, operator, right = step.split_by(item["prompt"]), *item["prompt"].split()[-4:-1]
+        assert generated.split_of(chain) == "eval"
         assert item["answer"] == calc.answer(chain) == str(eval(left + operator + right) % 10)
     assert {item["prompt"].split()[-3] for item in rows} == set("+-*")
-    assert set(" ".join(item["prompt"] for item in rows).split()) <= set(calc.WORDS + words.WORDS)
+    assert set(" ".join(item["prompt"] for item in rows).split()) <= set(lexicon.WORDS)
 
 
 def test_only_an_evaluation_carries_the_choices_of_chains():
-    assert "choices" not in items.make_item("calc", "calc 9 + 6 :", 0, "prompts")
-    assert items.make_item("cmp", "cmp 3 4 :", 0, "prompts")["choices"] == words.RELATIONS
+    assert "choices" not in generated.make_item("calc", "calc 9 + 6 :", 0, "prompts")
+    assert generated.make_item("cmp", "cmp 3 4 :", 0, "prompts")["choices"] == lexicon.RELATIONS
 
 
 def test_english_sums_have_as_many_operations_as_asked_for():
-    rows = items.sample_items(random.Random(5), "eval", 60, {"english-arithmetic": 1.0}, [3, 3])
+    rows = generated.sample_items(random.Random(5), "eval", 60, {"english-arithmetic": 1.0}, [3, 3])
     for item in rows:
         assert len(item["prompt"].split()) == 8
-        assert items.split_of(item["prompt"]) == "eval"
+        assert generated.split_of(item["prompt"]) == "eval"
         assert str(eval(item["prompt"].removesuffix("="))) == item["answer"]

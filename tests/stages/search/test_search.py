@@ -71,6 +71,13 @@ def odd_letters(item: dict, response: str) -> bool:
     return len(response.replace(" ", "")) % 2 == 1
 
 
+class NeverBelowZero(Silent):
+    """A progress that checks the number of items done."""
+
+    def step(self, done: int | None = None) -> None:
+        assert done >= 0
+
+
 def selection(racing: Racing | None = None, batch_size: int = 8) -> Selection:
     """How to search. The tasks that a config names are given to the search itself, as items."""
     named = {"any": SelectionChoice(kind="choice", items="unread.jsonl")}
@@ -79,7 +86,7 @@ def selection(racing: Racing | None = None, batch_size: int = 8) -> Selection:
 
 def search(model, tasks: dict, count: int, state: Path, asked: Selection | None = None) -> greedy.Search:
     """The greedy search, exact if nothing else is asked for."""
-    return greedy.search(model, tasks, count, asked or selection(), state, Silent())
+    return greedy.search(model, tasks, count, asked or selection(), state, NeverBelowZero())
 
 
 # Brute force

@@ -116,7 +116,7 @@ def draw_doses(table: pandas.DataFrame) -> Drawing:
         aside = plot.shift(number, len(objectives), 0.6 / len(objectives))
         places = [list(sets["data"]).index(data) + aside for data in rows["data"]]
         plot.dots(axes, places, rows, "gain", label=plot.label(objective), **plot.style(number) | {"linestyle": ""})
-    axes.axhline(0, color=plot.INK, linewidth=0.8)
+    plot.level(axes, 0)
     axes.set_xticks(range(len(sets)), [_of_set(row, "\n") for row in sets.itertuples()])
     axes.set_ylim(*plot.around_zero(table["gain"], least=0.05))
     axes.set_ylabel("pass@1 after RL, minus the best plain SFT")
@@ -172,10 +172,10 @@ def _rewards(study: PearStudy, models: list[str]) -> pandas.DataFrame:
 
 def draw_courses(table: pandas.DataFrame) -> Drawing:
     sets = table.drop_duplicates("data")
-    drawing, (row,) = plot.panels(len(sets), 2.2 + 2.5 * len(sets), 3.8)
+    drawing, (row,) = plot.panels(1, len(sets), 2.2 + 2.5 * len(sets), 3.8)
     for axes, own in zip(row, sets.itertuples(), strict=True):
         plot.lines(axes, table[table["data"] == own.data], sorted(table["objective"].unique()), "until_step", "gain")
-        axes.axhline(0, color=plot.INK, linewidth=0.8)
+        plot.level(axes, 0)
         axes.set(title=_of_set(own, ", "), xlabel="until step of RL")
         axes.set_xticks(sorted(table["until_step"].unique()))
     row[0].set_ylabel("reward minus the best plain SFT's")
@@ -212,7 +212,7 @@ def curves_table(study: PearStudy) -> pandas.DataFrame:
 
 
 def draw_curves(table: pandas.DataFrame) -> Drawing:
-    drawing, grid = plot.pyplot.subplots(2, 2, figsize=(9.4, 6.6))
+    drawing, grid = plot.panels(2, 2, 9.4, 6.6, sharey=False)
     titles = {"reward": "mean reward", "length": "tokens a response"}
     titles |= {"kl": "KL from the start, nats a token", "entropy": "entropy, nats a token"}
     for axes, (name, title) in zip(grid.flat, titles.items(), strict=True):
@@ -291,7 +291,7 @@ def weights_table(study: PearStudy) -> pandas.DataFrame:
 
 
 def draw_weights(table: pandas.DataFrame) -> Drawing:
-    drawing, (row,) = plot.panels(2, 8.4, 3.8)
+    drawing, (row,) = plot.panels(1, 2, 8.4, 3.8)
     for axes, (when, title) in zip(row, (("early", "first"), ("late", "last")), strict=True):
         plot.lines(axes, table[table["when"] == when], list(table["objective"].unique()), "tenth", "weight")
         axes.set(title=f"{title} tenth of SFT", xlabel="tenth of the completion", xticks=[1, 4, 7, 10])

@@ -31,9 +31,11 @@ def canvas(width: float, height: float) -> tuple[Drawing, Axes]:
     return pyplot.subplots(figsize=(width, height))
 
 
-def panels(columns: int, width: float, height: float, rows: int = 1, sharex: bool = False) -> tuple[Drawing, np.ndarray]:
-    """An empty drawing of several panels with one y-axis; sizes in inches, the panels of shape (rows, columns)."""
-    return pyplot.subplots(rows, columns, figsize=(width, height), sharex=sharex, sharey=True, squeeze=False)
+def panels(
+    rows: int, columns: int, width: float, height: float, sharex: bool = False, sharey: bool = True
+) -> tuple[Drawing, np.ndarray]:
+    """An empty drawing of several panels; sizes in inches, the panels of shape (rows, columns)."""
+    return pyplot.subplots(rows, columns, figsize=(width, height), sharex=sharex, sharey=sharey, squeeze=False)
 
 
 def style(number: int) -> dict:
@@ -65,9 +67,19 @@ def lines(axes: Axes, rows: pandas.DataFrame, objectives: list[str], x: str, y: 
         axes.plot(own[x], own[y], label=label(objective), **look)
 
 
+def level(axes: Axes, value: float) -> None:
+    """A thin line across the panel."""
+    axes.axhline(value, color=INK, linewidth=0.8)
+
+
 def label(objective: str) -> str:
     """An objective's name in a legend."""
     return "no SFT" if objective == "none" else objective
+
+
+def recovered(recovery: str) -> str:
+    """What a name in a legend adds for its kind of recovery."""
+    return "" if recovery == "none" else f", recovered: {recovery}"
 
 
 def shift(number: int, count: int, step: float) -> float:

@@ -5,43 +5,47 @@ from pathlib import Path
 import pandas
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from orchard.report.claims import judge as claims
+from orchard.report.claims import claim as claims
+from orchard.report.claims.judge import NOT_TESTED, TEXTS, in_words
 
 PAPERS = {
     "PEAR": "PEAR: Good SFT Optimizes for SFT, Better SFT Prepares for Reinforcement Learning (arXiv 2602.01058)",
     "LLP": "On the Limits of Layer Pruning for Generative Reasoning in LLMs (arXiv 2602.01997)",
 }
 
-ROWS = 20  # of one claim's settings that the page shows; P1 has a row for each pair of objectives
+SETTINGS_SHOWN = 20  # of one claim; P1 has a row for each pair of objectives
 
 
-def points(fraction: float) -> str:
+def format_points(fraction: float) -> str:
     """A difference as signed percentage points: 0.0213 is +2.1; a dash where there is none."""
     return "–" if pandas.isna(fraction) else f"{100 * fraction:+.1f}".replace("-", "−")
 
 
-def size(fraction: float) -> str:
+def format_size(fraction: float) -> str:
     """A size in percentage points, without a sign; a dash where there is none."""
     return "–" if pandas.isna(fraction) else f"{100 * fraction:.1f}"
 
 
-def chance(p: float) -> str:
+def format_p(p: float) -> str:
     """A p-value to two digits; a dash where there is none."""
     return "–" if pandas.isna(p) else "< .001" if p < 0.001 else f"{p:.2g}".removeprefix("0")
 
 
-def share(fraction: float) -> str:
+def format_share(fraction: float) -> str:
     """A number between 0 and about 1, to three places; a dash where there is none."""
     return "–" if pandas.isna(fraction) else f"{fraction:.3f}".replace("-", "−")
 
 
-def cell(value) -> str:
+def format_cell(value: object) -> str:
     """A value of a figure's table."""
-    return share(value) if isinstance(value, float) else str(value)
+    return format_share(value) if isinstance(value, float) else str(value)
+
+
+FILTERS = {"points": format_points, "size": format_size, "p": format_p, "share": format_share, "cell": format_cell}
 
 
 def html(**content) -> str:
-    """Fills the template; see report.html.j2 for what else it needs."""
+    """Fills the template; the head of report.html.j2 says what it needs."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -49,19 +53,22 @@ def html(**content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"points": points, "size": size, "chance": chance, "share": share, "cell": cell}
-    return environment.get_template("report.html.j2").render(papers=PAPERS, shown=ROWS, **content)
+    environment.filters |= FILTERS
+    return environment.get_template("report.html.j2").render(papers=PAPERS, shown=SETTINGS_SHOWN, **content)
 
 
 def claim_rows(judged: pandas.DataFrame) -> list[dict]:
-    """The claims for the page: each with its words, its numbers, and the rows of its settings under ``settings``."""
-    words = {claim.id: claim for claim in claims.load()}
-    found = []
+    """The claims for the page: each with its words, its numbers, and the rows of its settings under ``settings``.
+
+    Args:
+        judged: of judge.judge_all, or as claims.csv has it.
+    """
+    by_id = {claim.id: claim for claim in claims.load()}
+    found: list[dict] = []
     for row in judged.to_dict("records"):
         name, _, setting = row["id"].partition("/")
-        row |= {"claim": words[name], "setting": setting.replace("/", ", ")}
-        row["rows"] = row["command"].partition("results/evals/")[2] if isinstance(row["command"], str) else ""
-        row["outcome"], _, row["reason"] = row["verdict"].rstrip(")").partition(" (")
+        row |= {"claim": by_id[name], "setting": setting.replace("/", ", ")}
+        row |= {text: "" for text in TEXTS if pandas.isna(row[text])}
         if setting:
             found[-1]["settings"].append(row)
         else:
@@ -71,8 +78,7 @@ def claim_rows(judged: pandas.DataFrame) -> list[dict]:
 
 def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
     """The claims table for a README: the tested claims, then the names of the others."""
-    tested = [row for row in claim_rows(judged) if row["outcome"] != claims.NOT_TESTED]
-    others = [row for row in claim_rows(judged) if row["outcome"] == claims.NOT_TESTED]
+    rows = claim_rows(judged)
     lines = [
         f"Study `{study}`; differences in points with {confidence:.0%} intervals, n training replicates.",
         "*Could have seen*: the smallest difference from the threshold that such a run tells four times in five.",
@@ -81,28 +87,38 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
         "",
         "| claim | paper | ours | n | verdict | p (Holm) | could have seen |",
         "|---|---|---|---|---|---|---|",
-        *(
-            f"| {row['id']}: {row['claim'].statement} | {row['claim'].number} "
-            f"| {points(row['ours'])} [{points(row['low'])}, {points(row['high'])}] | {row['n']} "
-            f"| **{row['verdict']}** | {chance(row['p_holm'])} | {size(row['could_have_seen'])} |"
-            for row in tested
-        ),
+        *(_markdown_row(row) for row in rows if row["verdict"] != NOT_TESTED),
         "",
-        *(f"- {row['id']}: {row['verdict']}" for row in others),
+        *(f"- {row['id']}: {in_words(NOT_TESTED, row['reason'])}" for row in rows if row["verdict"] == NOT_TESTED),
     ]
     return "\n".join(lines) + "\n"
 
 
-def results_table(results: pandas.DataFrame) -> dict:
-    """The results with a row a model: a score with its standard error for each task and metric.
+def _markdown_row(row: dict) -> str:
+    low, high = format_points(row["low"]), format_points(row["high"])
+    cells = [
+        f"{row['id']}: {row['claim'].statement}",
+        row["claim"].number,
+        f"{format_points(row['ours'])} [{low}, {high}]",
+        str(row["n"]),
+        f"**{in_words(row['verdict'], row['reason'])}**",
+        format_p(row["p_holm"]),
+        format_size(row["could_have_seen"]),
+    ]
+    return f"| {' | '.join(cells)} |"
 
-    What is told of responses beside whether they are right stands in results.csv alone: the table would be too wide.
+
+def results_table(results: pandas.DataFrame) -> dict:
+    """The results with a row per model: a score with its standard error for each task and metric.
+
+    What is measured of responses beside whether they are right stands in results.csv alone: the table would be too
+    wide.
     """
     results = results[results["metric"].str.fullmatch(r"acc|nats|pass@\d+")]
     columns = sorted({(row.task, row.metric) for row in results.itertuples()})
     models = []
-    for name, rows in results.groupby("model", sort=True):
-        scores = {(row.task, row.metric): (row.mean, row.standard_error) for row in rows.itertuples()}
+    for name, own in results.groupby("model", sort=True):
+        scores = {(row.task, row.metric): (row.mean, row.standard_error) for row in own.itertuples()}
         models.append({"model": name, "scores": [scores.get(column) for column in columns]})
     items = results.drop_duplicates(["task"]).set_index("task")["items"].to_dict()
     return {"columns": columns, "models": models, "items": items}

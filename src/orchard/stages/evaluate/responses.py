@@ -20,7 +20,7 @@ def describe(texts: list[str], tokens: list[list[int]], judgements: list[Judgeme
         judgements: what the task's verifier says of each.
 
     Returns:
-        ``pass@1`` and ``pass@n`` of n samples, ``strict pass@1`` (of those in the very form asked for), and, each a mean
+        ``pass@1`` and ``pass@n`` of n samples, ``strict pass@1`` (of those in the form asked for), and, each a mean
         over the responses: ``rep-2`` to ``rep-4`` and ``self-bleu-4`` (shares, where the paper has percent), ``length``
         (tokens), ``balanced`` (share of responses whose brackets are balanced) and ``bracket-errors`` (share of
         responses that are wrong by unbalanced brackets).

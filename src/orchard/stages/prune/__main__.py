@@ -1,4 +1,4 @@
-"""Drops layers of a model, chosen by one of the methods of orchard.stages.prune.importance (arXiv 2602.01997, section 3).
+"""Drops layers of a model, chosen by a method of orchard.stages.prune.importance (arXiv 2602.01997, section 3).
 
     python -m orchard.stages.prune NAME --of MODEL --method METHOD (--ratio RATIO | --layer NUMBER) --chosen_on PATH
 

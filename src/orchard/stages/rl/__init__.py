@@ -1,0 +1,4 @@
+"""What a model learns from its own rollouts: GRPO from a checkpoint.
+
+Imports: stage.
+"""
