@@ -1,4 +1,5 @@
-# The environment of requirements.lock as a container: docker build -t orchard . ; apptainer build orchard.sif docker-daemon:orchard:latest
+# The environment of requirements.lock as a container:
+# docker build -t orchard . ; apptainer build orchard.sif docker-daemon:orchard:latest
 # git and bubblewrap are what stages call besides Python; the C compiler is for the games of reasoning-gym.
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
@@ -9,7 +10,8 @@ RUN git config --system --add safe.directory /orchard
 WORKDIR /orchard
 COPY requirements.lock requirements-games.lock requirements-cluster.lock ./
 RUN pip install --no-cache-dir --requirement requirements.lock \
-    && pip install --no-cache-dir --no-deps --requirement requirements-games.lock --requirement requirements-cluster.lock
+    && pip install --no-cache-dir --no-deps \
+        --requirement requirements-games.lock --requirement requirements-cluster.lock
 # The project itself is mounted over this folder: its own src/ is what runs (Snakefile puts it first).
 ENV PYTHONPATH=/orchard/src
 CMD ["snakemake", "--cores", "all"]

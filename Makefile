@@ -20,11 +20,11 @@ lint: $(VENV)/.made
 	ruff format --check src tests benchmarks
 	snakefmt --check Snakefile rules
 
-verify: $(VENV)/.made ## says whether dvc.lock is what code and config make; needs no data
-	@python -m orchard verify
+verify: $(VENV)/.made ## prints which outputs in dvc.lock are not what code and study make; needs no data
+	@orchard verify
 
 plan: $(VENV)/.made ## prints what a run would do with each stage, and about how long it takes
-	@python -m orchard plan
+	@orchard plan
 
 games: $(VENV)/.made ## installs the games of reasoning-gym (needs a C compiler and Python's headers)
 	pip install --quiet --no-deps --requirement requirements-games.lock
@@ -33,18 +33,19 @@ cluster: $(VENV)/.made ## installs Slurm's executor and DVC's remotes over SSH a
 	pip install --quiet --no-deps --requirement requirements-cluster.lock
 
 publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ and the README
-	python -m orchard publish
+	orchard publish
 
 remote: ## make remote REMOTE=<folder, ssh:// or s3:// URL>: names the DVC remote
-	@test -n "$(REMOTE)" || { printf 'found: no REMOTE\n rule: name one\n  why: outputs go there\n  fix: make $(MAKECMDGOALS) REMOTE=/path/or/url\n'; exit 1; }
+	@test -n "$(REMOTE)" || { printf '%s\n' 'found: no REMOTE' ' rule: name one' '  why: outputs go there' \
+		'  fix: make $(MAKECMDGOALS) REMOTE=/path/or/url'; exit 1; }
 	dvc remote add --force --default shared "$(REMOTE)"
 	dvc remote modify shared verify true
 
 share: $(if $(REMOTE),remote) ## pushes every output to the DVC remote; with REMOTE=<URL> names it first
-	@python -m orchard share
+	@orchard share
 
 release: ## make release TAG=<name>: pushes the outputs, tags the commit, packs the report
-	@python -m orchard release "$(TAG)"
+	@orchard release "$(TAG)"
 
 merge-driver: ## lets git merge dvc.lock stage by stage in this clone; part of making the environment
 	@test ! -e .git || git config merge.dvc-lock.driver "$(BIN)/python -m orchard merge-lock %O %A %B"

@@ -1,7 +1,7 @@
 """orchard: base model → SFT objective → RL → layer pruning → recovery → evaluation → report.
 
-Snakemake schedules, DVC decides: see src/orchard/rerun/start.py. The graph stands in dvc.yaml; each family of stages has
-a rule that says how its jobs run.
+Snakemake schedules, DVC decides: see src/orchard/rerun/start.py. The graph stands in dvc.yaml; each family of stages
+has a rule that says how its jobs run.
 """
 
 import sys

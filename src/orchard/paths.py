@@ -33,6 +33,7 @@ PROGRESS = LOGS / "progress"
 SCRATCH = Path(".scratch")
 RESUME = SCRATCH / "resume"
 SET_ASIDE = SCRATCH / "studies"
+LAST_STUDY = SCRATCH / "last-study"
 
 # What was measured apart and is read by stages and commands, because times differ from run to run
 STEP_TIMES = Path("measured/step_times.csv")

@@ -8,9 +8,10 @@ from orchard.errors import UserError
 from orchard.models import likelihood
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset
+from orchard.study.schema.sft import SelectLikely, SelectStyles
 from tests.helpers.llama import random_llama
 from tests.helpers.objectives import teacher_rows
-from tests.test_objectives import reference_logps
+from tests.helpers.references import logps_of_row
 
 PAD = make_tokenizer().pad_token_id
 
@@ -20,7 +21,7 @@ def test_log_probs_are_those_of_each_row_alone():
     assert sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows) > likelihood.TOKENS
     found = likelihood.completion_logps(model, rows, PAD)
     for row, logps in zip(rows, found, strict=True):
-        assert logps == pytest.approx(reference_logps(model, row), abs=2e-5)
+        assert logps == pytest.approx(logps_of_row(model, row), abs=2e-5)
     assert model.training is False
     assert all(parameter.requires_grad and not parameter.is_inference() for parameter in model.parameters())
 
@@ -53,9 +54,9 @@ def test_nothing_to_select_by_keeps_all():
 
 def test_select_by_style():
     rows, logps = numbered([0.0] * 7)
-    assert ids(dataset.select(rows, {"kind": "style", "styles": ["D", "H"]}, logps)) == [0, 2, 3, 5, 6]
+    assert ids(dataset.select(rows, SelectStyles(kind="style", styles=["D", "H"]), logps)) == [0, 2, 3, 5, 6]
     with pytest.raises(UserError, match="no row left of 7"):
-        dataset.select(rows, {"kind": "style", "styles": ["A"]}, logps)
+        dataset.select(rows, SelectStyles(kind="style", styles=["A"]), logps)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +64,12 @@ def test_select_by_style():
 )
 def test_select_by_likelihood_keeps_the_highest_ratios_in_their_order(keep, expected):
     rows, logps = numbered([-3.0, 2.0, -1.0, 0.0, -2.0, 1.0])
-    assert ids(dataset.select(rows, {"kind": "likelihood", "keep": keep}, logps)) == expected
+    assert ids(dataset.select(rows, SelectLikely(kind="likelihood", keep=keep), logps)) == expected
 
 
 def test_among_equals_the_first_are_selected():
     rows, logps = numbered([0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
-    assert ids(dataset.select(rows, {"kind": "likelihood", "keep": 0.5}, logps)) == [0, 1, 4]
+    assert ids(dataset.select(rows, SelectLikely(kind="likelihood", keep=0.5), logps)) == [0, 1, 4]
 
 
 def test_select_by_likelihood_is_brute_force_on_a_models_log_probs():
@@ -78,5 +79,5 @@ def test_select_by_likelihood_is_brute_force_on_a_models_log_probs():
         row["id"]: sum(ours) / len(ours) - sum(row["behavior_logps"]) / len(ours)
         for ours, row in zip(logps, rows, strict=True)
     }
-    kept = dataset.select(rows, {"kind": "likelihood", "keep": 0.25}, logps)
+    kept = dataset.select(rows, SelectLikely(kind="likelihood", keep=0.25), logps)
     assert {row["id"] for row in kept} == set(sorted(means, key=means.get)[-10:])

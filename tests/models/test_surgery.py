@@ -10,8 +10,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, PhiConfig, PhiForCausalLM, T5Config, T5ForConditionalGeneration
 
 from orchard.errors import UserError
-from orchard.models import folders as models
-from orchard.models import surgery
+from orchard.models import folders, surgery
 from orchard.stages.base.pretrain import make_tokenizer
 from tests.helpers.tiny import NAMES, TYPES, settings, tiny
 
@@ -31,7 +30,7 @@ def generated(model, use_cache: bool) -> torch.Tensor:
 
 
 def built_by_hand(model, dropped: list[int]):
-    """A fresh model with fewer layers, of the kinds that tests/tiny.py spells out; weights are copied by name."""
+    """A fresh model with fewer layers, of the kinds that tests.helpers.tiny names; weights are copied by name."""
     model_type = model.config.model_type
     kept = [n for n in range(4) if n not in dropped]
     changes = {"num_hidden_layers": len(kept), "tie_word_embeddings": model.config.tie_word_embeddings}
@@ -48,8 +47,8 @@ def built_by_hand(model, dropped: list[int]):
 
 
 def saved_and_loaded(model, folder):
-    models.save(model, make_tokenizer(), folder)
-    return models.load_model(folder)
+    folders.save(model, make_tokenizer(), folder)
+    return folders.load_model(folder)
 
 
 @pytest.mark.parametrize("model_type", TYPES)
@@ -195,14 +194,14 @@ def test_the_first_layer_with_a_window_keeps_its_place_among_the_rest(first, dro
 def test_kinds_of_layers_are_saved_even_where_they_are_those_of_a_qwen2_by_default(tmp_path):
     model = tiny("qwen2", num_hidden_layers=33, max_window_layers=32)
     surgery.drop_layers(model, [32])
-    models.save(model, make_tokenizer(), tmp_path)
+    folders.save(model, make_tokenizer(), tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["layer_types"] == [NAMES["f"]] * 32
 
 
 def test_a_window_pattern_that_no_longer_holds_is_not_saved(tmp_path):
     model = tiny("gemma3_text")
     surgery.drop_layers(model, [0])
-    models.save(model, make_tokenizer(), tmp_path)
+    folders.save(model, make_tokenizer(), tmp_path)
     assert "sliding_window_pattern" not in json.loads((tmp_path / "config.json").read_text())
 
 
@@ -215,7 +214,7 @@ def test_every_list_with_an_entry_a_layer_is_cut_and_no_other():
 
 
 @pytest.mark.parametrize(
-    ("dropped", "said"),
+    ("dropped", "message"),
     [
         ([0, 1, 2, 3], "all layers"),
         ([4], r"\[4\] outside"),
@@ -225,12 +224,12 @@ def test_every_list_with_an_entry_a_layer_is_cut_and_no_other():
     ],
     ids=str,
 )
-def test_a_bad_list_of_layers_is_refused_and_changes_nothing(dropped, said):
+def test_a_bad_list_of_layers_is_refused_and_changes_nothing(dropped, message):
     model = tiny("llama")
     before = state(model)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         surgery.drop_layers(model, dropped)
-    with pytest.raises(UserError, match=said), surgery.without(model, dropped):
+    with pytest.raises(UserError, match=message), surgery.without(model, dropped):
         pass
     assert state(model) == before
 

@@ -38,14 +38,15 @@ def test_what_is_of_another_study_is_set_aside_and_comes_back_with_it(tmp_path, 
     one, two = "results/models/one", "results/models/two"
     for round_ in range(2):
         put(one, f"one, round {round_}")
-        aside.swap([two], "first", "second")
+        aside.swap([one], "first")
+        aside.swap([two], "second")
         assert here() == set()
         assert f"{one} is of another study or an earlier config: set aside in" in capsys.readouterr().err
     put(two, "two")
-    aside.swap([one], "second", "first")
+    aside.swap([one], "first")
     assert here() == {"one"}
     assert (tmp_path / one / "weights").read_text() == "one, round 0"
-    aside.swap([one, two], "first", "second")
+    aside.swap([one, two], "second")
     assert here() == {"one", "two"}
     kept = sorted(file.read_text() for file in (tmp_path / ".scratch").rglob("weights"))
     assert kept == ["one, round 1"]
@@ -55,11 +56,21 @@ def test_what_stands_is_not_overwritten_by_what_was_set_aside(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     one = "results/models/one"
     put(one, "old")
-    aside.swap([], "first", "second")
+    aside.swap([one], "first")
+    aside.swap([], "second")
     put(one, "new")
-    aside.swap([one], "second", "first")
+    aside.swap([one], "first")
     assert (tmp_path / one / "weights").read_text() == "new"
     assert [file.read_text() for file in (tmp_path / ".scratch").rglob("weights")] == ["old"]
+
+
+def test_what_came_by_a_pull_before_any_run_comes_back_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put("results/models/one", "pulled")
+    aside.swap([], "second")
+    assert here() == set()
+    aside.swap(["results/models/one"], "first")
+    assert here() == {"one"}
 
 
 @pytest.mark.parametrize("package", dvc_patches.TRIED)

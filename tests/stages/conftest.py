@@ -1,13 +1,13 @@
-"""What all tests of stages share: one CPU thread, as every stage sets it for itself."""
+"""What tests of stages share."""
 
 import pytest
-import torch
+
+from tests.helpers import small_study as small
+from tests.helpers.threads import one_thread  # noqa: F401  (a fixture)
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread():
-    """Sums in another order give other bits; more threads would only wait for each other on models this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture
+def small_study(tmp_path, monkeypatch) -> None:
+    """A working folder with the study of tests.helpers.small_study."""
+    monkeypatch.chdir(tmp_path)
+    small.make()

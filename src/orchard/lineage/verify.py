@@ -1,6 +1,6 @@
 """Whether what dvc.lock records is what the code, the config and the stage graph would make now.
 
-It needs no data, no cache and no remote: dvc.lock has the hash of all that a stage read and wrote. What cannot be said
+It needs no data, no cache and no remote: dvc.lock has the hash of all that a stage read and wrote. What cannot be known
 without data: whether a folder of several folders (results/evals) is the one that its reader read, unless DVC's cache
 has the lists of their files; it counts as unchanged while none of the stages that fill it is stale. Nor is a stage
 run again: that the same inputs give the same output is for the tests, not for this.

@@ -103,7 +103,7 @@ def score_table(name: str, scores: pandas.DataFrame | None) -> str:
     rows = [f"| {' | '.join(key)} | {mean:.3f} | {sem:.3f} | {items} |" for key, mean, sem, items in found.itertuples()]
     head = ["| task | metric | mean | standard error | items |", "|---|---|---|---|---|"]
     return "\n".join(
-        ["Means over items. The standard error is over items, and tells nothing of other seeds.\n", *head, *rows]
+        ["Means over items. The standard error is over items, and holds nothing of other seeds.\n", *head, *rows]
     )
 
 

@@ -12,9 +12,9 @@ import torch
 from orchard.errors import UserError
 from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
 
-# Tried by tests/test_surgery.py: the view, the saved folder and a model built by hand give the same bits.
+# Tried by tests/models/test_surgery.py: the view, the saved folder and a model built by hand give the same bits.
 MODEL_TYPES = ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2", "gemma3_text"]
-NOT_OF_LAYERS = {"architectures", "eos_token_id"}  # lists of a config that are as long as the model is deep by chance
+NOT_OF_LAYERS = {"architectures", "eos_token_id"}  # lists whose length equals the number of layers by accident only
 
 
 def check(model) -> None:

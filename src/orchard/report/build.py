@@ -15,7 +15,7 @@ from orchard.report.figures.figure import Figure
 from orchard.report.figures.sections import sections
 from orchard.report.page import page, samples
 from orchard.report.pear_study import PearStudy
-from orchard.report.pruned_study import METRICS, PrunedStudy
+from orchard.report.pruned_study import PrunedStudy
 from orchard.study.schema.report import Report
 
 
@@ -48,10 +48,10 @@ def write(folder: Path, study: str, report: Report, evaluations: Evaluations) ->
             sections=figures,
             folder=folder,
             results=page.results_table(results),
-            seeds=seeds(evaluations),
+            replicates=evaluations.replicates(),
             recipes=evaluations.recipes(),
-            unreported=unreported(pruned_study),
-            chosen_on=chosen_on(evaluations),
+            unreported=pruned_study.unreported(),
+            chosen_on=evaluations.chosen_on(),
             twins=twins,
             names=report.pear and report.pear.twins,
             trails=trails,
@@ -77,37 +77,3 @@ def trails_of(evaluations: Evaluations) -> dict[str, list[dict]]:
     """For each model the stages from the data to its evaluation; empty where no dvc.lock has them."""
     stages = lock.present(lock.read_if_there())
     return {name: lock.chain(str(paths.evaluation(name)), stages) for name in evaluations.facts}
-
-
-def seeds(evaluations: Evaluations) -> dict[str, int]:
-    """The number of replicates of each group of trained models, and of recovery runs."""
-    found: dict[str, set] = {}
-    for name, own in evaluations.facts.items():
-        if own["stage"] in ("sft", "rl"):
-            found.setdefault(evaluations.group(name), set()).add(own["seed"])
-        if own["stage"] == "recover":
-            found.setdefault(f"recovery of {evaluations.group(own['of'])}", set()).add((own["of"], own["seed"]))
-    return {group: len(members) for group, members in sorted(found.items())}
-
-
-def unreported(study: PrunedStudy) -> list[str]:
-    """A sentence for each group and task without retention, for want of an unpruned score above chance."""
-    tasks = {"generation": study.report.generation, "classification": study.report.classification}
-    return [
-        f"Retention of {group} on {task} is not reported: the unpruned score is missing or not clearly above chance."
-        for group in sorted(set(study.group_of.values()))
-        for family in METRICS
-        for task in tasks[family]
-        if task not in study.reported_tasks(group, family)
-    ]
-
-
-def chosen_on(evaluations: Evaluations) -> list[dict]:
-    """Calibration prompts per method, and how many of them are evaluated on: the most of any pruned model."""
-    rows: dict[str, dict] = {}
-    for name in evaluations.select(stage="prune"):
-        if overlap := evaluations.overlaps.get(name):
-            row = rows.setdefault(evaluations.facts[name]["method"], {"models": 0, "prompts": 0, "shared": 0})
-            row["models"] += 1
-            row |= {key: max(row[key], overlap[key]) for key in ("prompts", "shared")}
-    return [{"method": method, **row} for method, row in sorted(rows.items())]

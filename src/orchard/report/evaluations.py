@@ -74,6 +74,25 @@ class Evaluations:
         """The hash of the settings of each recipe of RL, by name."""
         return {self.records[name]["recipe"]: self.records[name]["recipe_hash"] for name in self.select(stage="rl")}
 
+    def replicates(self) -> dict[str, int]:
+        """The number of replicates of each group of trained models, and of recovery runs."""
+        found: dict[str, set] = {}
+        for name, own in self.facts.items():
+            if own["stage"] in ("sft", "rl"):
+                found.setdefault(self.group(name), set()).add(own["seed"])
+            if own["stage"] == "recover":
+                found.setdefault(f"recovery of {self.group(own['of'])}", set()).add((own["of"], own["seed"]))
+        return {group: len(members) for group, members in sorted(found.items())}
+
+    def chosen_on(self) -> dict[str, dict[str, int]]:
+        """Calibration prompts by pruning method, and how many are evaluated on (shared): the most of any model."""
+        found: dict[str, dict[str, int]] = {}
+        for name in self.select(stage="prune"):
+            if overlap := self.overlaps.get(name):
+                most = found.setdefault(self.facts[name]["method"], {"prompts": 0, "shared": 0})
+                most |= {key: max(most[key], overlap[key]) for key in most}
+        return dict(sorted(found.items()))
+
     def _refuse_unlike_items(self) -> None:
         first: dict[tuple, tuple[str, pandas.Index]] = {}
         for (model, task, metric), values in self._items.items():

@@ -17,11 +17,10 @@ from orchard.study.schema.report import Report
 
 ONE_LAYER = "skip"  # the method that drops a single layer, each in a model of its own
 METRICS = {"generation": "pass@1", "classification": "acc"}  # by family of tasks
-STEPS, TOKENS = "steps", "tokens"  # what recoveries by different authors have in common
-RECOVERIES = {  # by name: stage, author of the recovery data, and what is equal
-    "none": ("prune", None, STEPS),
-    **{author: ("recover", author, STEPS) for author in ("open", "mixed", "self")},
-    **{f"{author}, equal tokens": ("recover", author, TOKENS) for author in ("open", "self")},
+RECOVERIES = {  # by name: stage, author of the recovery data, and what recoveries by several authors have in common
+    "none": ("prune", None, "steps"),
+    **{author: ("recover", author, "steps") for author in ("open", "mixed", "self")},
+    **{f"{author}, equal tokens": ("recover", author, "tokens") for author in ("open", "self")},
 }
 Models = tuple[str, ...]
 
@@ -71,7 +70,7 @@ class PrunedStudy(BoundStudy):
         found: dict[Setting, dict[int, list[str]]] = {}
         for name in self.evaluations.select(stage=stage, author=author):
             facts = self.evaluations.facts[name]
-            if facts["method"] != ONE_LAYER and (facts["equal"] or STEPS) == equal:
+            if facts["method"] != ONE_LAYER and (facts["equal"] or "steps") == equal:
                 setting = Setting(self.group_of[name], facts["method"], facts["ratio"])
                 found.setdefault(setting, {}).setdefault(facts["rows"] or 0, []).append(name)
         return [
@@ -100,15 +99,11 @@ class PrunedStudy(BoundStudy):
 
     def shared(self, *cells: Cell) -> list[Cell]:
         """The cells with those models alone whose unpruned model and seed all cells have, in one order."""
-        starts = [{self._start(name): name for name in cell.models} for cell in cells]
+        facts = self.evaluations.facts
+        starts = [{(facts[name]["of"], facts[name]["seed"]): name for name in cell.models} for cell in cells]
         common = sorted(set.intersection(*map(set, starts)))
-        return [
-            replace(cell, models=tuple(by_start[start] for start in common))
-            for cell, by_start in zip(cells, starts, strict=True)
-        ]
-
-    def _start(self, model: str) -> tuple[str, int | None]:
-        return self.unpruned_of[model], self.evaluations.facts[model]["seed"]
+        models = [tuple(by_start[start] for start in common) for by_start in starts]
+        return [replace(cell, models=own) for cell, own in zip(cells, models, strict=True)]
 
     def unpruned(self, models: Models) -> Models:
         """The unpruned model of each model."""
@@ -121,8 +116,22 @@ class PrunedStudy(BoundStudy):
 
         Elsewhere a ratio of scores says nothing. At another confidence these may be other tasks.
         """
-        tasks = {"generation": self.report.generation, "classification": self.report.classification}[family]
+        tasks = self.tasks_of(family)
         return tuple(task for task in tasks if self.above_chance(group, task, METRICS[family]))
+
+    def unreported(self) -> list[tuple[str, str]]:
+        """The groups and tasks without retention, as an unpruned score is missing or not clearly above chance."""
+        return [
+            (group, task)
+            for group in sorted(set(self.group_of.values()))
+            for family, metric in METRICS.items()
+            for task in self.tasks_of(family)
+            if not self.above_chance(group, task, metric)
+        ]
+
+    def tasks_of(self, family: str) -> list[str]:
+        """The tasks that stand for a family."""
+        return {"generation": self.report.generation, "classification": self.report.classification}[family]
 
     def above_chance(self, group: str, task: str, metric: str) -> bool:
         """Whether the chance level lies below the interval over questions of every unpruned model of a group."""
@@ -135,11 +144,9 @@ class PrunedStudy(BoundStudy):
     def _unpruned_scores(self, group: str, task: str, metric: str) -> list[Estimate | None]:
         """The mean score of each unpruned model of a group; None where it has none."""
         unpruned = sorted({self.unpruned_of[name] for name, own in self.group_of.items() if own == group})
+        has, values = self.evaluations.has, self.evaluations.values
         return [
-            statistics.mean([self.evaluations.values([name], task, metric)])
-            if self.evaluations.has(name, task, metric)
-            else None
-            for name in unpruned
+            statistics.mean([values([name], task, metric)]) if has(name, task, metric) else None for name in unpruned
         ]
 
     def scored(self, models: Models, tasks: Sequence[str], metric: str) -> bool:
@@ -166,23 +173,17 @@ class PrunedStudy(BoundStudy):
         """The retention of a model that guesses: the mean chance level divided by the mean unpruned score."""
         tasks = self.reported_tasks(cell.setting.group, family)
         unpruned = sorted(set(self.unpruned(cell.models)))
-        before = statistics.mean([self.evaluations.values(unpruned, task, METRICS[family]) for task in tasks])
-        return sum(self.evaluations.chance_level[task] for task in tasks) / len(tasks) / before.value
+        scores = [self.evaluations.values(unpruned, task, METRICS[family]).mean() for task in tasks]
+        levels = [self.evaluations.chance_level[task] for task in tasks]
+        return float(np.mean(levels) / np.mean(scores))
 
     @cached
     def retained(self, models: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
         """The mean score over tasks divided by that of the unpruned models, which is not zero."""
         replicates, unpruned = self.replicates(models), self.unpruned(models)
-        found = statistics.ratio(
-            [self.scores(models, replicates, task, metric) for task in tasks],
-            [self.scores(unpruned, replicates, task, metric) for task in tasks],
-        )
-        return replace(found, questions=self._questions(tasks, metric))
-
-    @cached
-    def _questions(self, tasks: tuple[str, ...], metric: str) -> tuple[tuple[str, str], ...]:
-        """The task and the item of each question."""
-        return tuple((task, item) for task in tasks for item in self.evaluations.items(task, metric))
+        now, before = ([self.scores(names, replicates, task, metric) for task in tasks] for names in (models, unpruned))
+        questions = tuple((task, item) for task in tasks for item in self.evaluations.items(task, metric))
+        return statistics.ratio(now, before, questions)
 
     def changed(self, models: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
         """The mean score over tasks minus that of the unpruned models."""
@@ -191,12 +192,9 @@ class PrunedStudy(BoundStudy):
     @cached
     def difference(self, ours: Models, theirs: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
         """The mean score over tasks of pruned models minus that of their counterparts, one for each."""
-        replicates = self.replicates(ours)
+        places = self.replicates(ours)
         return statistics.mean(
-            [
-                self.scores(ours, replicates, task, metric) - self.scores(theirs, replicates, task, metric)
-                for task in tasks
-            ]
+            [self.scores(ours, places, task, metric) - self.scores(theirs, places, task, metric) for task in tasks]
         )
 
     def replicates(self, models: Models) -> list[list[int]]:

@@ -79,15 +79,13 @@ class Estimate:
         Returns:
             The interval. With one replicate nothing is known about replicates: it is a normal one over questions.
         """
-        replicates = len(self.influence)
-        quantiles = _quantiles(confidence, power(together), replicates - 1)
-        return _around(self.value, self.error, quantiles, replicates)
+        return _around(self.value, self.error, len(self.influence), confidence, power(together))
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """The difference of two estimates over the same replicates; they may have some of their questions in common."""
-        value = self.value - other.value
-        if self.questions == other.questions:
-            return Estimate(value, self.influence - other.influence, self.questions)
+        """The difference of two estimates over the same replicates; some of their questions may be the same."""
+        value, questions = self.value - other.value, self.questions
+        if questions == other.questions:
+            return Estimate(value, self.influence - other.influence, questions)
         questions = tuple(dict.fromkeys((*self.questions, *other.questions)))
         return Estimate(value, self._over(questions) - other._over(questions), questions)
 
@@ -110,7 +108,7 @@ def over_replicates(values: np.ndarray, confidence: float) -> Interval:
     if len(values) == 1:
         return Interval(float(values[0]), float("nan"), float("nan"), float("nan"), 1)
     error = float(values.std(ddof=1)) / len(values) ** 0.5
-    return _around(float(values.mean()), error, _quantiles(confidence, POWER, len(values) - 1), len(values))
+    return _around(float(values.mean()), error, len(values), confidence, POWER)
 
 
 def median(values: np.ndarray, confidence: float) -> Interval:
@@ -221,19 +219,14 @@ def reversal(before: Interval, after: Interval) -> Interval:
 
 
 @cache
-def _quantiles(confidence: float, power: float, freedom: int) -> np.ndarray:
-    """How many standard errors an interval reaches to each side, and how many more an effect needs to be seen.
-
-    Args:
-        confidence: of the interval.
-        power: the share of runs that see the effect.
-        freedom: degrees of freedom of Student's t; 0 for a normal interval.
-    """
+def _quantiles(replicates: int, confidence: float, power: float) -> np.ndarray:
+    """How many standard errors an interval reaches to each side, and how many more an effect needs to be seen."""
     levels = [(1 + confidence) / 2, power]
-    return t.ppf(levels, freedom) if freedom else norm.ppf(levels)
+    return t.ppf(levels, replicates - 1) if replicates > 1 else norm.ppf(levels)
 
 
-def _around(value: float, error: float, quantiles: np.ndarray, replicates: int) -> Interval:
+def _around(value: float, error: float, replicates: int, confidence: float, power: float) -> Interval:
+    quantiles = _quantiles(replicates, confidence, power)
     half = float(quantiles[0] * error)
     could_have_seen = float(quantiles.sum() * error) if error > 0 else float("nan")
     return Interval(value, value - half, value + half, could_have_seen, replicates)
@@ -258,7 +251,7 @@ def mean(tasks: list[np.ndarray]) -> Estimate:
     return Estimate(float(np.mean([values.mean() for values in tasks])), np.concatenate(influence, axis=1))
 
 
-def ratio(over: list[np.ndarray], under: list[np.ndarray]) -> Estimate:
+def ratio(over: list[np.ndarray], under: list[np.ndarray], questions: tuple | None = None) -> Estimate:
     """The ratio of two means over the same cells, with its influence by the delta method.
 
     With R = mean(over) / mean(under), R's first-order change is that of the mean of (over − R · under) / mean(under);
@@ -267,8 +260,9 @@ def ratio(over: list[np.ndarray], under: list[np.ndarray]) -> Estimate:
     Args:
         over: for each task, the numerator's values of shape (replicates, questions of that task).
         under: the denominator's values, of the same shapes; their mean is not zero.
+        questions: the names of the questions of all tasks.
     """
     below = mean(under).value
     value = mean(over).value / below
     linear = [(upper - value * lower) / below for upper, lower in zip(over, under, strict=True)]
-    return Estimate(value, mean(linear).influence)
+    return Estimate(value, mean(linear).influence, questions)

@@ -45,7 +45,7 @@ def be_the_only_run() -> None:
 def mark_job() -> None:
     """Holds a shared lock until this process ends, however it ends: a new run sees by it that old jobs still live.
 
-    A file system without such locks cannot tell; then a new run does not wait.
+    On a file system without such locks, a new run does not wait.
     """
     JOBS.parent.mkdir(parents=True, exist_ok=True)
     _held[JOBS] = open(JOBS, "a")  # noqa: SIM115  (held until the process ends)

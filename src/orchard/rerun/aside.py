@@ -8,39 +8,32 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchard import paths, yamls
-from orchard.errors import UserError
+from orchard import paths
 
-EARLIER = "earlier"  # where it is not known which study made what is set aside
-
-
-def active_study() -> str:
-    """The study of the last run in this folder, as params.yaml has it."""
-    try:
-        return str(yamls.read(paths.PARAMS)["name"])
-    except (UserError, KeyError, TypeError):
-        return EARLIER
+EARLIER = "earlier"  # instead of a study's name, where no run in this folder has noted its study yet
 
 
-def swap(outs: Iterable[str], before: str, now: str) -> None:
+def swap(outs: Iterable[str], study: str) -> None:
     """Sets aside what no stage of this study makes, and brings back what was set aside of it.
 
     Args:
         outs: the outputs of this study.
-        before: the study that ran in this folder last.
-        now: this study.
+        study: its name, which is noted for the next swap.
     """
     outs = set(outs)
+    last = paths.LAST_STUDY.read_text(encoding="utf-8") if paths.LAST_STUDY.is_file() else EARLIER
     for child in _leftovers(outs):
-        target = _free(paths.SET_ASIDE / before / child)
+        target = _free(paths.SET_ASIDE / last / child)
         target.parent.mkdir(parents=True, exist_ok=True)
         child.rename(target)
         print(f"{child} is of another study or an earlier config: set aside in {target}", file=sys.stderr)
+    paths.LAST_STUDY.parent.mkdir(parents=True, exist_ok=True)
+    paths.LAST_STUDY.write_text(study, encoding="utf-8")
     for out in sorted(outs):
-        kept = paths.SET_ASIDE / now / out
-        if kept.exists() and not Path(out).exists():
-            Path(out).parent.mkdir(parents=True, exist_ok=True)
-            kept.rename(out)
+        for kept in (paths.SET_ASIDE / name / out for name in (study, EARLIER)):
+            if kept.exists() and not Path(out).exists():
+                Path(out).parent.mkdir(parents=True, exist_ok=True)
+                kept.rename(out)
 
 
 def _leftovers(outs: set[str]) -> Iterator[Path]:

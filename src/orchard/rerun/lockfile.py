@@ -70,7 +70,7 @@ def entries(path: Path) -> dict[str, str]:
     try:
         named = {_name_of(lines): lines for lines in stages}
         if head != (HEAD if stages else "") or len(named) != len(stages):
-            raise ValueError("its stages cannot be told apart")
+            raise ValueError("it cannot be cut into its stages")
     except (YAMLError, ValueError) as error:
         raise UserError(
             found=f"a dvc.lock that is garbled on one side of the merge ({' '.join(str(error).split())})",

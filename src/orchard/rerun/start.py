@@ -63,7 +63,7 @@ class Run:
         if is_real:
             alive.be_the_only_run()
             alive.wait_for_old_jobs()
-            aside.swap(self.graph.outs, aside.active_study(), self.study.name)
+            aside.swap(self.graph.outs, self.study.name)
             params.write(self.study)
         changed, behind = self.stale
         progress.print_plan(list(self.graph.stages), changed, behind, self.workflow.resource_settings.cores, is_real)

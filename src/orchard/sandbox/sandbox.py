@@ -2,8 +2,8 @@
 
 The program sees no network, no other process, no environment, and no file but Python's own library, read-only, and one
 empty folder in memory. Its CPU time, memory, processes, file sizes, output and time are limited, and it is killed with
-all that it started. Whether it passed is told over a pipe together with a word that it is not told, so that a program
-that ends early, or prints what a passing one would, has not passed.
+all that it started. The launcher reports over a pipe whether it passed, behind a nonce that the program never sees. So
+a program that ends early, or prints what a passing one would, has not passed.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class OutOfTime(BaseException):
     pass
 def give_up(*_):
     raise OutOfTime
-limits, word, status = json.loads(sys.argv[1]), sys.stdin.readline().strip(), int(sys.argv[2])
+limits, nonce, status = json.loads(sys.argv[1]), sys.stdin.readline().strip(), int(sys.argv[2])
 source = sys.stdin.read()
 megabyte = 2 ** 20
 for name, value in {
@@ -48,7 +48,7 @@ for name, value in {
     "CORE": 0,
 }.items():
     resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value + (name == "CPU")))
-signal.signal(signal.SIGXCPU, give_up)  # who goes on is killed a second later
+signal.signal(signal.SIGXCPU, give_up)  # a program that goes on is killed a second later
 if os.getuid() == 0:  # root is held by no limit of processes
     os.setgroups([])
     os.setgid(limits["nobody"])
@@ -58,7 +58,7 @@ try:
     error = None
 except BaseException as raised:
     error = [type(raised).__name__, str(raised)[:300]]
-os.write(status, (word + json.dumps(error)).encode())
+os.write(status, (nonce + json.dumps(error)).encode())
 os._exit(0)
 """
 
@@ -113,29 +113,29 @@ def run(source: str, limits: Limits | None = None, unsafe: bool = False) -> Outc
     limits = limits or Limits()
     if not unsafe:
         require_sandbox()
-    word, (status, told) = secrets.token_hex(16), os.pipe()
+    nonce, (status, report) = secrets.token_hex(16), os.pipe()
     settings = json.dumps(asdict(limits) | {"nobody": NOBODY})
-    python = [sys.executable if unsafe else _python(), "-I", "-S", "-c", LAUNCHER, settings, str(told)]
+    python = [sys.executable if unsafe else _python(), "-I", "-S", "-c", LAUNCHER, settings, str(report)]
     with _filter() as calls:
         process = subprocess.Popen(
             python if unsafe else [*_wrapped(limits, calls), *python],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[told, *calls],
+            pass_fds=[report, *calls],
             env={},
             cwd="/",
             start_new_session=True,
         )
-    os.close(told)
+    os.close(report)
     try:
-        ended = _watch(process, f"{word}\n{source}".encode(), status, limits)
+        ended = _watch(process, f"{nonce}\n{source}".encode(), status, limits)
     finally:
         _kill(process)
     with os.fdopen(status, "rb") as pipe:
         os.set_blocking(status, False)
-        said = (pipe.read() or b"").decode(errors="replace")
-    return _outcome(said, word, ended)
+        reported = (pipe.read() or b"").decode(errors="replace")
+    return _outcome(reported, nonce, ended)
 
 
 def require_sandbox() -> None:
@@ -230,13 +230,13 @@ def _kill(process: subprocess.Popen) -> None:
     process.stdout.close()
 
 
-def _outcome(said: str, word: str, ended: str | None) -> Outcome:
-    """From what the launcher told over its pipe."""
+def _outcome(reported: str, nonce: str, ended: str | None) -> Outcome:
+    """The outcome that the launcher reported over its pipe."""
     if ended:
         return Outcome(ended)
-    if not said.startswith(word):
+    if not reported.startswith(nonce):
         return Outcome("ended early")
-    raised = json.loads(said.removeprefix(word))
+    raised = json.loads(reported.removeprefix(nonce))
     if raised is None:
         return Outcome(None)
     name, message = raised

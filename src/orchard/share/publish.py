@@ -12,7 +12,7 @@ BEGIN, END = "<!-- claims: written by `make publish` -->", "<!-- /claims -->"
 
 
 def publish() -> str:
-    """Copies tables and figures of results/report to docs/report, the claims table into the README, durations to docs/.
+    """Copies tables and figures of results/report to docs/report, the claims table into the README; writes costs.csv.
 
     Raises:
         UserError: there is no report yet.

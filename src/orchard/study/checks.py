@@ -327,7 +327,7 @@ def matched_tasks_ask_the_same(study: Study) -> Broken:
     for pair in study.report.pruning.matched:
         choice, written = (study.evaluate.tasks.get(name) for name in (pair.choice, pair.generation))
         if not (isinstance(choice, ScoredTask) and isinstance(written, GenerationTask)):
-            continue  # told by report_names_fitting_tasks
+            continue  # report_names_fitting_tasks reports it
         if (choice.items, choice.few_shot) != (written.items, written.few_shot):
             found = f"report.pruning.matched: {pair.choice!r} and {pair.generation!r} differ in items or few_shot"
             yield found, f"give evaluate.tasks.{pair.generation} the items and few_shot of {pair.choice}"
@@ -340,7 +340,7 @@ def matched_tasks_ask_the_same(study: Study) -> Broken:
 def pear_compares_what_runs(study: Study) -> Broken:
     if not (pear := study.report.pear):
         return
-    unknown = {arm.data for arm in study.sft.arms.values()} - study.behave.keys()  # told by arms_exist
+    unknown = {arm.data for arm in study.sft.arms.values()} - study.behave.keys()  # arms_exist reports it
     on_data = {arm.objective for arm in study.sft.arms.values() if arm.data in unknown | {pear.data}}
     named = [
         ("data", pear.data, {arm.data for arm in study.sft.arms.values()}),

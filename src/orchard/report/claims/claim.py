@@ -1,13 +1,11 @@
 """The claims of both papers, as claims.yaml states them."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from orchard import yamls
 from orchard.errors import UserError
 from orchard.report.claims.comparison import Comparison
-
-NO_COMPARISON = {"metric": "", "task": "", "models": {}, "against": {}, "paired_by": []}
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Claim:
     direction: str = "+"
     threshold: float = 0.0
     training: bool = False
-    compare: dict = field(default_factory=dict)
+    compare: Comparison | None = None
 
     @property
     def sign(self) -> int:
@@ -44,8 +42,8 @@ def load() -> list[Claim]:
 def read(entry: dict) -> Claim:
     """One entry of claims.yaml."""
     try:
-        Comparison(**entry.get("compare", NO_COMPARISON))
-        return Claim(**entry)
+        compare = Comparison(**entry["compare"]) if "compare" in entry else None
+        return Claim(**entry | {"compare": compare})
     except TypeError as error:
         raise UserError(
             found=f"claims.yaml: {entry.get('id', 'a claim without id')}: {str(error).partition('() ')[2]}",

@@ -9,7 +9,6 @@ from orchard.report.bound_study import BoundStudy
 from orchard.report.claims import claim as claims
 from orchard.report.claims import pear, pruning
 from orchard.report.claims.claim import Claim
-from orchard.report.claims.comparison import Comparison
 from orchard.report.claims.finding import Finding, NotTestedError
 from orchard.report.pear_study import PearStudy
 from orchard.report.pruned_study import PrunedStudy
@@ -45,17 +44,11 @@ def judge_all(pear_study: PearStudy, pruned_study: PrunedStudy) -> pandas.DataFr
 
 def judge(claim: Claim, study: BoundStudy) -> list[dict]:
     """The rows of one claim: its own, then those of its settings."""
+    measure = claim.compare.findings if claim.compare else getattr(MEASURES[claim.paper], claim.measure)
     try:
-        return [_row(claim, finding) for finding in findings(claim, study)]
+        return [_row(claim, finding) for finding in measure(study)]
     except NotTestedError as missing:
         return [{"id": claim.id, "verdict": NOT_TESTED, "reason": str(missing), "paper": claim.number}]
-
-
-def findings(claim: Claim, study: BoundStudy) -> list[Finding]:
-    """What the claim's comparison, or the function that it names, finds."""
-    if claim.compare:
-        return Comparison(**claim.compare).findings(study)
-    return getattr(MEASURES[claim.paper], claim.measure)(study)
 
 
 def p_value(claim: Claim, study: BoundStudy) -> float:
@@ -126,6 +119,5 @@ def _row(claim: Claim, finding: Finding) -> dict:
         "high": found.high,
         "n": found.replicates,
         "could_have_seen": found.could_have_seen,
-        "command": finding.command
-        or f"snakemake --cores all results/report && orchard trace results/evals/{model}",
+        "command": finding.command or f"snakemake --cores all results/report && orchard trace results/evals/{model}",
     }

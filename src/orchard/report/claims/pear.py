@@ -30,11 +30,7 @@ def rank_reversal(study: PearStudy) -> list[Finding]:
         raise NotTestedError(
             f"{len(objectives)} objectives of report.pear.reversal before and after RL; it needs three"
         )
-    pairs = [
-        pair
-        for pair in combinations(objectives, 2)
-        if all(study.pairs(*pair, stage) for stage in ("sft", "rl"))
-    ]
+    pairs = [pair for pair in combinations(objectives, 2) if all(study.pairs(*pair, stage) for stage in ("sft", "rl"))]
     if not pairs:
         raise NotTestedError("no two objectives share a base and a seed")
     corrected = study.at(statistics.corrected(study.confidence, len(pairs)))

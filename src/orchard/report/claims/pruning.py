@@ -18,17 +18,14 @@ HEADLINE_METHOD, HEADLINE_RATIO = "block-influence", 0.25  # LLP's setting; chos
 def classification_recovers(study: PrunedStudy) -> list[Finding]:
     """Claim L1: after self-generated recovery, retention of classification."""
     found = [
-        _finding(study, kept, cell)
-        for cell in study.cells("self")
-        if (kept := study.retention(cell, "classification"))
+        _finding(study, kept, cell) for cell in study.cells("self") if (kept := study.retention(cell, "classification"))
     ]
     return headline_first(found, "no model recovered on its own data has retention of classification")
 
 
 def generation_recovers_less(study: PrunedStudy) -> list[Finding]:
     """Claim L2: after self-generated recovery, retention of generation minus that of classification."""
-    missing = "no model recovered on its own data has retention of both generation and classification"
-    return headline_first(list(_retention_gaps(study, "self")), missing)
+    return _retention_gaps(study, "self", "recovered on its own data")
 
 
 def self_beats_open(study: PrunedStudy) -> list[Finding]:
@@ -51,7 +48,7 @@ def arithmetic_comes_back_in_part(study: PrunedStudy) -> list[Finding]:
     Recovered minus pruned, and unpruned minus recovered. That both are above zero (`statistics.smallest`) says that
     arithmetic fell, as the fall is their sum, that it came back, and that it did so only in part.
     """
-    probe, found = _asked(study.report.pruning.probe, "probe"), []
+    probe, found = _asked(study, "probe"), []
     for cell in study.cells("self"):
         pruned = study.cell("none", cell.setting)
         if pruned and study.above_chance(cell.setting.group, probe, "acc"):
@@ -113,7 +110,7 @@ def brackets_are_lost(study: PrunedStudy) -> list[Finding]:
     The verdict rests on the share of all responses. Rows for the paper's share of the wrong ones stand below, except
     where the unpruned share may be 100 %: it could not grow.
     """
-    task, of_all, of_wrong = _asked(study.report.pruning.brackets, "brackets"), [], []
+    task, of_all, of_wrong = _asked(study, "brackets"), [], []
     for cell in study.cells("none"):
         if study.scored(cell.models, [task], "bracket-errors"):
             of_all.append(_finding(study, study.changed(cell.models, (task,), "bracket-errors"), cell))
@@ -123,28 +120,24 @@ def brackets_are_lost(study: PrunedStudy) -> list[Finding]:
 
 
 def _change_of_share(study: PrunedStudy, cell: Cell, task: str) -> Estimate | None:
-    """The share of wrong responses that are wrong by brackets, pruned minus unpruned; None if it cannot grow."""
-    after, before = (
-        _bracket_share(study, models, study.replicates(cell.models), task)
-        for models in (cell.models, study.unpruned(cell.models))
-    )
-    if not after or not before or before.interval(study.confidence).high >= 1:
-        return None
-    return after - before
+    """The share of wrong responses that are wrong by brackets, pruned minus unpruned; None if it cannot grow.
 
-
-def _bracket_share(
-    study: PrunedStudy, models: tuple[str, ...], replicates: list[list[int]], task: str
-) -> Estimate | None:
-    """The share of wrong responses that are wrong by unbalanced brackets; None where no response is wrong."""
-    wrong = 1 - study.scores(models, replicates, task, "pass@1")
-    unbalanced = study.scores(models, replicates, task, "bracket-errors")
-    return statistics.ratio([unbalanced], [wrong]) if wrong.any() else None
+    None also where no response is wrong.
+    """
+    replicates, shares = study.replicates(cell.models), []
+    for models in (cell.models, study.unpruned(cell.models)):
+        wrong = 1 - study.scores(models, replicates, task, "pass@1")
+        if not wrong.any():
+            return None
+        unbalanced = study.scores(models, replicates, task, "bracket-errors")
+        shares.append(statistics.ratio([unbalanced], [wrong]))
+    after, before = shares
+    return None if before.interval(study.confidence).high >= 1 else after - before
 
 
 def bracket_errors_persist(study: PrunedStudy) -> list[Finding]:
     """Claim L8: the share of all responses with unbalanced brackets, after self-generated recovery minus unpruned."""
-    task = _asked(study.report.pruning.brackets, "brackets")
+    task = _asked(study, "brackets")
     found = [
         _finding(study, 0 - study.changed(cell.models, (task,), "balanced"), cell)
         for cell in study.cells("self")
@@ -185,8 +178,7 @@ def greedy_beats_reverse(study: PrunedStudy) -> list[Finding]:
 
 def generation_collapses(study: PrunedStudy) -> list[Finding]:
     """Claim L11: without recovery, retention of generation minus that of classification."""
-    missing = "no model pruned has retention of both generation and classification"
-    return headline_first(list(_retention_gaps(study, "none")), missing)
+    return _retention_gaps(study, "none", "pruned")
 
 
 def longer_recovery_flattens(study: PrunedStudy) -> list[Finding]:
@@ -202,9 +194,7 @@ def longer_recovery_flattens(study: PrunedStudy) -> list[Finding]:
         if kept and all(kept):
             doublings = [math.log2(study.tokens(cell)) for cell in cells]
             missing = 1 - kept[-1]
-            first, last = (
-                (kept[end] - kept[end - 1]) / (doublings[end] - doublings[end - 1]) for end in (1, -1)
-            )
+            first, last = ((kept[end] - kept[end - 1]) / (doublings[end] - doublings[end - 1]) for end in (1, -1))
             joined = statistics.smallest_of([missing, first - last], study.confidence)
             found.append(Finding(joined, cells[-1].models, cells[-1].setting))
     return headline_first(found, "no model was recovered on three sizes of its own data")
@@ -284,12 +274,14 @@ def _first(findings: list[Finding], missing: str) -> list[Finding]:
     return [Finding(findings[0].interval, findings[0].models), *findings]
 
 
-def _retention_gaps(study: PrunedStudy, recovery: str) -> Iterator[Finding]:
-    """Retention of generation minus that of classification, per setting."""
+def _retention_gaps(study: PrunedStudy, recovery: str, how: str) -> list[Finding]:
+    """Retention of generation minus that of classification, of models after a recovery; how they were made in words."""
+    found = []
     for cell in study.cells(recovery):
         generation, classification = (study.retention(cell, family) for family in METRICS)
         if generation and classification:
-            yield _finding(study, generation - classification, cell)
+            found.append(_finding(study, generation - classification, cell))
+    return headline_first(found, f"no model {how} has retention of both generation and classification")
 
 
 def _advantages(study: PrunedStudy, pairs: list[tuple[Cell, Cell | None]]) -> Iterator[Finding]:
@@ -307,8 +299,8 @@ def _finding(study: PrunedStudy, estimate: Estimate, cell: Cell, *more: str) -> 
     return Finding(estimate.interval(study.confidence), cell.models, (*cell.setting, *more))
 
 
-def _asked(name: str | None, key: str) -> str:
-    """A key of report.pruning that a claim needs."""
-    if name is None:
-        raise NotTestedError(f"report.pruning.{key} is null")
-    return name
+def _asked(study: PrunedStudy, key: str) -> str:
+    """The value of a key of report.pruning that a claim needs."""
+    if value := getattr(study.report.pruning, key):
+        return value
+    raise NotTestedError(f"report.pruning.{key} is null")

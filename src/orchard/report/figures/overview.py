@@ -1,4 +1,6 @@
-"""The two figures on the report as a whole: how clear each claim is, and the stages behind it."""
+"""The figures on the whole report: how clear each claim is, and the stages behind it. Drawings stand below."""
+
+from collections import Counter
 
 import networkx
 import pandas
@@ -13,87 +15,66 @@ COLOURS = {REPRODUCED: plot.COLOURS[2], NOT_REPRODUCED: plot.COLOURS[1], INCONCL
 REPORT = "report"
 
 
-# Claims at a glance
-
-
 def verdicts(judged: pandas.DataFrame, confidence: float) -> Figure:
-    """Each claim's interval, the paper's side to the right of the line, a colour per verdict."""
-    return Figure(
-        name="claims-at-a-glance",
-        title="How clear is each claim?",
-        caption="The measure of each tested claim minus its threshold, in points, turned so that the paper's side is to the "
-        f"right; bars are {confidence:.0%} intervals and may leave the picture. Claims differ in what they "
-        "measure: compare a bar with the line, not with its neighbours.",
-        table=verdicts_table(judged),
-        draw=draw_verdicts,
-        tabled=False,
-    )
-
-
-def verdicts_table(judged: pandas.DataFrame) -> pandas.DataFrame:
     """How far each tested claim's measure lies on the side of its threshold that the paper says, in points.
 
     Args:
         judged: of judge.judge_all, or as claims.csv has it.
+        confidence: of the intervals.
     """
     by_id, rows = {claim.id: claim for claim in claims.load()}, []
     for row in judged[judged["ours"].notna() & judged["id"].isin(by_id)].to_dict("records"):
         claim = by_id[row["id"]]
         ours, *ends = (100 * claim.sign * (row[name] - claim.threshold) for name in ("ours", "low", "high"))
         rows.append({"claim": claim.id, "verdict": row["verdict"], "points": ours, "low": min(ends), "high": max(ends)})
-    return pandas.DataFrame(rows)
+    return Figure(
+        "claims-at-a-glance",
+        "How clear is each claim?",
+        "The measure of each tested claim minus its threshold, in points, turned so that the paper's side is to the "
+        f"right; bars are {confidence:.0%} intervals and may leave the picture. Claims differ in what they measure: "
+        "compare a bar with the line, not with its neighbours.",
+        pandas.DataFrame(rows),
+        draw_verdicts,
+        tabled=False,
+    )
 
 
 def draw_verdicts(table: pandas.DataFrame) -> Drawing:
-    drawing, axes = plot.canvas(7.4, 1.2 + 0.26 * len(table))
+    """A row per claim, the paper's side to the right of the line, a colour per verdict."""
+    drawing, axes = plot.panel(7.4, 1.2 + 0.26 * len(table))
     for verdict, rows in table.groupby("verdict", sort=False):
         plot.dots_across(axes, rows.index, rows, "points", color=COLOURS[verdict], marker="o", label=verdict)
     axes.axvline(0, color=plot.INK, linewidth=0.8)
-    axes.set_yticks(table.index, table["claim"])
-    axes.set_ylim(len(table) - 0.4, -0.6)
+    plot.rows_down(axes, table["claim"])
     axes.set_xlim(*plot.around_zero(table["points"], least=5, room=1.15))
     axes.set_xlabel("points beyond the claim's threshold, to the right: on the paper's side")
     plot.legend_beside(axes)
     return drawing
 
 
-# The stages behind the report
-
-
 def stages(trails: dict[str, list[dict]]) -> Figure:
-    """Families of stages as boxes, from the data on the left to the report, with arrows along the longest ways.
+    """The families of stages: their names, how many stages each has, its depth, and the families that it reads from.
 
     Args:
         trails: for each model the steps of lock.chain up to its evaluation; empty where no dvc.lock has them.
     """
-    return Figure(
-        name="stages",
-        title="The stages behind this report",
-        caption="Families of stages and their numbers. An arrow goes from a family to one that reads what it wrote; where a "
-        "longer way joins two, the table alone has the shorter one.",
-        table=stages_table(trails),
-        draw=draw_stages,
-    )
-
-
-def stages_table(trails: dict[str, list[dict]]) -> pandas.DataFrame:
-    """A row per family of stages: its name, how many stages it has, its depth, and the families that it reads from."""
     steps = {step["stage"]: step for trail in trails.values() for step in trail}
-    if not steps:
-        return pandas.DataFrame()
-    counts = pandas.Series(map(_family, steps)).value_counts().to_dict() | {REPORT: 1}
-    reads = networkx.DiGraph()
-    reads.add_nodes_from(sorted(counts))
-    reads.add_edges_from(sorted({(_family(other), _family(name)) for name in steps for other in steps[name]["after"]}))
-    reads.add_edges_from(sorted({(_family(trail[-1]["stage"]), REPORT) for trail in trails.values() if trail}))
-    reads.remove_edges_from(list(networkx.selfloop_edges(reads)))
-    levels = networkx.topological_generations(_without_circles(reads))
-    return pandas.DataFrame(
-        [
-            {"family": name, "stages": counts[name], "depth": depth, "reads_of": ", ".join(sorted(reads.pred[name]))}
-            for depth, names in enumerate(levels)
-            for name in sorted(names)
-        ]
+    counts = Counter([REPORT, *map(_family, steps)])
+    pairs = {(_family(other), _family(name)) for name in steps for other in steps[name]["after"]}
+    pairs |= {(_family(trail[-1]["stage"]), REPORT) for trail in trails.values() if trail}
+    reads = networkx.DiGraph(sorted(pair for pair in pairs if pair[0] != pair[1]))
+    rows = [
+        {"family": name, "stages": counts[name], "depth": depth, "reads_of": ", ".join(sorted(reads.pred[name]))}
+        for depth, names in enumerate(networkx.topological_generations(_without_circles(reads)))
+        for name in sorted(names)
+    ]
+    return Figure(
+        "stages",
+        "The stages behind this report",
+        "Families of stages and their numbers. An arrow goes from a family to one that reads what it wrote; where a "
+        "longer way joins two, the table alone has the shorter one.",
+        pandas.DataFrame(rows),
+        draw_stages,
     )
 
 
@@ -127,8 +108,9 @@ def direct(table: pandas.DataFrame) -> list[tuple[str, str]]:
 
 
 def draw_stages(table: pandas.DataFrame) -> Drawing:
+    """Families as boxes, from the data on the left to the report, with arrows along the longest ways."""
     depth, widest = table["depth"].max() + 1, table["depth"].value_counts().max()
-    drawing, axes = plot.canvas(1.1 * depth, 0.2 + 0.9 * widest)
+    drawing, axes = plot.panel(1.1 * depth, 0.2 + 0.9 * widest)
     boxes, places = {}, {}
     for column, rows in table.groupby("depth"):
         for row, (name, count) in enumerate(zip(rows["family"], rows["stages"], strict=True)):

@@ -1,5 +1,7 @@
 """The look that all drawings share, and the parts that they are made of."""
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 import pandas
@@ -26,16 +28,14 @@ STYLE = {
 }
 
 
-def canvas(width: float, height: float) -> tuple[Drawing, Axes]:
-    """An empty drawing of one panel; sizes in inches."""
+def panel(width: float, height: float) -> tuple[Drawing, Axes]:
+    """An empty drawing of one panel; its size in inches."""
     return pyplot.subplots(figsize=(width, height))
 
 
-def panels(
-    rows: int, columns: int, width: float, height: float, sharex: bool = False, sharey: bool = True
-) -> tuple[Drawing, np.ndarray]:
-    """An empty drawing of several panels; sizes in inches, the panels of shape (rows, columns)."""
-    return pyplot.subplots(rows, columns, figsize=(width, height), sharex=sharex, sharey=sharey, squeeze=False)
+def panels(rows: int, columns: int, size: tuple[float, float], sharex=False, sharey=True) -> tuple[Drawing, np.ndarray]:
+    """An empty drawing of several panels; its size in inches, the panels of shape (rows, columns)."""
+    return pyplot.subplots(rows, columns, figsize=size, sharex=sharex, sharey=sharey, squeeze=False)
 
 
 def style(number: int) -> dict:
@@ -54,6 +54,24 @@ def dots(axes: Axes, places, rows: pandas.DataFrame, name: str, **look) -> None:
     axes.errorbar(places, rows[name], yerr=bars(rows, name), **{"capsize": 3} | look)
 
 
+def grouped(axes: Axes, groups: dict[str, pandas.DataFrame], x: str, y: str, ticks: dict, room: float, **look) -> None:
+    """The values of groups, by their names in the legend, side by side at ticks that column x names.
+
+    Args:
+        axes: the panel.
+        groups: the rows of each.
+        x: the column of ticks.
+        y: the column of values.
+        ticks: the text of each tick.
+        room: how far all groups at one tick spread.
+        look: in place of the lines' own.
+    """
+    for number, (name, rows) in enumerate(groups.items()):
+        places = [list(ticks).index(tick) + shift(number, len(groups), room / len(groups)) for tick in rows[x]]
+        dots(axes, places, rows, y, label=name, **style(number) | look)
+    axes.set_xticks(range(len(ticks)), ticks.values())
+
+
 def dots_across(axes: Axes, places, rows: pandas.DataFrame, name: str, **look) -> None:
     """A column's values with their error bars, at places of the y-axis."""
     axes.errorbar(rows[name], places, xerr=bars(rows, name), **{"capsize": 3, "linestyle": "none"} | look)
@@ -67,11 +85,6 @@ def lines(axes: Axes, rows: pandas.DataFrame, objectives: list[str], x: str, y: 
         axes.plot(own[x], own[y], label=label(objective), **look)
 
 
-def level(axes: Axes, value: float) -> None:
-    """A thin line across the panel."""
-    axes.axhline(value, color=INK, linewidth=0.8)
-
-
 def label(objective: str) -> str:
     """An objective's name in a legend."""
     return "no SFT" if objective == "none" else objective
@@ -80,6 +93,14 @@ def label(objective: str) -> str:
 def recovered(recovery: str) -> str:
     """What a name in a legend adds for its kind of recovery."""
     return "" if recovery == "none" else f", recovered: {recovery}"
+
+
+def outer_labels(grid: np.ndarray, x: str, y: str) -> None:
+    """Labels the axes of the lowest and of the leftmost panels."""
+    for axes in grid[-1]:
+        axes.set_xlabel(x)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(y)
 
 
 def shift(number: int, count: int, step: float) -> float:
@@ -96,6 +117,12 @@ def around_zero(values: pandas.Series, least: float, room: float = 1.3) -> tuple
     """An axis with zero in its middle, that reaches at least this far; longer error bars leave the picture."""
     reach = room * max(values.abs().max(), least)
     return -reach, reach
+
+
+def rows_down(axes: Axes, names: Sequence[str]) -> None:
+    """Names the rows of a drawing, the first at the top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
 
 
 def legend_beside(axes: Axes, title: str | None = None) -> None:

@@ -1,10 +1,10 @@
-"""The figures on layer pruning: what it leaves, and what recovery brings back. Each as table, drawing and words."""
+"""The figures on layer pruning: what it leaves, and what recovery brings back. A figure's drawing stands below it."""
 
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import pandas
+from matplotlib.axes import Axes
 
 from orchard import paths
 from orchard.report import statistics
@@ -12,26 +12,11 @@ from orchard.report.claims.pruning import protocol_gaps
 from orchard.report.figures import plot
 from orchard.report.figures.figure import Figure, bars_are, numbers
 from orchard.report.figures.plot import Drawing
-from orchard.report.pruned_study import METRICS, RECOVERIES, PrunedStudy
+from orchard.report.pruned_study import METRICS, RECOVERIES, Cell, PrunedStudy
 
 RETENTION = ["of", "method", "ratio", "recovery", "family", "retention", "low", "high", "replicates", "a_guess"]
 SPEEDS = ["of", "method", "ratio", "recovery", "family", "speed_up", "retention", "low", "high"]
 PHASES = {"generation": "decode", "classification": "prefill"}  # where the time of each family of tasks goes
-
-
-# What pruning leaves
-
-
-def retention(study: PrunedStudy, retentions: pandas.DataFrame) -> Figure:
-    """Retention over the share of layers dropped; a panel per method, a colour per group, a line style per family."""
-    return Figure(
-        name="retention",
-        title="What pruning leaves, without recovery",
-        caption="Pruned score as a share of the unpruned one, of generation and of classification. "
-        f"{bars_are(study.confidence)}",
-        table=retentions[retentions["recovery"] == "none"],
-        draw=draw_retention,
-    )
 
 
 def retention_table(study: PrunedStudy) -> pandas.DataFrame:
@@ -40,18 +25,34 @@ def retention_table(study: PrunedStudy) -> pandas.DataFrame:
     for recovery in RECOVERIES:
         for cell, family in product(study.cells(recovery), METRICS):
             if found := study.retention(cell, family):
-                group, method, ratio = cell.setting
-                facts = {"of": group, "method": method, "ratio": ratio, "recovery": recovery, "family": family}
-                kept = numbers("retention", found.interval(study.confidence), "replicates")
-                rows.append(facts | kept | {"a_guess": study.retention_of_guess(cell, family)})
+                facts = _facts(cell) | {"recovery": recovery, "family": family}
+                facts |= {"a_guess": study.retention_of_guess(cell, family)}
+                rows.append(facts | numbers("retention", found.interval(study.confidence), "replicates"))
     return pandas.DataFrame(rows, columns=RETENTION)
 
 
+def _facts(cell: Cell) -> dict:
+    """The columns that say how a cell's models were pruned."""
+    return {"of": cell.setting.group, "method": cell.setting.method, "ratio": cell.setting.ratio}
+
+
+def retention(retentions: pandas.DataFrame, confidence: float) -> Figure:
+    """`retention_table` without recovery."""
+    return Figure(
+        "retention",
+        "What pruning leaves, without recovery",
+        "Pruned score as a share of the unpruned one, of generation and of classification. " + bars_are(confidence),
+        retentions[retentions["recovery"] == "none"],
+        draw_retention,
+    )
+
+
 def draw_retention(table: pandas.DataFrame) -> Drawing:
+    """Over the share of layers dropped; a panel per method, a colour per group, a line style per family."""
     methods, groups = list(table["method"].unique()), list(table["of"].unique())
     columns = min(len(methods), 4)
     rows = -(-len(methods) // columns)
-    drawing, grid = plot.panels(rows, columns, 1.6 + 3.4 * columns, 0.6 + 3 * rows, sharex=True)
+    drawing, grid = plot.panels(rows, columns, (1.6 + 3.4 * columns, 0.6 + 3 * rows), sharex=True)
     for axes in grid.flat[len(methods) :]:
         axes.set_axis_off()
     for axes, method in zip(grid.flat, methods, strict=False):
@@ -61,15 +62,12 @@ def draw_retention(table: pandas.DataFrame) -> Drawing:
             _draw_group(axes, own, group, colour, plot.shift(number, len(groups), 0.008))
         axes.set(title=method, ylim=plot.bounded(table, "retention"), xlim=(-0.02, table["ratio"].max() + 0.04))
         axes.tick_params(labelbottom=True)
-    for axes in grid[-1]:
-        axes.set_xlabel("share of layers dropped")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("retention")
+    plot.outer_labels(grid, "share of layers dropped", "retention")
     plot.legend_of(grid[0, 0], below=2)
     return drawing
 
 
-def _draw_group(axes, table: pandas.DataFrame, group: str, colour: str, aside: float) -> None:
+def _draw_group(axes: Axes, table: pandas.DataFrame, group: str, colour: str, aside: float) -> None:
     """The two lines of one group and method, which start at the unpruned model's 1."""
     for family, dash, marker in (("generation", "-", "o"), ("classification", "--", "s")):
         rows = table[table["family"] == family].sort_values("ratio")
@@ -78,40 +76,35 @@ def _draw_group(axes, table: pandas.DataFrame, group: str, colour: str, aside: f
         plot.dots(axes, rows["ratio"] + aside, rows, "retention", label=f"{group}, {family}", marker=marker, **look)
 
 
-# What recovery brings back
-
-
-def recovery(study: PrunedStudy, retentions: pandas.DataFrame) -> Figure:
-    """Retention without recovery and after each kind of it; a row per group and method, a column per family."""
+def recovery(retentions: pandas.DataFrame, confidence: float) -> Figure:
+    """`retention_table` of the groups and methods that were recovered at all."""
     recovered = retentions.loc[retentions["recovery"] != "none", ["of", "method"]].drop_duplicates()
     return Figure(
-        name="recovery",
-        title="What recovery brings back",
-        caption="Retention of pruned models without recovery, after training on open data, and after training on the "
-        f"unpruned model's own responses. {bars_are(study.confidence)}",
-        table=retentions.merge(recovered, on=["of", "method"]),
-        draw=draw_recovery,
+        "recovery",
+        "What recovery brings back",
+        "Retention of pruned models without recovery, after training on open data, and after training on the unpruned "
+        f"model's own responses. {bars_are(confidence)}",
+        retentions.merge(recovered, on=["of", "method"]),
+        draw_recovery,
     )
 
 
 def draw_recovery(table: pandas.DataFrame) -> Drawing:
+    """A row per group and method, a column per family."""
     groups = list(dict.fromkeys(zip(table["of"], table["method"], strict=True)))
     families = list(table["family"].unique())
-    drawing, grid = plot.panels(len(groups), len(families), 1.5 + 3.2 * len(families), 1 + 2.2 * len(groups))
+    drawing, grid = plot.panels(len(groups), len(families), (1.5 + 3.2 * len(families), 1 + 2.2 * len(groups)))
     for row, (group, method) in zip(grid, groups, strict=True):
         own = table[(table["of"] == group) & (table["method"] == method)]
         for axes, family in zip(row, families, strict=True):
             _draw_recoveries(axes, own[own["family"] == family], table)
-            axes.set_title(f"{group}, {method}:\n{family}")
-            axes.set_ylim(*plot.bounded(table, "retention"))
-        row[0].set_ylabel("retention")
-    for axes in grid[-1]:
-        axes.set_xlabel("share of layers dropped")
+            axes.set(title=f"{group}, {method}:\n{family}", ylim=plot.bounded(table, "retention"))
+    plot.outer_labels(grid, "share of layers dropped", "retention")
     plot.legend_of(grid[0, 0], "recovery data")
     return drawing
 
 
-def _draw_recoveries(axes, own: pandas.DataFrame, table: pandas.DataFrame) -> None:
+def _draw_recoveries(axes: Axes, own: pandas.DataFrame, table: pandas.DataFrame) -> None:
     """The bars of one panel; the whole table says which ratios and recoveries have a place."""
     ratios, names = sorted(table["ratio"].unique()), list(table["recovery"].unique())
     width = 0.8 / len(names)
@@ -123,22 +116,7 @@ def _draw_recoveries(axes, own: pandas.DataFrame, table: pandas.DataFrame) -> No
     axes.set_xticks(range(len(ratios)), [f"{ratio:.3g}" for ratio in ratios])
 
 
-# What the loss buys
-
-
 def speeds(study: PrunedStudy, retentions: pandas.DataFrame) -> Figure:
-    """Retention over speed-up; a panel per family, a line per group, method and recovery."""
-    return Figure(
-        name="speeds",
-        title="What the loss buys",
-        caption="Retention over the measured speed-up against the unpruned model: of decoding for generation, of prefill "
-        f"for classification. {paths.SPEEDS} has the times. {bars_are(study.confidence)}",
-        table=speeds_table(study, retentions),
-        draw=draw_speeds,
-    )
-
-
-def speeds_table(study: PrunedStudy, retentions: pandas.DataFrame) -> pandas.DataFrame:
     """What is left of the score beside how much faster the model is, by family; only for bases that were timed.
 
     The speed-up is the median over rounds of the unpruned model's seconds over the pruned one's: of decoding for
@@ -148,30 +126,32 @@ def speeds_table(study: PrunedStudy, retentions: pandas.DataFrame) -> pandas.Dat
     bases = {study.group_of[name]: facts[of]["base"] or of for name, of in study.unpruned_of.items()}
     timed, rows = speed_ups(pandas.read_csv(paths.SPEEDS)), []
     for row in retentions.to_dict("records"):
-        for (layers, dropped), by_phase in timed.get(bases[row["of"]], {}).items():
-            if abs(dropped / layers - row["ratio"]) < 1e-6:
-                rows.append(row | {"speed_up": by_phase[PHASES[row["family"]]]})
-    return pandas.DataFrame(rows, columns=SPEEDS)
+        own = timed[(timed["base"] == bases[row["of"]]) & (timed["phase"] == PHASES[row["family"]])]
+        own = own[(own["share"] - row["ratio"]).abs() < 1e-6]
+        rows += [row | {"speed_up": speed_up} for speed_up in own["speed_up"]]
+    return Figure(
+        "speeds",
+        "What the loss buys",
+        "Retention over the measured speed-up against the unpruned model: of decoding for generation, of prefill for "
+        f"classification. {paths.SPEEDS} has the times. {bars_are(study.confidence)}",
+        pandas.DataFrame(rows, columns=SPEEDS),
+        draw_speeds,
+    )
 
 
-def speed_ups(times: pandas.DataFrame) -> dict[str, dict[tuple[int, int], dict[str, float]]]:
-    """The speed-up by base, by layers and layers dropped, and by phase."""
-    found: dict[str, dict] = {}
-    for (base, layers, dropped, phase), rows in times.groupby(["base", "layers", "dropped", "phase"]):
-        whole = times[(times["base"] == base) & (times["phase"] == phase) & (times["dropped"] == 0)]
-        ratio = whole.set_index("round")["seconds"] / rows.set_index("round")["seconds"]
-        found.setdefault(base, {}).setdefault((layers, dropped), {})[phase] = ratio.median()
-    return found
+def speed_ups(times: pandas.DataFrame) -> pandas.DataFrame:
+    """The median speed-up of each base and phase by the share of layers dropped."""
+    keys = ["base", "phase", "round"]
+    both = times.merge(times[times["dropped"] == 0], on=keys, suffixes=("", "_whole"))
+    both = both.assign(share=both["dropped"] / both["layers"], speed_up=both["seconds_whole"] / both["seconds"])
+    return both.groupby(["base", "phase", "share"], as_index=False)["speed_up"].median()
 
 
 def draw_speeds(table: pandas.DataFrame) -> Drawing:
+    """A panel per family, a line per group, method and recovery."""
     table = table[table["recovery"].isin(["none", "open", "self"])]  # the others only fill the picture
-    keys = ["of", "method", "recovery"]
-
-    def label(of: str, method: str, recovery: str) -> str:
-        return f"{of}, {method}{plot.recovered(recovery)}"
-
-    drawing, row = _by_family(table, "speed_up", keys, label, height=3.4 + 0.13 * table.groupby(keys).ngroups)
+    names = table["of"] + ", " + table["method"] + table["recovery"].map(plot.recovered)
+    drawing, row = _by_family(table, "speed_up", names, height=3.4 + 0.13 * names.nunique())
     for axes in row:
         axes.set_xlabel(f"speed-up of {'decoding' if axes.get_title() == 'generation' else 'prefill'}")
         axes.xaxis.set_major_formatter("{x:g}×")
@@ -179,102 +159,80 @@ def draw_speeds(table: pandas.DataFrame) -> Drawing:
     return drawing
 
 
-def _by_family(
-    table: pandas.DataFrame, x: str, keys: list[str], label: Callable[..., str], height: float
-) -> tuple[Drawing, np.ndarray]:
-    """Retention over a column; a panel per family, a line per combination of keys."""
+def _by_family(table: pandas.DataFrame, x: str, names: pandas.Series, height: float) -> tuple[Drawing, np.ndarray]:
+    """Retention over a column; a panel per family, a line per name; each row of the table has one."""
     families = list(table["family"].unique())
-    drawing, (row,) = plot.panels(1, len(families), 3.6 + 3.4 * len(families), height)
+    drawing, (row,) = plot.panels(1, len(families), (3.6 + 3.4 * len(families), height))
     for axes, family in zip(row, families, strict=True):
-        for number, (line, own) in enumerate(table.groupby(keys, sort=False)):
-            rows = own[own["family"] == family].sort_values(x)
-            plot.dots(axes, rows[x], rows, "retention", label=label(*line), **plot.style(number))
-        plot.level(axes, 1)
+        for number, name in enumerate(names.unique()):
+            rows = table[(table["family"] == family) & (names == name)].sort_values(x)
+            plot.dots(axes, rows[x], rows, "retention", label=name, **plot.style(number))
+        axes.axhline(1, color=plot.INK, linewidth=0.8)
         axes.set(title=family, ylim=plot.bounded(table, "retention"))
     plot.legend_of(row[0], below=2)
     return drawing, row
 
 
-# What more recovery brings
-
-
 def tokens(study: PrunedStudy) -> Figure:
-    """Retention over recovery's tokens; a panel per family, a line per group, method, ratio and author."""
-    return Figure(
-        name="tokens",
-        title="What more recovery brings",
-        caption=f"Retention over the answer tokens that recovery saw. {bars_are(study.confidence)}",
-        table=tokens_table(study),
-        draw=draw_tokens,
-    )
-
-
-def tokens_table(study: PrunedStudy) -> pandas.DataFrame:
     """Retention over the answer tokens that recovery saw, where models were recovered on sets of several sizes."""
     rows = []
     for author in ("open", "self"):
-        several = [cells for cells in study.sizes(author) if len(cells) > 1]
-        for cell, family in product([cell for cells in several for cell in cells], METRICS):
+        several = [cell for cells in study.sizes(author) if len(cells) > 1 for cell in cells]
+        for cell, family in product(several, METRICS):
             if found := study.retention(cell, family):
-                group, method, ratio = cell.setting
-                facts = {"of": group, "method": method, "ratio": ratio, "author": author, "family": family}
+                facts = _facts(cell) | {"author": author, "family": family}
                 facts |= {"rows": cell.examples, "tokens": study.tokens(cell)}
                 rows.append(facts | numbers("retention", found.interval(study.confidence), "replicates"))
-    return pandas.DataFrame(rows)
+    return Figure(
+        "tokens",
+        "What more recovery brings",
+        f"Retention over the answer tokens that recovery saw. {bars_are(study.confidence)}",
+        pandas.DataFrame(rows),
+        draw_tokens,
+    )
 
 
 def draw_tokens(table: pandas.DataFrame) -> Drawing:
+    """A panel per family, a line per group, method, ratio and author."""
     sizes = sorted(table["tokens"].unique())
-
-    def label(of: str, method: str, ratio: float, author: str) -> str:
-        return f"{of}, {method} {ratio:g}, {author}"
-
-    drawing, row = _by_family(table, "tokens", ["of", "method", "ratio", "author"], label, height=3.8)
+    names = table["of"] + ", " + table["method"] + table["ratio"].map(" {:g}, ".format) + table["author"]
+    drawing, row = _by_family(table, "tokens", names, height=3.8)
     for axes in row:
-        axes.set_xlabel("answer tokens of recovery")
-        axes.set_xscale("log")
+        axes.set(xlabel="answer tokens of recovery", xscale="log")
         axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axes.minorticks_off()
     row[0].set_ylabel("retention of the unpruned score")
     return drawing
 
 
-# What one layer holds
-
-
 def skips(study: PrunedStudy) -> Figure:
-    """Retention of models that lack one layer: layers down, tasks across; a panel per group."""
+    """Retention of models that lack one layer, by task: those of both families, and the probe of arithmetic.
+
+    Of the tasks that are clearly above chance before pruning.
+    """
+    probe, rows = study.report.pruning.probe, []
+    for group, layers in study.one_layer().items():
+        tasks = {task: metric for family, metric in METRICS.items() for task in study.reported_tasks(group, family)}
+        if probe and study.above_chance(group, probe, "acc"):
+            tasks[probe] = "acc"
+        for (layer, models), (task, metric) in product(layers.items(), tasks.items()):
+            found = study.retained(models, (task,), metric).interval(study.confidence)
+            rows.append({"of": group, "layer": layer, "task": task} | numbers("retention", found, "replicates"))
     return Figure(
-        name="skips",
-        title="What one layer holds",
-        caption="Retention of models that lack a single layer, by task; the table has intervals. Colours end at 0 and 1.",
-        table=skips_table(study),
-        draw=draw_skips,
+        "skips",
+        "What one layer holds",
+        "Retention of models that lack a single layer, by task; the table has intervals. Colours end at 0 and 1.",
+        pandas.DataFrame(rows),
+        draw_skips,
     )
 
 
-def skips_table(study: PrunedStudy) -> pandas.DataFrame:
-    """Retention of models that lack one layer, by task: those of both families, and the probe of arithmetic."""
-    rows = []
-    for group, layers in study.one_layer().items():
-        for (layer, models), (task, metric) in product(layers.items(), _scored_tasks(study, group).items()):
-            found = study.retained(models, (task,), metric).interval(study.confidence)
-            rows.append({"of": group, "layer": layer, "task": task, **numbers("retention", found, "replicates")})
-    return pandas.DataFrame(rows)
-
-
-def _scored_tasks(study: PrunedStudy, group: str) -> dict[str, str]:
-    """The tasks of both families and the probe, where clearly above chance before pruning, each with its metric."""
-    tasks = {task: metric for family, metric in METRICS.items() for task in study.reported_tasks(group, family)}
-    probe = study.report.pruning.probe
-    return tasks | ({probe: "acc"} if probe and study.above_chance(group, probe, "acc") else {})
-
-
 def draw_skips(table: pandas.DataFrame) -> Drawing:
+    """Layers down, tasks across; a panel per group."""
     groups, tasks = list(table["of"].unique()), list(table["task"].unique())
     layers = sorted(table["layer"].unique())
     width, height = 1.6 + (0.9 * len(tasks) + 0.4) * len(groups), 1.4 + 0.3 * len(layers)
-    drawing, (row,) = plot.panels(1, len(groups), width, height)
+    drawing, (row,) = plot.panels(1, len(groups), (width, height))
     for axes, group in zip(row, groups, strict=True):
         kept = table[table["of"] == group].pivot(index="layer", columns="task", values="retention")
         kept = kept.reindex(index=layers, columns=tasks).to_numpy()
@@ -285,94 +243,78 @@ def draw_skips(table: pandas.DataFrame) -> Drawing:
                 axes.text(column + 0.5, place + 0.5, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=8)
         axes.set_xticks(np.arange(len(tasks)) + 0.5, tasks, rotation=30, ha="right")
         axes.set_yticks(np.arange(len(layers)) + 0.5, layers)
-        axes.set_title(group)
+        axes.set(title=group)
     row[0].invert_yaxis()  # shared: it turns all panels
     row[0].set_ylabel("layer left out")
     drawing.colorbar(mesh, ax=row, label="retention of the unpruned score")
     return drawing
 
 
-# Arithmetic alone
-
-
 def probes(study: PrunedStudy) -> Figure:
-    """Accuracy on the probe unpruned, pruned and recovered, a line per setting."""
-    return Figure(
-        name="probes",
-        title="Arithmetic alone",
-        caption="Accuracy on single digits, the likeliest of the ten: unpruned, pruned, recovered on self-generated data. "
-        f"{bars_are(study.confidence)}",
-        table=probes_table(study),
-        draw=draw_probes,
-    )
-
-
-def probes_table(study: PrunedStudy) -> pandas.DataFrame:
     """Accuracy on the probe of arithmetic: unpruned, pruned, and recovered on self-generated data."""
     probe, rows = study.report.pruning.probe, []
     for cell in study.cells("self") if probe else []:
         pruned = study.cell("none", cell.setting)
-        if not pruned or not study.above_chance(cell.setting.group, probe, "acc"):
-            continue
-        unpruned = sorted(set(study.unpruned(cell.models)))
-        for when, models in (("unpruned", unpruned), ("pruned", pruned.models), ("recovered", cell.models)):
-            found = statistics.mean([study.evaluations.values(models, probe, "acc")]).interval(study.confidence)
-            facts = {**cell.setting._asdict(), "task": probe, "when": when}
-            rows.append(facts | numbers("accuracy", found, "replicates"))
-    return pandas.DataFrame(rows)
+        if pruned and study.above_chance(cell.setting.group, probe, "acc"):
+            unpruned = sorted(set(study.unpruned(cell.models)))
+            for when, models in (("unpruned", unpruned), ("pruned", pruned.models), ("recovered", cell.models)):
+                found = statistics.mean([study.evaluations.values(models, probe, "acc")]).interval(study.confidence)
+                facts = cell.setting._asdict() | {"task": probe, "when": when}
+                rows.append(facts | numbers("accuracy", found, "replicates"))
+    return Figure(
+        "probes",
+        "Arithmetic alone",
+        "Accuracy on single digits, the likeliest of the ten: unpruned, pruned, recovered on self-generated data. "
+        f"{bars_are(study.confidence)}",
+        pandas.DataFrame(rows),
+        draw_probes,
+    )
 
 
 def draw_probes(table: pandas.DataFrame) -> Drawing:
-    drawing, axes = plot.canvas(6.8, 3.8)
-    stages = ["unpruned", "pruned", "recovered"]
-    settings = list(table.groupby(["group", "method", "ratio"], sort=False))
-    for number, ((group, method, ratio), rows) in enumerate(settings):
-        aside = plot.shift(number, len(settings), 0.3 / len(settings))
-        places = [stages.index(when) + aside for when in rows["when"]]
-        plot.dots(axes, places, rows, "accuracy", label=f"{group}, {method} {ratio:g}", **plot.style(number))
-    axes.set_xticks(range(len(stages)), stages)
-    axes.set_ylim(*plot.bounded(table, "accuracy"))
-    axes.set_ylabel(f"accuracy on {table['task'].iloc[0]}")
+    """A line per setting."""
+    drawing, axes = plot.panel(6.8, 3.8)
+    groups = dict(list(table.groupby(_names(table), sort=False)))
+    ticks = {when: when for when in ("unpruned", "pruned", "recovered")}
+    plot.grouped(axes, groups, "when", "accuracy", ticks, room=0.3)
+    axes.set(ylim=plot.bounded(table, "accuracy"), ylabel=f"accuracy on {table['task'].iloc[0]}")
     plot.legend_beside(axes)
     return drawing
 
 
-# Tasks, or the way of scoring
+def _names(table: pandas.DataFrame) -> pandas.Series:
+    """The pruning setting of each row of a table, in a reader's words."""
+    return table["group"] + ", " + table["method"] + table["ratio"].map(" {:g}".format)
 
 
 def protocols(study: PrunedStudy) -> Figure:
-    """The gap in retention on different tasks and on the same items, a row per setting."""
+    """The gap in retention between classification and generation: on different tasks, and on the same items."""
+    rows = [
+        cell.setting._asdict() | {"scored_on": name} | numbers("gap", gap.interval(study.confidence), "replicates")
+        for cell in study.cells("none")
+        for name, gap in (protocol_gaps(study, cell) or {}).items()
+    ]
     return Figure(
-        name="protocols",
-        title="Tasks, or the way of scoring?",
-        caption="Retention scored as multiple choice minus retention scored as generation, without recovery: of the two "
+        "protocols",
+        "Tasks, or the way of scoring?",
+        "Retention scored as multiple choice minus retention scored as generation, without recovery: of the two "
         f"families of tasks, and of the same items asked both ways. {bars_are(study.confidence)}",
-        table=protocols_table(study),
-        draw=draw_protocols,
+        pandas.DataFrame(rows),
+        draw_protocols,
     )
 
 
-def protocols_table(study: PrunedStudy) -> pandas.DataFrame:
-    """The gap in retention between classification and generation: on different tasks, and on the same items."""
-    rows = []
-    for cell in study.cells("none"):
-        for scored_on, gap in (protocol_gaps(study, cell) or {}).items():
-            found = numbers("gap", gap.interval(study.confidence), "replicates")
-            rows.append({**cell.setting._asdict(), "scored_on": scored_on, **found})
-    return pandas.DataFrame(rows)
-
-
 def draw_protocols(table: pandas.DataFrame) -> Drawing:
-    keys = list(zip(table["group"], table["method"], table["ratio"], strict=True))
-    settings = list(dict.fromkeys(keys))
-    drawing, axes = plot.canvas(7.4, 1.3 + 0.4 * len(settings))
+    """A row per setting."""
+    names = _names(table)
+    settings = list(names.unique())
+    drawing, axes = plot.panel(7.4, 1.3 + 0.4 * len(settings))
     for number, (scored_on, rows) in enumerate(table.groupby("scored_on", sort=False)):
-        places = [settings.index(keys[row]) + plot.shift(number, 2, 0.24) for row in rows.index]
+        places = [settings.index(name) + plot.shift(number, 2, 0.24) for name in names[rows.index]]
         plot.dots_across(axes, places, rows, "gap", label=scored_on, **plot.style(number) | {"linestyle": "none"})
     axes.axvline(0, color=plot.INK, linewidth=0.8)
-    axes.set_yticks(range(len(settings)), [f"{group}, {method} {ratio:g}" for group, method, ratio in settings])
-    axes.set_ylim(len(settings) - 0.5, -0.5)
-    axes.set_xlim(*plot.around_zero(table["gap"], least=0.1))
+    axes.set_yticks(range(len(settings)), settings)
+    axes.set(xlim=plot.around_zero(table["gap"], least=0.1), ylim=(len(settings) - 0.5, -0.5))
     axes.set_xlabel("retention scored as multiple choice minus as generation")
     plot.legend_beside(axes, "scored on")
     return drawing

@@ -11,14 +11,7 @@ from orchard.report.pruned_study import PrunedStudy
 def sections(
     pear_study: PearStudy, pruned_study: PrunedStudy, judged: pandas.DataFrame, trails: dict[str, list[dict]]
 ) -> dict[str, list[Figure]]:
-    """The figures that the study has data for, by section of the page.
-
-    Args:
-        pear_study: what PEAR's figures are drawn from.
-        pruned_study: what those on pruning are drawn from.
-        judged: the claims, as claims.csv has them.
-        trails: for each model the stages behind its evaluation.
-    """
+    """The figures that the study has data for, by section of the page."""
     every = {
         "claims": [overview.verdicts(judged, pear_study.confidence)],
         "PEAR": pear_figures(pear_study) if pear_study.report.pear else [],
@@ -45,8 +38,8 @@ def pruning_figures(study: PrunedStudy) -> list[Figure]:
     """What pruning leaves, and what recovery brings back."""
     retentions = pruning.retention_table(study)
     return [
-        pruning.retention(study, retentions),
-        pruning.recovery(study, retentions),
+        pruning.retention(retentions, study.confidence),
+        pruning.recovery(retentions, study.confidence),
         pruning.speeds(study, retentions),
         pruning.tokens(study),
         pruning.skips(study),

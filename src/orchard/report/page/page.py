@@ -87,25 +87,18 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
         "",
         "| claim | paper | ours | n | verdict | p (Holm) | could have seen |",
         "|---|---|---|---|---|---|---|",
-        *(_markdown_row(row) for row in rows if row["verdict"] != NOT_TESTED),
+        *(
+            f"| {row['id']}: {row['claim'].statement} | {row['claim'].number} "
+            f"| {format_points(row['ours'])} [{format_points(row['low'])}, {format_points(row['high'])}] | {row['n']} "
+            f"| **{in_words(row['verdict'], row['reason'])}** | {format_p(row['p_holm'])} "
+            f"| {format_size(row['could_have_seen'])} |"
+            for row in rows
+            if row["verdict"] != NOT_TESTED
+        ),
         "",
         *(f"- {row['id']}: {in_words(NOT_TESTED, row['reason'])}" for row in rows if row["verdict"] == NOT_TESTED),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _markdown_row(row: dict) -> str:
-    low, high = format_points(row["low"]), format_points(row["high"])
-    cells = [
-        f"{row['id']}: {row['claim'].statement}",
-        row["claim"].number,
-        f"{format_points(row['ours'])} [{low}, {high}]",
-        str(row["n"]),
-        f"**{in_words(row['verdict'], row['reason'])}**",
-        format_p(row["p_holm"]),
-        format_size(row["could_have_seen"]),
-    ]
-    return f"| {' | '.join(cells)} |"
 
 
 def results_table(results: pandas.DataFrame) -> dict:

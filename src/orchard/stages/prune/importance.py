@@ -174,7 +174,7 @@ def angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def losses_without(model, calibration: Calibration) -> list[float]:
     """The log of the perplexity, in nats per token, of the calibration texts without each layer.
 
-    The first token of a text is given, not predicted. The forward passes are those of orchard.likelihood, which has a
+    The first token of a text is given, not predicted. The forward passes are those of orchard.models.likelihood, with a
     budget of tokens in place of the calibration's batch size.
     """
     layers, losses = len(model.model.layers), []

@@ -260,8 +260,8 @@ def _repeated(value, rows: int, times: int):
 def idle(layers: torch.nn.ModuleList, masks: Masks | None) -> Iterator[list[Call]]:
     """Layers that only hand their input on and note how they were called, until the block ends.
 
-    A model's own forward pass thus tells how to run each of its layers, whatever the architecture, but for the masks if
-    any are given. The first call of each layer is noted.
+    So a model's own forward pass shows how to run each of its layers, whatever the architecture; of masks, those given
+    count. The first call of each layer is noted.
     """
     calls = []
 

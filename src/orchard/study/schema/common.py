@@ -60,7 +60,7 @@ class Block(BaseModel):
 
 
 class Run(BaseModel):
-    """What one run of a stage is told: the options of its command, converted from text."""
+    """The options of one run of a stage, converted from its command line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

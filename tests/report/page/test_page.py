@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.test_report import report, write_lock, write_study
+from tests.helpers.planted import report, write_lock, write_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium; Debian has it: apt-get install chromium")
@@ -152,7 +152,7 @@ def test_headings_links_and_pictures_are_sound(browser, address):
 def test_printed_it_is_a_pdf_of_several_pages_without_cut_tables(browser, address):
     page = opened(browser, address)
     page.emulate_media(media="print")
-    page.set_viewport_size({"width": 718, "height": 1047})  # A4 less margins of 1 cm, at 96 points an inch
+    page.set_viewport_size({"width": 718, "height": 1047})  # A4 less margins of 1 cm, at 96 points per inch
     assert page.evaluate(CLIPPED) == []
     pdf = page.pdf(format="A4", margin=dict.fromkeys(("top", "bottom", "left", "right"), "1cm"))
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") > 3

@@ -1,5 +1,6 @@
 """The intervals: against sums written out by hand, and by simulation of seeds crossed with questions."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -23,7 +24,7 @@ def simulated(random, seeds, effect=0.0, of_seed=0.05, of_question=0.12, of_cell
 
 
 def of_mean(*tasks, confidence=0.95):
-    return statistics.interval(*statistics.mean(list(tasks)), confidence)
+    return statistics.mean(list(tasks)).interval(confidence)
 
 
 def pairs_variance(values):
@@ -81,17 +82,17 @@ def test_mean_over_tasks_weights_tasks_alike_and_ignores_what_lies_between_them(
 def test_ratio_of_tasks_is_the_ratio_of_their_means():
     over = [np.array([[0.2, 0.4]]), np.array([[0.6, 0.6, 0.6]])]
     under = [np.array([[0.5, 0.7]]), np.array([[1.0, 1.0, 1.0]])]
-    value, influence = statistics.ratio(over, under)
-    assert value == pytest.approx((0.3 + 0.6) / (0.6 + 1.0))
-    assert influence.shape == (1, 5)
-    assert influence.sum() == pytest.approx(0)
+    found = statistics.ratio(over, under)
+    assert found.value == pytest.approx((0.3 + 0.6) / (0.6 + 1.0))
+    assert found.influence.shape == (1, 5)
+    assert found.influence.sum() == pytest.approx(0)
 
 
 def test_influence_of_a_ratio_is_its_change_when_a_question_counts_more():
     random = np.random.default_rng(3)
     under = random.uniform(0.5, 1, (3, 8))
     over = under * random.uniform(0.2, 0.6, (3, 8))
-    _, influence = statistics.ratio([over], [under])
+    influence = statistics.ratio([over], [under]).influence
     step = 1e-6
     for cell in product(range(3), range(8)):
         weights = np.full((3, 8), 1.0)
@@ -133,7 +134,7 @@ def test_coverage_of_a_ratio(seeds):
     for _ in range(REPETITIONS):
         unpruned = 0.8 + simulated(random, seeds, of_seed=0.04, of_cell=0.1)
         pruned = 0.5 * unpruned + simulated(random, seeds, of_cell=0.1)
-        found = statistics.interval(*statistics.ratio([pruned], [unpruned]), 0.95)
+        found = statistics.ratio([pruned], [unpruned]).interval(0.95)
         hits += found.low <= 0.5 <= found.high
     assert 0.92 <= hits / REPETITIONS <= 0.995
 
@@ -217,7 +218,7 @@ def test_one_replicate_says_nothing_of_replicates():
 
 def test_several_effects_together_need_more_power():
     values = simulated(np.random.default_rng(1), 4)
-    alone, together = (statistics.interval(*statistics.mean([values]), 0.95, n) for n in (1, 4))
+    alone, together = (statistics.mean([values]).interval(0.95, n) for n in (1, 4))
     error = (alone.high - alone.value) / t.ppf(0.975, 3)
     assert (alone.low, alone.high) == (together.low, together.high)
     assert alone.could_have_seen == pytest.approx((t.ppf(0.975, 3) + t.ppf(0.8, 3)) * error)
@@ -256,3 +257,41 @@ def test_reversal_spans_what_both_intervals_allow():
 def test_reversal_is_certain_where_both_differences_are(before, after, sign):
     found = statistics.reversal(around(before, 0.2), around(after, 0.2))
     assert (found.low > 0) - (found.high < 0) == sign
+
+
+def labelled(random, *questions):
+    """An estimate from three replicates of questions with names."""
+    values = simulated(random, 3, questions=len(questions))
+    return replace(statistics.mean([values]), questions=questions)
+
+
+def test_estimates_over_the_same_questions_are_subtracted_question_by_question():
+    random = np.random.default_rng(1)
+    ours, theirs = (simulated(random, 3) for _ in range(2))
+    found, expected = statistics.mean([ours]) - statistics.mean([theirs]), statistics.mean([ours - theirs])
+    assert found.value == pytest.approx(expected.value)
+    assert found.influence == pytest.approx(expected.influence)
+
+
+def test_estimates_over_different_questions_stand_side_by_side():
+    random = np.random.default_rng(2)
+    ours, theirs = labelled(random, "a", "b"), labelled(random, "c", "d", "e")
+    found = ours - theirs
+    assert found.questions == ("a", "b", "c", "d", "e")
+    assert (found.influence == np.concatenate([ours.influence, -theirs.influence], axis=1)).all()
+
+
+def test_of_estimates_with_some_questions_in_common_these_add_up():
+    random = np.random.default_rng(3)
+    ours, theirs = labelled(random, "a", "b"), labelled(random, "b", "c")
+    found = ours - theirs
+    assert found.questions == ("a", "b", "c")
+    assert (found.influence[:, 1] == ours.influence[:, 1] - theirs.influence[:, 0]).all()
+    assert found.influence.sum() == pytest.approx(0)
+
+
+def test_an_estimate_taken_off_a_constant_or_divided_keeps_its_relative_error():
+    found = statistics.mean([simulated(np.random.default_rng(4), 3, effect=0.3)])
+    missing, halved = 1 - found, found / 2
+    assert (missing.value, missing.error) == pytest.approx((1 - found.value, found.error))
+    assert (halved.value, halved.error) == pytest.approx((found.value / 2, found.error / 2))

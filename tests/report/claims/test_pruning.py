@@ -1,154 +1,43 @@
 """The measures of pruning claims, on evaluations with effects planted and with none."""
 
 from collections.abc import Callable
-from itertools import product
 
 import numpy as np
-import pandas
 import pytest
 
-from orchard.report import __main__ as report
 from orchard.report import statistics
-from orchard.report.claims import judge as claims
 from orchard.report.claims import pruning as measures
-from orchard.report.evaluations import FACTS, Evaluations
-from orchard.report.figures import tables
+from orchard.report.evaluations import Evaluations
+from orchard.report.pruned_study import PrunedStudy
+from orchard.study.schema.report import Report
+from tests.helpers.judged import rows_of
+from tests.helpers.simulated_pruning import (
+    BLOCK,
+    CHANCE,
+    SETTINGS,
+    at_ratios,
+    both_ways,
+    bound,
+    bracketed,
+    longer,
+    own_recovery,
+    probed,
+    repeated,
+    searched,
+    simulated,
+    skips,
+)
 
-CLAIMS = {claim.id: claim for claim in claims.load()}
-MATCHED = [{"choice": "fact", "generation": "fact-written"}]
-SETTINGS = {
-    "confidence": 0.95,
-    "generation": ["calc"],
-    "classification": ["fact", "cmp"],
-    "pear": None,
-    "pruning": {"probe": "step", "brackets": "close", "matched": MATCHED},
-}
-TASKS = {"calc": "pass@1", "fact": "acc", "cmp": "acc", "step": "acc", "fact-written": "pass@1", "close": "pass@1"}
-CHANCE = dict.fromkeys(TASKS, 0.0)
 REPETITIONS = 200
-BLOCK = {"method": "block-influence", "ratio": 0.25}
-
-
-def simulated(random, models: dict, replicates: int = 3, questions: int = 60, noise: float = 0.2, tasks=tuple(TASKS)):
-    """Evaluations of models that come from several unpruned ones.
-
-    Args:
-        random: NumPy's generator.
-        models: for each name, the facts of its record and under ``scores`` the mean of each task or (task, metric).
-            The name base is the unpruned model; all have its scores where their own are not told.
-        replicates: unpruned models, rl-grpo-pear-1 and so on.
-        questions: of each task.
-        noise: standard deviation of a score of one model on one question; a quarter of it goes to the model.
-        tasks: on which all models are scored.
-    """
-    records, parts, hard = {}, [], random.normal(0, 0.1, questions)
-    for replicate, (name, given) in product(range(1, replicates + 1), models.items()):
-        facts = dict(given)
-        means = {(task, TASKS[task]): 0.8 for task in tasks} | as_metrics(models["base"]["scores"])
-        means |= as_metrics(facts.pop("scores", {}))
-        unpruned = f"rl-grpo-pear-{replicate}"
-        whole = {"stage": "rl", "seed": replicate, "recipe": "grpo", "recipe_hash": ""}
-        records[(model := unpruned if name == "base" else f"{name}-{replicate}")] = (
-            whole if name == "base" else {"stage": "prune", "of": unpruned} | facts
-        )
-        for (task, metric), mean in means.items():
-            small = 0.1 if metric == "rep-4" else 1.0
-            values = mean + small * (hard + random.normal(random.normal(0, noise / 4), noise, questions))
-            parts.append(pandas.DataFrame({"model": model, "task": task, "metric": metric, "value": values}))
-            parts[-1]["item"] = [f"q{number:03}" for number in range(questions)]
-            parts[-1]["kind"] = "choice" if metric == "acc" else "generation"
-    facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
-    return Evaluations(facts, records, pandas.concat(parts, ignore_index=True), CHANCE)
-
-
-def as_metrics(scores: dict) -> dict[tuple[str, str], float]:
-    return {key if isinstance(key, tuple) else (key, TASKS[key]): mean for key, mean in scores.items()}
 
 
 def judged(name: str, evaluations: Evaluations, **pruning) -> dict[str, dict]:
     """The rows of a claim by id."""
-    settings = SETTINGS | {"pruning": SETTINGS["pruning"] | pruning}
-    return {row["id"]: row for row in claims.judge(CLAIMS[name], evaluations, settings)}
+    return rows_of(name, bound(evaluations, **pruning))
 
 
 def verdict(name: str, models: dict, number: int = 1, **options) -> str:
     return judged(name, simulated(np.random.default_rng(number), models, **options))[name]["verdict"]
-
-
-# Studies: each makes the models of one claim from the size of its effect
-
-
-def base(**scores) -> dict:
-    return {"base": {"scores": {task.replace("_", "-"): mean for task, mean in scores.items()}}}
-
-
-def own_recovery(classification: float) -> dict:
-    """L1: retention of classification is 1.25 times this, as the unpruned score is 0.8."""
-    return base() | {"own": {"stage": "recover", "author": "self", "seed": 1, **BLOCK,
-                             "scores": {"fact": classification, "cmp": classification}}}  # fmt: skip
-
-
-def probed(pruned: float, recovered: float) -> dict:
-    return base() | {
-        "cut": {**BLOCK, "scores": {"step": pruned}},
-        "own": {"stage": "recover", "author": "self", "seed": 1, **BLOCK, "scores": {"step": recovered}},
-    }
-
-
-def skips(*kept: float, metric="pass@1") -> dict:
-    return base() | {
-        f"skip{layer}": {"method": "skip", "ratio": 0.2, "dropped": [layer], "scores": {("calc", metric): mean}}
-        for layer, mean in enumerate(kept)
-    }
-
-
-def repeated(*changes: float) -> dict:
-    """L6: rep-4 of the unpruned model is 0.1; the first and the last layer double every word."""
-    layers = skips(0.5, *(0.1 + change for change in changes), 0.5, metric="rep-4")
-    layers["base"]["scores"][("calc", "rep-4")] = 0.1
-    return layers
-
-
-def bracketed(pruned: float, recovered: float) -> dict:
-    """L7 and L8: half the responses are wrong before, three quarters after; ``pruned`` of those by brackets."""
-    before = {("close", "pass@1"): 0.5, ("close", "bracket-errors"): 0.1, ("close", "balanced"): 0.9}
-    after = {("close", "pass@1"): 0.25, ("close", "bracket-errors"): 0.75 * pruned, ("close", "balanced"): 0.5}
-    own = {"stage": "recover", "author": "self", "seed": 1, **BLOCK, "scores": {("close", "balanced"): 1 - recovered}}
-    return {"base": {"scores": before}, "cut": {**BLOCK, "scores": after}, "own": own}
-
-
-def at_ratios(low: float, high: float) -> dict:
-    return base() | {
-        f"own{ratio}": {
-            "stage": "recover",
-            "author": "self",
-            "seed": 1,
-            **BLOCK,
-            "ratio": ratio,
-            "scores": {"calc": mean},
-        }
-        for ratio, mean in ((0.125, low), (0.25, 0.5), (0.375, high))
-    }
-
-
-def searched(greedy: float, reverse: float) -> dict:
-    return base() | {
-        method: {"method": method, "ratio": 0.25, "scores": {"calc": mean}}
-        for method, mean in (("greedy", greedy), ("reverse", reverse))
-    }
-
-
-def longer(*kept: float) -> dict:
-    """L12: sets of 100, 200, 400 and so on rows; retention is 1.25 times the score."""
-    return base() | {
-        f"own{100 * 2**place}": {"stage": "recover", "author": "self", "seed": 1, **BLOCK, "rows": 100 * 2**place,
-                                 "tokens": 5000 * 2**place, "scores": {"calc": mean}}
-        for place, mean in enumerate(kept)
-    }  # fmt: skip
-
-
-def both_ways(calc: float, fact: float, written: float) -> dict:
-    return base() | {"cut": {**BLOCK, "scores": {"calc": calc, "fact": fact, "cmp": fact, "fact-written": written}}}
 
 
 PLANTED = [
@@ -178,7 +67,7 @@ PLANTED = [
     ("L10", searched, (0.6, 0.1), "reproduced", 0.5),
     ("L10", searched, (0.4, 0.4), "inconclusive", 0.0),
     ("L10", searched, (0.1, 0.6), "not reproduced", -0.5),
-    ("L12", longer, (0.1, 0.5, 0.52, 0.53), "reproduced", 0.3375),  # 0.66 are missing, 0.49 less a doubling
+    ("L12", longer, (0.1, 0.5, 0.52, 0.53), "reproduced", 0.3375),  # 0.66 are missing, 0.49 less per doubling
     ("L12", longer, (0.2, 0.3, 0.4), "inconclusive", 0.0),  # it grows on as it did
     ("L12", longer, (0.0, 0.6, 0.8), "inconclusive", 0.0),  # it came back whole
     ("L12", longer, (0.1, 0.1, 0.7), "not reproduced", -0.75),
@@ -282,7 +171,7 @@ def test_skipped_layers_are_no_replicates_of_a_pruning_setting():
     assert rows["L5"]["command"].endswith("results/evals/skip1-1"), "nothing works without the first layer"
 
 
-def test_the_ends_may_repeat_and_pruned_models_are_told_below():
+def test_the_ends_may_repeat_and_pruned_models_stand_below():
     models = repeated(0.0, 0.0) | {"cut": {**BLOCK, "scores": {("calc", "rep-4"): 0.4}}}
     rows = judged("L6", simulated(np.random.default_rng(3), models, replicates=6))
     assert {name: row["verdict"] for name, row in rows.items()} == {
@@ -307,13 +196,15 @@ def test_a_matched_question_is_one_question_however_it_is_scored():
     """Where facts alone are scored, both ways, the gaps are one and the same, and so is what each question says."""
     settings = {"generation": ["fact-written"], "classification": ["fact"]}
     evaluations = simulated(np.random.default_rng(5), both_ways(0.1, 0.7, 0.3))
-    (row, *_) = claims.judge(CLAIMS["L13"], evaluations, SETTINGS | settings)
+    row = rows_of("L13", PrunedStudy(evaluations, Report.model_validate(SETTINGS | settings)))["L13"]
     assert (row["ours"], row["low"], row["high"]) == pytest.approx((0, 0, 0), abs=1e-12)
-    found = measures.protocol_gaps(evaluations, SETTINGS, ["cut-1", "cut-2", "cut-3"])
-    families, protocol = (influence for _, influence in found.values())
+    study = bound(evaluations)
+    (cell,) = study.cells("none")
+    assert cell.models == ("cut-1", "cut-2", "cut-3")
+    families, protocol = (gap.influence for gap in measures.protocol_gaps(study, cell).values())
     assert families.shape == (3, 3 * 60)  # calc, fact and cmp
     assert protocol.shape == (3, 60)
-    assert families.sum().sum() == pytest.approx(0, abs=1e-9)
+    assert families.sum() == pytest.approx(0, abs=1e-9)
 
 
 def test_the_gap_beyond_protocol_is_the_difference_of_four_retentions():
@@ -333,38 +224,7 @@ def test_the_largest_size_of_several_effects_by_hand():
     near, far = random.normal(0.02, 0.01, (10, 40)), random.normal(-0.1, 0.01, (10, 40))
     estimates = [statistics.mean([near]), statistics.mean([far])]
     joined = statistics.largest_size_of(estimates, 0.95)
-    own, strict = statistics.interval(*estimates[1], 0.95), statistics.interval(*estimates[1], 0.975)
+    own, strict = estimates[1].interval(0.95), estimates[1].interval(0.975)
     assert (joined.value, joined.low, joined.high) == pytest.approx((-own.value, -strict.high, -own.low))
     around_zero = statistics.largest_size_of([statistics.mean([random.normal(0, 1, (3, 40))])], 0.95)
     assert around_zero.low == 0 < around_zero.high
-
-
-def test_figures_are_drawn_from_their_tables(tmp_path):
-    models = bracketed(0.8, 0.6) | skips(0.1, 0.7, 0.6) | longer(0.1, 0.5, 0.52)
-    del models["own"]  # on how much it was recovered is not told
-    models |= {"wide": {**BLOCK, "ratio": 0.5, "scores": {"calc": 0.1, "fact-written": 0.2}}}
-    for metric in tables.DEGENERATION:
-        models["base"]["scores"][("calc", metric)] = 0.3
-    evaluations = simulated(np.random.default_rng(8), models, questions=12)
-    drawn = {figure.name: figure for figure in report.pruning_figures(evaluations, SETTINGS, "Bars.")}
-    for name in ("tokens", "skips", "degeneration", "probes", "protocols"):
-        drawn[name].save(tmp_path)
-        assert "src=" not in drawn[name].inline_svg(tmp_path)
-    skip, means = drawn["skips"].table.set_index(["layer", "task"]), evaluations.scores.groupby(["model", "task"])
-    score = means["value"].mean()
-    expected = np.mean([score[f"skip0-{n}", "step"] for n in (1, 2, 3)])
-    expected /= np.mean([score[f"rl-grpo-pear-{n}", "step"] for n in (1, 2, 3)])
-    assert skip.loc[(0, "step"), "retention"] == pytest.approx(expected)
-    assert set(skip.index.get_level_values("task")) == {"calc", "fact", "cmp", "step"}
-    told = drawn["degeneration"].table
-    assert set(told["setting"]) == {"0.25", "0.5", "layer 0", "layer 1", "layer 2"}
-    assert (told["change"].abs() < 0.1).all()
-    assert drawn["tokens"].table["tokens"].unique().tolist() == [5000, 10000, 20000]
-    assert drawn["probes"].table["when"].unique().tolist() == ["unpruned", "pruned", "recovered"]
-    assert len(drawn["protocols"].table) == 4
-
-
-def test_a_study_without_pruning_draws_none_of_it():
-    assert not any(
-        len(each.table) for each in report.pruning_figures(simulated(np.random.default_rng(0), base()), SETTINGS, "")
-    )

@@ -1,67 +1,22 @@
 """PEAR's measures, on evaluations with effects planted and with none."""
 
-from itertools import product
-
 import numpy as np
 import pandas
 import pytest
 from scipy.stats import t
 
-from orchard.report.claims import judge as claims
-from orchard.report.claims import pear as measures_pear
+from orchard import paths
+from orchard.report.claims import pear as measures
 from orchard.report.claims.finding import NotTestedError
-from orchard.report.evaluations import FACTS, Evaluations
-from orchard.report.figures import drawings as figures
-from orchard.report.figures import tables
+from tests.helpers.judged import rows_of
+from tests.helpers.simulated_pear import PEAR, bound, same, simulated
 
-PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "token"}
-PEAR |= {"reversal": ["nll", "token", "last"], "plain": ["nll", "matched"]}
-PEAR |= {"forms": ["token", "sequence", "block"], "controls": ["matched", "last"]}
-PEAR |= {"distillation": {"baseline": "kl", "treatment": "pear-kl"}, "transfer": {"recipe": "away", "task": "games"}}
-PEAR |= {"games": {"recipe": "grpo", "task": "calc"}, "twins": None}
-SETTINGS = {"confidence": 0.95, "pear": PEAR}
-CLAIMS = {claim.id: claim for claim in claims.load()}
-OBJECTIVES = ["nll", "token", "sequence", "block", "matched", "last", "kl", "pear-kl"]
 REPETITIONS = 200
-START = {"before": ("sft", None), "after": ("rl", "grpo"), "transfer": ("rl", "away")}
-
-
-def simulated(random, means, seeds=3, questions=60, drift=None):
-    """Evaluations of objectives whose scores have random effects of seed, question and both.
-
-    Args:
-        random: NumPy's generator.
-        means: the mean score by (place of START, objective).
-        seeds: how many.
-        questions: how many; the same for all.
-        drift: the relative drift of each seed, by objective.
-    """
-    records, rows = {}, []
-    of_question = random.normal(0, 0.1, questions)
-    for (place, objective), seed in product(means, range(1, seeds + 1)):
-        stage, recipe = START[place]
-        name = f"{place}-{objective}-{seed}"
-        records[name] = {"stage": stage, "objective": objective, "base": "base", "data": "teacher", "seed": seed}
-        if stage == "rl":
-            moved = {"relative": drift[objective][seed - 1]} if drift else None
-            records[name] |= {"recipe": recipe, "recipe_hash": recipe, "drift": moved}
-        of_cell = random.normal(random.normal(0, 0.04), 0.3, questions)
-        rows.append(pandas.DataFrame({"model": name, "value": means[place, objective] + of_question + of_cell}))
-        rows[-1]["item"] = range(questions)
-        rows[-1]["task"] = "games" if place == "transfer" else "calc"
-    facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
-    scores = pandas.concat(rows, ignore_index=True).assign(metric="pass@1", kind="generation")
-    return Evaluations(facts, records, scores, {"calc": 0.0, "games": 0.0})
-
-
-def same(places=("before", "after"), objectives=OBJECTIVES, mean=0.5):
-    return dict.fromkeys(product(places, objectives), mean)
 
 
 def judged(name, evaluations, **pear):
     """The rows of a claim by id."""
-    settings = SETTINGS | {"pear": PEAR | pear}
-    return {row["id"]: row for row in claims.judge(CLAIMS[name], evaluations, settings)}
+    return rows_of(name, bound(evaluations, **pear))
 
 
 def verdicts(name, means, number=0, **options):
@@ -115,10 +70,7 @@ def test_all_three_forms_beat_the_baseline_or_the_claim_is_open():
 
 def test_two_forms_are_not_three():
     with pytest.raises(NotTestedError, match="2 of PEAR's three forms"):
-        measures_pear.forms_beat_baseline(
-            simulated(np.random.default_rng(0), same()),
-            SETTINGS | {"pear": PEAR | {"forms": ["token", "block"]}},
-        )
+        measures.forms_beat_baseline(bound(simulated(np.random.default_rng(0), same()), forms=["token", "block"]))
 
 
 def test_all_of_several_effects_are_claimed_in_at_most_5_percent_where_one_is_missing():
@@ -183,7 +135,7 @@ def test_the_gain_on_games_is_that_of_rl_and_is_large_above_20_points(after, ver
 def test_a_step_costs_little_below_5_percent(ratios, verdict, tmp_path, monkeypatch):
     rows = [{"nll_seconds": seconds, "pear_seconds": seconds * ratio} for seconds in range(1, 11) for ratio in ratios]
     pandas.DataFrame(rows).to_csv(tmp_path / "times.csv")
-    monkeypatch.setattr(measures_pear, "STEP_TIMES", tmp_path / "times.csv")
+    monkeypatch.setattr(paths, "STEP_TIMES", tmp_path / "times.csv")
     row = judged("P9", simulated(np.random.default_rng(0), same(("before",))))["P9"]
     assert (row["verdict"], row["n"]) == (verdict, 30)
     assert row["ours"] == pytest.approx(np.median(ratios) - 1)
@@ -237,41 +189,3 @@ def test_one_seed_settles_nothing(name):
 def test_what_is_missing_is_said(name, pear, reason):
     evaluations = simulated(np.random.default_rng(0), same(("before", "after", "transfer")))
     assert judged(name, evaluations, **pear)[name]["verdict"] == f"not tested ({reason})"
-
-
-def test_doses_compare_with_the_best_plain_sft_of_each_data_set():
-    """Two data sets with planted scores: on the second the matched rate is the better plain SFT."""
-    random, parts = np.random.default_rng(4), []
-    means = {"near": {"nll": 0.5, "matched": 0.4, "token": 0.55}, "far": {"nll": 0.3, "matched": 0.5, "token": 0.8}}
-    for data, after in means.items():
-        both = {(place, name): mean for name, mean in after.items() for place in ("before", "after")}
-        part = simulated(random, both, seeds=6)
-        renamed = {name: f"{data}-{name}" for name in part.facts}
-        facts = {renamed[name]: own | {"data": data} for name, own in part.facts.items()}
-        learnt = {"mean_log_ratio": -1.0 if data == "near" else -4.0}
-        records = {renamed[name]: own | {"learnt": learnt} for name, own in part.records.items()}
-        for own in records.values():  # the lead over plain SFT shrinks to nothing from the first step to the eighth
-            lead = (after[own["objective"]] - after["nll"]) / 8
-            own["curve"] = [{"step": n, "reward": 0.01 * own["seed"] + lead * (8 - n)} for n in range(1, 9)]
-        parts.append((facts, records, part.scores.assign(model=part.scores["model"].map(renamed))))
-    facts, records, scores = zip(*parts, strict=True)
-    whole = Evaluations(facts[0] | facts[1], records[0] | records[1], pandas.concat(scores), {"calc": 0.0})
-    doses = tables.doses(whole, SETTINGS)
-    table = doses.set_index(["data", "objective"])
-    assert list(dict.fromkeys(table.index.get_level_values("data"))) == ["near", "far"]
-    assert table.loc[("near", "token"), ["plain", "mismatch"]].tolist() == ["nll", 1.0]
-    assert table.loc[("far", "token"), ["plain", "mismatch"]].tolist() == ["matched", 4.0]
-    assert table.loc[("far", "token"), "gain"] == pytest.approx(0.3, abs=0.08)
-    assert table.loc[("far", "token"), "low"] > 0
-    assert ("near", "nll") not in table.index
-    figures.doses(doses)
-    courses = tables.courses(whole, SETTINGS, doses).set_index(["data", "objective", "until_step"]).sort_index()
-    leads = courses.loc[("near", "token"), "gain"]
-    assert leads.index.tolist() == [2, 4, 6, 8]
-    assert leads.tolist() == pytest.approx([0.05 * share / 8 for share in (6.5, 4.5, 2.5, 0.5)])
-    assert courses.loc[("far", "token", 2), ["gain", "seeds"]].tolist() == pytest.approx([0.3 * 6.5 / 8, 6])
-    figures.courses(courses.reset_index())
-
-
-def test_doses_need_several_data_sets():
-    assert len(tables.doses(simulated(np.random.default_rng(5), same()), SETTINGS)) == 0

@@ -1,0 +1,129 @@
+"""Verdicts and p-values, on a study with planted effects."""
+
+from itertools import product
+
+import numpy as np
+import pandas
+import pytest
+
+from orchard.report.claims import claim as claims
+from orchard.report.claims import judge
+from orchard.report.claims.claim import Claim
+from orchard.report.claims.judge import COLUMNS
+from orchard.report.pear_study import PearStudy
+from orchard.report.statistics import Interval
+from tests.helpers.planted import evaluations_of, report, studies_of, write_model, write_study
+
+
+def test_claims_table_has_every_claim_once_and_its_columns(folder):
+    judged = pandas.read_csv(folder / "claims.csv")
+    assert list(judged.columns) == COLUMNS
+    headlines = [name for name in judged["id"] if "/" not in name]
+    assert headlines == [f"P{number}" for number in range(1, 11)] + [f"L{number}" for number in range(1, 14)]
+
+
+def test_planted_effects_are_found(judged):
+    assert judged.loc["P2", "verdict"] == "reproduced"
+    assert judged.loc["P2", "n"] == 3
+    assert judged.loc["P2", "ours"] == pytest.approx(0.23, abs=0.03)
+    for name in ("P1", "P5", "P10"):
+        assert (judged.loc[name, "verdict"], judged.loc[name, "n"]) == ("reproduced", 3)
+    assert judged.loc["P1", "ours"] == pytest.approx(0.28, abs=0.03)  # last-tokens: ahead by .28, then behind by .43
+    assert judged.loc["P5", "ours"] == pytest.approx(0.16, abs=0.03)
+    assert judged.loc["P8", "ours"] == pytest.approx(-0.01 + 0.001 * (1 + 4 + 9) / 3, abs=1e-6)
+    assert judged.loc["P10", "ours"] == judged.loc["P10/nll-matched", "ours"] == pytest.approx(0.18, abs=0.03)
+    assert judged.loc["L11/base-tiny/block-influence/0.25", "ours"] == pytest.approx(0.35 - 0.9, abs=0.06)
+    assert judged.loc["L3/rl-grpo-pear-token/block-influence/0.25", "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
+    assert judged.loc["L1", "ours"] == pytest.approx(0.97, abs=0.04)
+    assert judged.loc["L9", "ours"] == pytest.approx(0.75 - 0.5, abs=0.08)
+    assert (judged.loc["L5", "verdict"], judged.loc["L6", "verdict"]) == ("reproduced", "reproduced")
+    assert judged.loc["L5", "ours"] == pytest.approx(0.1, abs=0.04)
+    assert "prune-base-tiny-skip-2" in judged.loc["L5", "command"]
+    assert judged.loc["L5", "model"] == "prune-base-tiny-skip-2"
+
+
+def test_an_estimate_is_the_paired_difference(study, judged):
+    scores = evaluations_of(study).scores
+    calc = scores[(scores["task"] == "calc") & (scores["metric"] == "pass@1")].groupby("model")["value"].mean()
+    pear, nll = (np.mean([calc[f"rl-grpo-{arm}-{seed}"] for seed in (1, 2, 3)]) for arm in ("pear-token", "nll"))
+    assert judged.loc["P2", "ours"] == pytest.approx(pear - nll, abs=1e-6)
+
+
+def test_equal_tokens_are_told_apart_from_equal_steps(tmp_path):
+    root = write_study(tmp_path)
+    for seed, (author, skill) in product((1, 2), {"open": 0.3, "self": 0.6}.items()):
+        of = f"rl-grpo-pear-token-{seed}"
+        facts = {"of": of, "method": "block-influence", "ratio": 0.25, "author": author, "seed": 1, "equal": "tokens"}
+        write_model(root, f"recover-{of}-block-influence-0.25-{author}-tokens-1", skill, 0.9, stage="recover", **facts)
+    judged = pandas.read_csv(report(root) / "claims.csv").set_index("id")
+    setting = "L3/rl-grpo-pear-token/block-influence/0.25"
+    assert judged.loc[f"{setting}/equal tokens", "ours"] == pytest.approx(0.3, abs=0.04)
+    assert judged.loc["L3", "ours"] == judged.loc[setting, "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
+
+
+def test_headline_is_block_influence_at_a_quarter_on_the_group_with_most_replicates(judged):
+    numbers = ["ours", "low", "high", "n", "could_have_seen"]
+    for name in ("L2", "L3", "L11"):
+        assert list(judged.loc[name, numbers]) == list(
+            judged.loc[f"{name}/rl-grpo-pear-token/block-influence/0.25", numbers]
+        )
+    assert judged.loc["L11", "n"] == 2
+
+
+def test_one_seed_cannot_settle_a_training_claim(judged):
+    own = judged.loc["L3/base-tiny/block-influence/0.25"]
+    assert judge.in_words(own["verdict"], own["reason"]) == "inconclusive (one seed)"
+    assert judged.loc["L11/base-tiny/block-influence/0.25", "verdict"] == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "replicates", "training", "expected"),
+    [
+        (0.01, 0.05, 3, True, "reproduced"),
+        (-0.05, -0.01, 3, True, "not reproduced"),
+        (-0.01, 0.05, 3, True, "inconclusive"),
+        (0.0, 0.05, 3, True, "inconclusive"),
+        (0.01, 0.05, 1, True, "inconclusive (one seed)"),
+        (-0.05, -0.01, 1, True, "inconclusive (one seed)"),
+        (0.01, 0.05, 1, False, "reproduced"),
+        (0.02, 0.02, 3, True, "inconclusive (no question tells the models apart)"),
+        (float("nan"), float("nan"), 3, False, "inconclusive"),
+    ],
+)
+def test_verdict(low, high, replicates, training, expected):
+    claim = Claim("P0", "PEAR", "", "", direction="+", training=training)
+    assert judge.in_words(*judge.verdict(claim, Interval((low + high) / 2, low, high, 0.1, replicates))) == expected
+    mirrored = Claim("P0", "PEAR", "", "", direction="-", training=training)
+    turned = Interval(-(low + high) / 2, -high, -low, 0.1, replicates)
+    assert judge.in_words(*judge.verdict(mirrored, turned)) == expected
+
+
+def test_a_p_value_says_which_confidence_settles_a_claim(study):
+    studies = studies_of(study)
+    judged = judge.judge_all(*studies).set_index("id")
+    own = judged[~judged.index.str.contains("/")]
+    tested = own[own["verdict"] != judge.NOT_TESTED]
+    assert len(tested) > 8
+    assert tested["p"].notna().all()
+    assert judged["p"].count() == len(tested)
+    for confidence in (0.5, 0.8, 0.9, 0.95, 0.99, 0.999):
+        again = judge.judge_all(*(study.at(confidence) for study in studies)).set_index("id")
+        for name, p in tested["p"].items():
+            if abs(p / (1 - confidence) - 1) > 0.02:  # p has two digits
+                settled = again.loc[name, "verdict"] in (judge.REPRODUCED, judge.NOT_REPRODUCED)
+                assert settled == (p < 1 - confidence), (name, confidence, p)
+
+
+def test_a_claim_that_no_confidence_settles_has_p_1(study):
+    pear_study, _ = studies_of(study)
+    claim = next(claim for claim in claims.load() if claim.id == "P2")
+    same = pear_study.pear.model_copy(update={"treatment": pear_study.pear.baseline})  # the schema refuses it
+    alike = PearStudy(pear_study.evaluations, pear_study.report.model_copy(update={"pear": same}))
+    assert judge.judge(claim, alike)[0]["ours"] == 0
+    assert judge.p_value(claim, alike) == 1
+
+
+def test_p_values_are_corrected_for_their_number_as_holm_does():
+    found = judge.holm(pandas.Series([0.01, 0.04, float("nan"), 0.03, 0.005, 0.9]))
+    assert found.to_list() == pytest.approx([0.04, 0.09, float("nan"), 0.09, 0.025, 0.9], nan_ok=True)
+    assert judge.holm(pandas.Series([0.4, 0.5, 0.9])).to_list() == pytest.approx([1.0, 1.0, 1.0])

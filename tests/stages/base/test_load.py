@@ -1,0 +1,111 @@
+"""Loading of a base model from a GGUF file."""
+
+from pathlib import Path
+
+import gguf
+import numpy
+import pytest
+import torch
+from transformers.models.llama import LlamaForCausalLM
+
+from orchard.errors import UserError
+from orchard.models import folders
+from orchard.stages.base import load
+from orchard.study.schema.base import Depth, Loaded
+from tests.helpers.llama import random_llama
+
+
+def llama() -> LlamaForCausalLM:
+    return random_llama(
+        vocab_size=260,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        rms_norm_eps=1e-5,
+        bos_token_id=257,
+        eos_token_id=258,
+        pad_token_id=258,
+    )
+
+
+def write_gguf(model: LlamaForCausalLM, file: Path) -> None:
+    """The model as a GGUF file of float32 tensors, with a byte-level tokenizer of 256 bytes and four special tokens."""
+    config = model.config
+    writer = gguf.GGUFWriter(str(file), "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([*byte_letters(), "<unk>", "<bos>", "<eos>", "zz"])
+    writer.add_token_types([1] * 256 + [3, 3, 3, 1])
+    writer.add_token_merges(["z z"])
+    writer.add_unk_token_id(256)
+    writer.add_bos_token_id(257)
+    writer.add_eos_token_id(258)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight":  # tied
+            continue
+        heads = {"q": config.num_attention_heads, "k": config.num_key_value_heads}.get(name.split(".")[-2][0])
+        if name.endswith(("q_proj.weight", "k_proj.weight")):  # GGUF keeps rotary pairs side by side
+            tensor = tensor.reshape(heads, 2, -1, tensor.shape[1]).swapaxes(1, 2).reshape(tensor.shape)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), numpy.ascontiguousarray(tensor.numpy()))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def byte_letters() -> list[str]:
+    """The letters that stand for bytes in GPT-2's vocabulary."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return [chr(byte) for byte in shown] + [chr(256 + n) for n in range(len(hidden))]
+
+
+def gguf_base(folder: Path, layers: int) -> Loaded:
+    """The base of a folder with a GGUF file, as the config names it."""
+    return Loaded(kind="gguf", source=str(folder), license="mit", model=Depth(layers=layers))
+
+
+@torch.inference_mode()
+def logits(model) -> torch.Tensor:
+    return model(torch.arange(250)[:60].reshape(2, 30)).logits
+
+
+def test_gguf_model_and_tokenizer_survive_loading_saving_and_loading(tmp_path):
+    original = llama()
+    write_gguf(original, tmp_path / "tiny.gguf")
+    load.load(gguf_base(tmp_path, layers=3), tmp_path / "model")
+    model, tokenizer = load.from_gguf(tmp_path / "tiny.gguf")
+    torch.testing.assert_close(logits(model), logits(original), rtol=1e-5, atol=1e-5)
+    saved = folders.load_model(tmp_path / "model")
+    assert saved.dtype == torch.float32
+    assert torch.equal(logits(saved), logits(model))
+    again = folders.load_tokenizer(tmp_path / "model")
+    for text in ("Jazz, pizzas!\n", "  12 + 3 =", "<bos>zzz<eos>", "Größe"):
+        ids = tokenizer(text)["input_ids"]
+        assert again(text)["input_ids"] == ids
+        assert again.decode(ids) == tokenizer.decode(ids)
+    assert again("zz", add_special_tokens=False)["input_ids"] == [259]
+    assert (again.bos_token_id, again.eos_token_id) == (257, 258)
+    assert str(tmp_path) not in "".join(file.read_text() for file in (tmp_path / "model").glob("*.json"))
+
+
+def test_wrong_number_of_layers_in_the_config_is_refused(tmp_path):
+    write_gguf(llama(), tmp_path / "tiny.gguf")
+    with pytest.raises(UserError, match="has 3 layers, the config says 4"):
+        load.load(gguf_base(tmp_path, layers=4), tmp_path / "model")
+
+
+def test_a_broken_gguf_file_is_one_message(tmp_path):
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF, but not whole")
+    with pytest.raises(UserError, match=r"tiny\.gguf"):
+        load.load(gguf_base(tmp_path, layers=3), tmp_path / "model")

@@ -1,0 +1,54 @@
+"""Recovery data: who writes it, what is kept of it, and mixtures of two authors."""
+
+from pathlib import Path
+
+import pytest
+
+from orchard import jsonl, paths
+from orchard.errors import UserError
+from orchard.stages import mix, respond
+from orchard.study.schema.recover import MixRun
+from orchard.tasks import generated, registry
+from tests.helpers import small_study as small
+from tests.helpers.judging import judge
+
+
+def test_prompts_are_a_file_or_all_sets_of_the_role_recovery(small_study):
+    Path("data/recovery").mkdir(parents=True)
+    rows = jsonl.read(small.ITEMS)
+    jsonl.write(Path("data/recovery/b.jsonl"), rows[:4])
+    word = {"id": "gsm8k-a-1", "task": "gsm8k", "prompt": "Question: 1 + 1?\nAnswer:", "answer": "1 + 1 = 2\n#### 2"}
+    plain = generated.make_item("english-arithmetic", "4 + 3 =", 0, "recovery")
+    jsonl.write(Path("data/recovery/a.jsonl"), registry.stamped([word | {"final": "2"}, plain]))
+    small.write(prompts="data/recovery")
+    written = small.responses_of("open")
+    assert [row["id"] for row in written] == [word["id"], plain["id"], *(row["id"] for row in rows[:4])]
+    assert [row["response"] for row in written[:2]] == [word["answer"], "7, since 4 + 3 makes 7."]
+    assert judge(plain, written[1]["response"]).right
+
+
+def test_a_mixture_takes_each_response_from_one_of_two(small_study):
+    parts = {author: {row["id"]: row for row in small.responses_of(author)} for author in ("open", "self")}
+    name = f"{small.MODEL}-mixed"
+    run = MixRun(of=small.MODEL, author="mixed", first=f"{small.MODEL}-open", second=f"{small.MODEL}-self")
+    mix.main(name, run)
+    mixed = jsonl.read(paths.responses(name))
+    assert [row["id"] for row in mixed] == list(parts["open"])
+    assert all(row in (parts["open"][row["id"]], parts["self"][row["id"]]) for row in mixed)
+    assert mixed not in (list(parts["open"].values()), list(parts["self"].values()))
+
+
+def test_a_mixture_keeps_prompts_that_one_author_lacks():
+    first, second = ([{"id": n, "response": name} for n in ids] for name, ids in (("a", [1, 2]), ("b", [2, 3])))
+    mixed = mix.mixed(first, second, seed=1)
+    assert [row["id"] for row in mixed] == [1, 2, 3]
+    assert (mixed[0]["response"], mixed[2]["response"]) == ("a", "b")
+
+
+def test_only_right_responses_are_kept_where_the_config_says_so(small_study, monkeypatch):
+    monkeypatch.setattr(respond, "from_model", lambda *_: ["ans 3"] * 9)
+    assert [row["prompt"] for row in small.responses_of("right")] == ["calc 2 + 3 - 2 :"]
+    assert len(small.responses_of("self")) == 9
+    monkeypatch.setattr(respond, "from_model", lambda *_: ["nonsense"] * 9)
+    with pytest.raises(UserError, match="no response of base-random"):
+        small.responses_of("right")
