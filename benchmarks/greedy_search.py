@@ -30,31 +30,32 @@ from unittest import mock
 import numpy as np
 import torch
 
-from orchard.models import folders as models
+from orchard.models import folders, surgery
 from orchard.stages.base.pretrain import make_tokenizer
-from orchard.stages.search import candidates as scoring, greedy as search
-from orchard.models import surgery
-from orchard.tasks import items
-from pear_step import load
+from orchard.stages.search import candidates, greedy
+from orchard.study.schema.prune import Racing, Selection, SelectionChoice, SelectionGeneration
+from orchard.tasks import generated
+from shapes import HELP, load
 
-RACING = {"confidence": 0.99, "first": 16, "seed": 1}
+RACING = Racing(confidence=0.99, first=16, seed=1)
 TARGETS = {"tiny": 5, "smollm2-shape": 3}  # ours: exact over reloading
 RACE_TARGET = 10  # ours
-OPTIONS = {"temperature": 0.0, "seed": 1, "max_new_tokens": 56, "stop": []}  # the default study's
+# As long as those of the default study
+RESPONSES = SelectionGeneration(kind="generation", items="unread.jsonl", seed=1, max_new_tokens=56)
 clock = time.perf_counter if torch.cuda.is_available() else time.process_time
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", help="tiny, smollm2-shape (random weights), or a model folder")
+    parser.add_argument("--model", default="tiny", help=HELP)
     parser.add_argument("--items", type=int, default=100, help="of each task; the paper's 100")
-    parser.add_argument("--batch", type=int, default=64, help="sequences a forward pass")
+    parser.add_argument("--batch", type=int, default=64, help="sequences per forward pass")
     parser.add_argument("--layers", type=int, help="layers of the model to keep, for an end in minutes")
     parser.add_argument("--candidates", type=int, help="layers to try, spread over the model; all if not given")
     parser.add_argument("--generation", action="store_true", help="chains of steps too; the model must be able to")
     parser.add_argument("--searches", type=int, help="instead: whole searches, exact and as races, on other items each")
     parser.add_argument("--count", type=int, default=2, help="layers that each of these searches drops")
-    parser.add_argument("--repeat", type=int, default=1, help="times a round; the least time counts")
+    parser.add_argument("--repeat", type=int, default=1, help="times each round; the least time counts")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; the stages use one")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
@@ -71,43 +72,43 @@ def main() -> None:
 # Items
 
 
-def make_tasks(chosen: argparse.Namespace, seed: int) -> dict[str, scoring.Likelihood | scoring.Generation]:
+def make_tasks(chosen: argparse.Namespace, seed: int) -> dict[str, candidates.Likelihood | candidates.Generation]:
     """Selection items of orchard's own tasks, or, for SmolLM2's vocabulary, of random words."""
     rng, tokenizer, count = random.Random(seed), make_tokenizer(), chosen.items
     if chosen.model == "smollm2-shape":
         return {"choices": random_choices(rng, count), "answers": random_answers(rng, count)}
     tasks = {}
     for name in ("fact", "cmp"):
-        rows = items.sample_items(rng, "calibration", count, {name: 1.0}, [1, 1])
+        rows = generated.sample_items(rng, "calibration", count, {name: 1.0}, [1, 1])
         pairs = [[encode(tokenizer, row, choice) for choice in row["choices"]] for row in rows]
-        tasks[name] = scoring.Likelihood(pairs, [row["label"] for row in rows])
-    rows = items.sample_items(rng, "calibration", 2 * count, {"calc": 1.0}, [1, 5])
-    responses = [[encode(tokenizer, row, items.respond(row, "A"))] for row in rows[count:]]
-    tasks["work"] = scoring.Likelihood(responses, None)
+        tasks[name] = candidates.Likelihood(pairs, [row["label"] for row in rows])
+    rows = generated.sample_items(rng, "calibration", 2 * count, {"calc": 1.0}, [1, 5])
+    responses = [[encode(tokenizer, row, generated.TASKS["calc"].respond(row, "A"))] for row in rows[count:]]
+    tasks["work"] = candidates.Likelihood(responses, None)
     if chosen.generation:
         prompts = [tokenizer.encode(row["prompt"]) for row in rows[:count]]
-        tasks["calc"] = scoring.Generation(prompts, rows[:count], OPTIONS, tokenizer)
+        tasks["calc"] = candidates.Generation(prompts, rows[:count], RESPONSES, tokenizer)
     return tasks
 
 
 def encode(tokenizer, row: dict, continuation: str) -> tuple[list[int], list[int]]:
-    return scoring.encode_pair(tokenizer, row["prompt"], f" {continuation}")
+    return candidates.encode_pair(tokenizer, row["prompt"], f" {continuation}")
 
 
 def words(rng: random.Random, least: int, most: int) -> list[int]:
     return [rng.randrange(1000, 49152) for _ in range(rng.randint(least, most))]
 
 
-def random_choices(rng: random.Random, count: int) -> scoring.Likelihood:
+def random_choices(rng: random.Random, count: int) -> candidates.Likelihood:
     """Prompts and choices about as long as those of HellaSwag."""
     prompts = [words(rng, 20, 80) for _ in range(count)]
     choices = [[(prompt, words(rng, 5, 30)) for _ in range(4)] for prompt in prompts]
-    return scoring.Likelihood(choices, [rng.randrange(4) for _ in range(count)])
+    return candidates.Likelihood(choices, [rng.randrange(4) for _ in range(count)])
 
 
-def random_answers(rng: random.Random, count: int) -> scoring.Likelihood:
+def random_answers(rng: random.Random, count: int) -> candidates.Likelihood:
     """Prompts and answers about as long as those of GSM8K."""
-    return scoring.Likelihood([[(words(rng, 30, 100), words(rng, 40, 160))] for _ in range(count)], None)
+    return candidates.Likelihood([[(words(rng, 30, 100), words(rng, 40, 160))] for _ in range(count)], None)
 
 
 # The authors' way
@@ -118,8 +119,8 @@ def reloaded(model, tokenizer, layer: int):
     pruned = copy.deepcopy(model)
     surgery.drop_layers(pruned, [layer])
     with tempfile.TemporaryDirectory() as folder:
-        models.save(pruned, tokenizer, Path(folder))
-        return models.load_model(folder)
+        folders.save(pruned, tokenizer, Path(folder))
+        return folders.load_model(folder)
 
 
 def merged(model, tokenizer, layer: int):
@@ -134,7 +135,7 @@ def merged(model, tokenizer, layer: int):
     plan = {"merge_method": "passthrough", "dtype": "float32", "slices": slices}
     with tempfile.TemporaryDirectory() as folder:
         run_merge(MergeConfiguration.model_validate(plan), folder, MergeOptions(quiet=True))
-        return models.load_model(folder)
+        return folders.load_model(folder)
 
 
 @functools.cache
@@ -142,24 +143,24 @@ def source_folder(model, tokenizer) -> Path:
     """The unpruned model as a folder, which stays until the process ends."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
-    models.save(model, tokenizer, folder)
+    folders.save(model, tokenizer, folder)
     return folder
 
 
-def reload_candidates(found: search.Round, tokenizer, values_of: Callable, candidate_of: Callable = reloaded) -> None:
+def reload_candidates(found: greedy.Round, tokenizer, values_of: Callable, candidate_of: Callable = reloaded) -> None:
     """A round in which each candidate is written, read and scored on all items."""
     for layer in found.alive:
-        candidate = candidate_of(found.bench.model, tokenizer, layer)
-        for name in found.bench.tasks:
-            found.values[layer][name][:] = values_of(found.bench, candidate, name)
+        candidate = candidate_of(found.context.model, tokenizer, layer)
+        for name in found.context.tasks:
+            found.values[layer][name][:] = values_of(found.context, candidate, name)
 
 
 @torch.inference_mode()
-def plain_values(bench: search.Bench, model, name: str) -> list[float]:
+def plain_values(context: greedy.Context, model, name: str) -> list[float]:
     """The values of a task's items in their order; likelihoods from the logits of all places of padded texts."""
-    task, found = bench.tasks[name], []
-    for _, numbers in in_given_order(bench, name, range(len(task))):
-        if isinstance(task, scoring.Generation):
+    task, found = context.tasks[name], []
+    for _, numbers in in_given_order(context, name, range(len(task))):
+        if isinstance(task, candidates.Generation):
             found += task.values(model, [], [None], numbers)[None]
             continue
         texts = [choice for number in numbers for choice in task.items[number]]
@@ -173,18 +174,18 @@ def plain_values(bench: search.Bench, model, name: str) -> list[float]:
     return found
 
 
-def batched_values(bench: search.Bench, model, name: str) -> np.ndarray:
+def batched_values(context: greedy.Context, model, name: str) -> np.ndarray:
     """The values of a task's items as the search scores them."""
-    task = bench.tasks[name]
+    task = context.tasks[name]
     values = np.zeros(len(task))
-    for _, numbers in bench.batches(name, range(len(task))):
+    for _, numbers in context.batches(name, range(len(task))):
         values[numbers] = task.values(model, [], [None], numbers)[None]
     return values
 
 
-def one_by_one(bench: search.Bench) -> search.Bench:
+def one_by_one(context: greedy.Context) -> greedy.Context:
     """The same with batches of one item."""
-    return dataclasses.replace(bench, batch_size=1)
+    return dataclasses.replace(context, batch_size=1)
 
 
 # Levers, off
@@ -202,13 +203,19 @@ def in_given_order(self, name: str, numbers) -> list:
 
 
 LEVERS_OFF = {
-    "shared lower layers": (scoring.Likelihood, "groups", lambda self, candidates, *_: [[c] for c in candidates]),
-    "candidates side by side": (scoring, "LAYER_TOKENS", 1),
-    "head at scored places": (scoring, "_head", head_at_all_places),
-    "batches of like length": (search.Bench, "batches", in_given_order),
-    "beginnings of choices read once": (scoring, "beginning", lambda texts: ()),
-    "early stop": (search.Round, "drop_hopeless", lambda self: None),
+    "shared lower layers": (candidates.Likelihood, "groups", lambda self, candidates, *_: [[c] for c in candidates]),
+    "candidates side by side": (candidates, "LAYER_TOKENS", 1),
+    "head at scored places": (candidates, "_head", head_at_all_places),
+    "batches of like length": (greedy.Context, "batches", in_given_order),
+    "beginnings of choices read once": (candidates, "beginning", lambda texts: ()),
+    "early stop": (greedy.Round, "eliminate", lambda self: None),
 }
+
+
+def selection(chosen: argparse.Namespace, racing: Racing | None = None) -> Selection:
+    """How to search; the tasks that a config names are given as items here."""
+    named = {"any": SelectionChoice(kind="choice", items="unread.jsonl")}
+    return Selection(batch_size=chosen.batch, racing=racing, tasks=named)
 
 
 # One round
@@ -217,37 +224,30 @@ LEVERS_OFF = {
 def time_round(chosen: argparse.Namespace, model, tokenizer) -> None:
     """Times one round each way and prints a table."""
     tasks = make_tasks(chosen, 1)
-    unpruned = search.score_unpruned(search.Bench(model, tasks, chosen.batch, lambda what, work_out: work_out()))
+    unpruned = greedy.score_unpruned(greedy.Context(model, tasks, chosen.batch, lambda what, work_out: work_out()))
     print(f"{chosen.model}: unpruned", {name: round(score, 3) for name, score in unpruned.items()})
 
-    def exact(found: search.Round) -> None:
-        search.compare(found, {})
+    def exact(found: greedy.Round) -> None:
+        greedy.exact_round(found, {})
+
+    def item_by_item(context: greedy.Context, candidate, name: str) -> list[float]:
+        return plain_values(one_by_one(context), candidate, name)
+
+    def reload(values_of: Callable, candidate_of: Callable = reloaded) -> tuple[Callable, None]:
+        return lambda found: reload_candidates(found, tokenizer, values_of, candidate_of), None
 
     ways = {
         "warm-up": (exact, None),
         "exact": (exact, None),
-        "race": (lambda found: search.race(found, RACING), None),
-        "exact, but reloaded": (lambda found: reload_candidates(found, tokenizer, batched_values), None),
+        "race": (lambda found: greedy.racing_round(found, RACING), None),
+        "exact, but reloaded": reload(batched_values),
         **{f"exact, no {lever}": (exact, change) for lever, change in LEVERS_OFF.items()},
-        "reload, same batches": (lambda found: reload_candidates(found, tokenizer, plain_values), None),
-        "reload, item by item": (
-            lambda found: reload_candidates(
-                found, tokenizer, lambda bench, *rest: plain_values(one_by_one(bench), *rest)
-            ),
-            None,
-        ),
+        "reload, same batches": reload(plain_values),
+        "reload, item by item": reload(item_by_item),
     }
     if importlib.util.find_spec("mergekit"):
-        ways["mergekit, same batches"] = (
-            lambda found: reload_candidates(found, tokenizer, plain_values, merged),
-            None,
-        )
-        ways["mergekit, item by item"] = (
-            lambda found: reload_candidates(
-                found, tokenizer, lambda bench, *rest: plain_values(one_by_one(bench), *rest), merged
-            ),
-            None,
-        )
+        ways["mergekit, same batches"] = reload(plain_values, merged)
+        ways["mergekit, item by item"] = reload(item_by_item, merged)
     print(f"{'':44}{'CPU s':>10}{'exact = 1':>11}{'drops':>7}{'score':>9}")
     exact_seconds = None
     for name, (run, change) in ways.items():
@@ -265,8 +265,8 @@ def time_round(chosen: argparse.Namespace, model, tokenizer) -> None:
 def time_way(chosen, model, tasks: dict, unpruned: dict, run: Callable, change: tuple | None):
     """A round that was run, and its seconds; the search's own writing of scores to disk is counted."""
     with tempfile.TemporaryDirectory() as folder:
-        remember = search.memory(Path(folder), model, tasks, {})
-        found = search.Round(search.Bench(model, tasks, chosen.batch, remember), [], unpruned, lambda done: None)
+        remember = greedy.memory(Path(folder), model, tasks, selection(chosen))
+        found = greedy.Round(greedy.Context(model, tasks, chosen.batch, remember), [], unpruned, lambda done: None)
         if chosen.candidates:
             found.alive = spread(found.alive, chosen.candidates)
             found.values = {layer: found.values[layer] for layer in found.alive}
@@ -289,11 +289,10 @@ def compare_searches(chosen: argparse.Namespace, model) -> None:
     same, scored, seconds = 0, {}, {"exact": 0.0, "race": 0.0}
     for seed in range(1, chosen.searches + 1):
         tasks, dropped = make_tasks(chosen, seed), {}
-        for name, racing in (("exact", None), ("race", RACING | {"seed": seed})):
-            settings = {"batch_size": chosen.batch, "racing": racing}
+        for name, racing in (("exact", None), ("race", RACING.model_copy(update={"seed": seed}))):
             with tempfile.TemporaryDirectory() as folder:
                 start = clock()
-                found = search.greedy(model, tasks, chosen.count, settings, Path(folder), Silent())
+                found = greedy.search(model, tasks, chosen.count, selection(chosen, racing), Path(folder), Silent())
                 seconds[name] += clock() - start
             dropped[name] = found.dropped
             scored[name] = scored.get(name, 0) + sum(each.items for round in found.rounds for each in round.values())

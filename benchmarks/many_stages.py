@@ -13,20 +13,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.test_many import with_sets
+from tests.helpers.many import with_sets
+
+from orchard import paths
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", type=int, default=200)
-    parser.add_argument("--at-once", type=int, help="jobs at once; all unless told")
+    parser.add_argument("--at-once", type=int, help="jobs at once; all by default")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project, files = with_sets(Path(folder) / "many", chosen.stages)
         start, before = time.monotonic(), cpu_seconds()
         project.snakemake("--cores", str(chosen.at_once or chosen.stages), *files)
         wall, cpu = time.monotonic() - start, cpu_seconds() - before
-        logs = [log.read_text() for log in (project.folder / "logs").glob("*.log")]
+        logs = [log.read_text() for log in (project.folder / paths.LOGS).rglob("*.log")]
     waited = [sum(map(float, re.findall(r"^waited (\S+) s", log, re.M))) for log in logs]
     print(f"{chosen.stages} stages: {wall:.0f} s, {cpu:.0f} CPU seconds, {cpu / chosen.stages:.2f} a stage")
     print(f"a job waited {statistics.median(waited):.1f} s for the lock (median), at most {max(waited):.1f} s")

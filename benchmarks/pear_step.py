@@ -1,7 +1,7 @@
 """What PEAR's weights cost: the time and memory of a training step over those of plain NLL on the same batch.
 
     python benchmarks/pear_step.py --model tiny
-    python benchmarks/pear_step.py --model smollm2-shape --batch 4 --threads 2 --write docs/pear/step_times.csv
+    python benchmarks/pear_step.py --model smollm2-shape --batch 4 --threads 2 --write measured/step_times.csv
 
 The report reads the second file for claim P9. Two trainers of the SFT stage, on copies of one model, take turns in one
 process, so that a busy machine slows both.
@@ -24,34 +24,33 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
-from orchard.models import folders as models
-from orchard.stages.base.pretrain import make_tokenizer
+from orchard import paths
+from orchard.models.finetuning import sft_arguments
 from orchard.stages.sft.trainer import BehaviorCollator, ObjectiveTrainer
-from orchard.models.training import sft_arguments
+from orchard.study.schema.sft import Objective, PearWeights, SftTrainer
+from shapes import HELP, load
 
-TINY = {"num_hidden_layers": 8, "hidden_size": 64, "intermediate_size": 160, "num_attention_heads": 4}  # default study
-SMOLLM2 = {"num_hidden_layers": 30, "hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9,
-           "num_key_value_heads": 3, "vocab_size": 49152}  # fmt: skip  # SmolLM2-135M's config.json
-PEAR = {"kind": "pear", "form": "token", "block": None, "gamma": 0.999, "clip": [-0.08, 0.3],
-        "log_weight_clip": [-10.0, 5.0], "shuffle": None, "normalize": False}  # fmt: skip
-WEIGHTS = {"nll": None, "pear": PEAR}
+LEARNING_RATE = 1e-4
+OBJECTIVES = {
+    "nll": Objective(loss="nll", learning_rate=LEARNING_RATE),
+    "pear": Objective(loss="nll", weights=PearWeights(kind="pear", form="token"), learning_rate=LEARNING_RATE),
+}
 TARGETS = {"tiny": 1.05, "smollm2-shape": 1.02}  # ours: P9 says that the step time is about that of SFT
 WARM_UP = 5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", help="tiny, smollm2-shape (random weights), or a model folder")
+    parser.add_argument("--model", default="tiny", help=HELP)
     parser.add_argument("--steps", type=int, default=30, help="measured steps of each objective")
     parser.add_argument("--batch", type=int, default=32, help="rows")
     parser.add_argument("--length", type=int, default=60, help="tokens of the longest row, a quarter of them prompt")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; the stages use one")
-    parser.add_argument("--write", type=Path, help="CSV file for the seconds of each step")
+    parser.add_argument("--write", type=Path, help=f"a CSV file; the report reads {paths.STEP_TIMES}")
     chosen = parser.parse_args()
-    peaks = {name: peak_memory(chosen, name) for name in WEIGHTS}
-    taken = measure(steppers(chosen, list(WEIGHTS)), chosen.steps)
+    peaks = {name: peak_memory(chosen, name) for name in OBJECTIVES}
+    taken = measure(steppers(chosen, list(OBJECTIVES)), chosen.steps)
     print_table(chosen.model, {name: statistics.median(seconds) for name, seconds in taken.items()}, peaks)
     if chosen.write:
         write(chosen.write, chosen, taken)
@@ -62,22 +61,11 @@ def steppers(chosen: argparse.Namespace, names: list[str]) -> dict[str, Callable
     torch.set_num_threads(chosen.threads)
     model, tokenizer = load(chosen.model)
     rows = random_rows(chosen.batch, chosen.length, model.config.vocab_size)
-    return {name: stepper(copy.deepcopy(model), tokenizer, rows, WEIGHTS[name]) for name in names}
-
-
-def load(name: str):
-    """A model and a tokenizer (which only names the padding here); random weights for the two sizes that are known."""
-    if name not in ("tiny", "smollm2-shape"):
-        return models.load_model(name), models.load_tokenizer(name)
-    tokenizer = make_tokenizer()
-    shape = {"vocab_size": len(tokenizer), "tie_word_embeddings": True} | (TINY if name == "tiny" else SMOLLM2)
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**shape, pad_token_id=tokenizer.pad_token_id))
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+    return {name: stepper(copy.deepcopy(model), tokenizer, rows, OBJECTIVES[name]) for name in names}
 
 
 def random_rows(count: int, length: int, vocabulary: int) -> list[dict]:
-    """Rows as orchard.sft.dataset gives them, of three quarters to the whole of ``length``; log-probs are invented."""
+    """Rows as the SFT stage reads them, of three quarters to the whole of ``length``; log-probs are invented."""
     rng, rows = random.Random(0), []
     for _ in range(count):
         prompt, completion = length // 4, rng.randint(length // 2, length - length // 4)
@@ -87,15 +75,14 @@ def random_rows(count: int, length: int, vocabulary: int) -> list[dict]:
     return rows
 
 
-def stepper(model, tokenizer, rows: list[dict], weights: dict | None) -> Callable[[], None]:
+def stepper(model, tokenizer, rows: list[dict], objective: Objective) -> Callable[[], None]:
     """A function that takes one training step of the SFT stage's trainer on the rows: loss, gradients, optimizer."""
-    settings = {"batch_size": len(rows), "accumulation": 1, "gradient_checkpointing": False, "epochs": 1,
-                "schedule": "constant", "warmup_steps": 0, "save_steps": 500}  # fmt: skip
+    common = SftTrainer(batch_size=len(rows), schedule="constant", epochs=1)
     collator = BehaviorCollator(pad_token_id=tokenizer.pad_token_id)
     trainer = ObjectiveTrainer(
         model=model,
-        objective={"loss": "nll", "weights": weights},
-        args=sft_arguments(settings, 1e-4, 1, Path(tempfile.gettempdir()) / "pear_step"),
+        objective=objective,
+        args=sft_arguments(common, 1, LEARNING_RATE, 1, Path(tempfile.gettempdir()) / "pear_step"),
         train_dataset=Dataset.from_list(rows),
         data_collator=collator,
         processing_class=tokenizer,
@@ -128,7 +115,7 @@ def measure(steps: dict[str, Callable], count: int) -> dict[str, list[float]]:
 
 
 def write(file: Path, chosen: argparse.Namespace, taken: dict[str, list[float]]) -> None:
-    """Writes a row a pair of steps: their seconds, and what was measured with which code on what."""
+    """Writes a row per pair of steps: their seconds, and what was measured with which code on what."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     facts = [chosen.model, chosen.batch, chosen.threads, device, commit.strip()]

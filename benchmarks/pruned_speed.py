@@ -1,6 +1,6 @@
 """How much faster a model runs without some of its layers: prefill of prompts, and decoding token by token.
 
-    python benchmarks/pruned_speed.py --model tiny --name base-tiny --dropped 1 2 3 4 --write docs/pruning/speed.csv
+    python benchmarks/pruned_speed.py --model tiny --name base-tiny --dropped 1 2 3 4 --write measured/speed.csv
     python benchmarks/pruned_speed.py --model smollm2-shape --name base-smollm2 --dropped 1 3 6 9 --write ...
 
 The report reads the file for its figure of what is lost for which speed-up. Which layers are dropped makes no
@@ -17,8 +17,9 @@ from pathlib import Path
 
 import torch
 
+from orchard import paths
 from orchard.models import surgery
-from pear_step import load
+from shapes import HELP, load
 
 COLUMNS = "base layers dropped phase round seconds batch prompt_tokens new_tokens threads device commit".split()
 WARM_UP = 2  # rounds that are not counted
@@ -26,7 +27,7 @@ WARM_UP = 2  # rounds that are not counted
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", help="tiny, smollm2-shape (random weights), or a model folder")
+    parser.add_argument("--model", default="tiny", help=HELP)
     parser.add_argument("--name", required=True, help="the base model of a study whose shape it is: base-tiny")
     parser.add_argument("--dropped", type=int, nargs="+", required=True, help="numbers of layers to go without")
     parser.add_argument("--batch", type=int, default=8)
@@ -34,7 +35,9 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=32, help="tokens to decode")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--write", type=Path, help="replaces the rows of this base in a CSV file")
+    parser.add_argument(
+        "--write", type=Path, help=f"replaces the rows of this base in a CSV file; the report reads {paths.SPEEDS}"
+    )
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     model, _ = load(chosen.model)
@@ -69,7 +72,7 @@ def timed(model, prompts: torch.Tensor, new: int) -> tuple[float, float]:
 
 
 def now() -> float:
-    """The time, once the device has done all it was told."""
+    """The time, once the device has done all its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()

@@ -19,28 +19,24 @@ from pathlib import Path
 import torch
 from transformers import LogitsProcessorList, TrainerCallback
 
-from orchard.models import folders as models
-
+from orchard import jsonl
+from orchard.models import folders
 from orchard.stages.rl import __main__ as rl
-
-from orchard.stages import stage
 from orchard.stages.rl.rollouts import Draws
-from orchard.tasks import items
-from pear_step import load
+from orchard.study.schema.rl import Recipe
+from orchard.tasks import generated, registry
+from shapes import HELP, load
 
-RECIPE = {  # the default study's, no checkpoints in between
-    "prompts": "prompts.jsonl",
-    "seed": 1000,
-    "prompts_per_step": 24,
-    "samples_per_prompt": 8,
-    "max_new_tokens": 56,
-    "temperature": 1.0,
-    "kl_coefficient": 0.0,
-    "partial_credit": False,
-    "learning_rate": 2e-4,
-    "schedule": "constant",
-    "save_steps": 10**6,
-}
+RECIPE = Recipe(  # the default study's, no checkpoints in between
+    prompts="prompts.jsonl",
+    seed=1000,
+    steps=1,
+    prompts_per_step=24,
+    samples_per_prompt=8,
+    max_new_tokens=56,
+    learning_rate=2e-4,
+    save_steps=10**6,
+)
 REPLICATE = 1
 WARM_UP = 1
 TARGET = 1.3  # ours
@@ -48,22 +44,22 @@ TARGET = 1.3  # ours
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", help="tiny, smollm2-shape (random weights), or a model folder")
+    parser.add_argument("--model", default="tiny", help=HELP)
     parser.add_argument("--steps", type=int, default=6, help="measured steps of each loop")
     parser.add_argument("--prompts", type=int, default=24, help="prompts of a step, each with 8 responses")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; the stage uses one")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     model, tokenizer = load(chosen.model)
-    recipe = RECIPE | {"steps": WARM_UP + chosen.steps, "prompts_per_step": chosen.prompts}
+    changes = {"steps": WARM_UP + chosen.steps, "prompts_per_step": chosen.prompts}
+    recipe = RECIPE.model_copy(update=changes)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        stage.write_jsonl(
-            Path("prompts.jsonl"), items.sample_items(random.Random(1), "prompts", 500, {"calc": 1}, [3, 6])
-        )
-        models.save(model, tokenizer, Path("start"))
+        items = generated.sample_items(random.Random(1), "prompts", 500, {"calc": 1}, [3, 6])
+        jsonl.write(Path(recipe.prompts), registry.stamped(items))
+        folders.save(model, tokenizer, Path("start"))
         turns = Turns(PlainLoop(model, tokenizer, recipe))
-        trainer = rl.make_trainer(recipe, REPLICATE, models.load_model("start"), tokenizer, Path("state"), "rl_step")
+        trainer = rl.make_trainer(recipe, REPLICATE, folders.load_model("start"), tokenizer, Path("state"), "rl_step")
         trainer.reward_funcs = [turns.rewarded]
         trainer.add_callback(turns)
         trainer.train()
@@ -79,9 +75,9 @@ class PlainLoop:
         recipe: settings of the RL stage.
     """
 
-    def __init__(self, model, tokenizer, recipe: dict):
+    def __init__(self, model, tokenizer, recipe: Recipe):
         self.model, self.tokenizer, self.recipe = model.train(), tokenizer, recipe
-        rate = recipe["learning_rate"]
+        rate = recipe.learning_rate
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=True)
 
     def step(self, number: int, prompts: list[str], given: list[str]) -> list[str]:
@@ -90,10 +86,10 @@ class PlainLoop:
         ids = self.sample(batch, number)
         start = batch["input_ids"].shape[1]
         mask = self.until_end(ids[:, start:])
-        responses = self.tokenizer.batch_decode(ids[:, start:] * mask + self.tokenizer.pad_token_id * ~mask,
-                                                skip_special_tokens=True)  # fmt: skip
+        written = ids[:, start:] * mask + self.tokenizer.pad_token_id * ~mask
+        responses = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         rewards = torch.tensor(reward(responses, given), device=ids.device)
-        groups = rewards.view(-1, self.recipe["samples_per_prompt"])
+        groups = rewards.view(-1, self.recipe.samples_per_prompt)
         advantages = (groups - groups.mean(1, keepdim=True)) / (groups.std(1, keepdim=True) + 1e-4)
         logps = self.logps(ids, torch.cat([batch["attention_mask"], mask.long()], dim=1), start)
         ratios = (logps - logps.detach()).exp()  # 1, but its gradient is that of the log-prob
@@ -107,13 +103,13 @@ class PlainLoop:
     @torch.no_grad()
     def sample(self, batch: dict, number: int) -> torch.Tensor:
         """Token ids of prompts, padded on the left, and responses."""
-        rows, places = len(batch["input_ids"]), self.recipe["max_new_tokens"]
-        seed = (self.recipe["seed"] + REPLICATE, number)
-        draws = Draws(seed, places, rows, slice(rows), self.recipe["temperature"])
+        rows, places = len(batch["input_ids"]), self.recipe.max_new_tokens
+        seed = (self.recipe.seed + REPLICATE, number)
+        draws = Draws(seed, places, rows, slice(rows), self.recipe.temperature)
         return self.model.generate(
             **{name: batch[name] for name in ("input_ids", "attention_mask")},
             do_sample=True,
-            temperature=self.recipe["temperature"],
+            temperature=self.recipe.temperature,
             top_k=0,
             top_p=1.0,
             max_new_tokens=places,
@@ -135,7 +131,7 @@ class PlainLoop:
 
 def reward(responses: list[str], given: list[str]) -> list[float]:
     """The stage's reward, and 1 for an even number of words: a random model is never right, and would learn nothing."""
-    verified = rl.verified(responses, given)
+    verified = rl.right_or_wrong(responses, given)
     return [right + (len(response.split()) % 2 == 0) for right, response in zip(verified, responses, strict=True)]
 
 

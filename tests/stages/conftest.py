@@ -3,7 +3,6 @@
 import pytest
 
 from tests.helpers import small_study as small
-from tests.helpers.threads import one_thread  # noqa: F401  (a fixture)
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def with_study(folder: Path, way: str) -> Path:
 
 
 def last_number_items() -> list[dict]:
-    """Prompts of several lengths, where a response is right by its last number, which chance can find."""
+    """Prompts of several lengths, where a response is right by its last number, which random samples can find."""
     return [
         {
             "id": f"{one}{other}",
@@ -148,7 +148,7 @@ def curve(folder: Path) -> list[dict]:
 
 
 def assert_same_curve(found: Path, expected: Path) -> None:
-    """Two curves tell the same of each step, up to the roundings of other sums."""
+    """Two curves are the same at each step, up to the roundings of other sums."""
     for step, other in zip(curve(found), curve(expected), strict=True):
         assert step.keys() == other.keys()
         kept = [key for key in step if not key.startswith(MEANS_OF_HALVES)]

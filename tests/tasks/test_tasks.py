@@ -107,3 +107,38 @@ def test_items_follow_the_seed_and_the_mix():
 )
 def test_verifiers(item, response, right):
     assert judge(item, response).right is right
+
+
+@pytest.mark.parametrize("task", ["calc", "calc-step", "english-arithmetic", "fact", "cmp"])
+def test_an_evaluation_item_can_be_asked_both_ways(task):
+    rows = generated.sample_items(random.Random(3), "eval", 40, {task: 1.0}, [1, 3])
+    assert len(rows) == 40
+    for item in rows:
+        right = item["choices"][item["label"]]
+        assert judge(item, right).right
+        assert judge(item, right).has_answer
+        assert not any(judge(item, other).right for other in item["choices"] if other != right)
+
+
+def test_a_step_of_a_chain_asks_for_its_last_digit_and_is_where_the_chain_is():
+    rows = generated.sample_items(random.Random(4), "eval", 60, {"calc-step": 1.0}, [1, 4])
+    calc, step = generated.TASKS["calc"], generated.TASKS["calc-step"]
+    for item in rows:
+        chain, left, operator, right = step.split_by(item["prompt"]), *item["prompt"].split()[-4:-1]
+        assert generated.split_of(chain) == "eval"
+        assert item["answer"] == calc.answer(chain) == str(eval(left + operator + right) % 10)
+    assert {item["prompt"].split()[-3] for item in rows} == set("+-*")
+    assert set(" ".join(item["prompt"] for item in rows).split()) <= set(lexicon.WORDS)
+
+
+def test_only_an_evaluation_carries_the_choices_of_chains():
+    assert "choices" not in generated.make_item("calc", "calc 9 + 6 :", 0, "prompts")
+    assert generated.make_item("cmp", "cmp 3 4 :", 0, "prompts")["choices"] == lexicon.RELATIONS
+
+
+def test_english_sums_have_as_many_operations_as_asked_for():
+    rows = generated.sample_items(random.Random(5), "eval", 60, {"english-arithmetic": 1.0}, [3, 3])
+    for item in rows:
+        assert len(item["prompt"].split()) == 8
+        assert generated.split_of(item["prompt"]) == "eval"
+        assert str(eval(item["prompt"].removesuffix("="))) == item["answer"]

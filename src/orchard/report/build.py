@@ -7,10 +7,9 @@ import pandas
 
 from orchard import paths
 from orchard.lineage import lock
-from orchard.report import evaluations as evaluation
 from orchard.report.claims import judge, pear
 from orchard.report.claims.finding import Finding
-from orchard.report.evaluations import Evaluations
+from orchard.report.evaluations import Evaluations, tidy
 from orchard.report.figures.figure import Figure
 from orchard.report.figures.sections import sections
 from orchard.report.page import page, samples
@@ -29,7 +28,7 @@ def write(folder: Path, study: str, report: Report, evaluations: Evaluations) ->
         evaluations: of the study.
     """
     pear_study, pruned_study = PearStudy(evaluations, report), PrunedStudy(evaluations, report)
-    results = evaluation.tidy(evaluations)
+    results = tidy(evaluations)
     results.to_parquet(folder / "results.parquet", index=False)
     results.to_csv(folder / "results.csv", index=False, float_format="%.6f")
     judge.judge_all(pear_study, pruned_study).to_csv(folder / "claims.csv", index=False, float_format="%.6f")

@@ -133,9 +133,15 @@ def read(folder: Path) -> Evaluations:
             why="it says what was measured",
             fix="run `snakemake --cores all`",
         )
+    if missing := [path / file for path in found for file in FILES if not (path / file).is_file()]:
+        raise UserError(
+            found=f"no {missing[0]}",
+            rule="an evaluation holds scores, samples and a record",
+            why="the report reads all three",
+            fix="run `snakemake --cores all`, which makes it again",
+        )
     records, scores, chance_level, overlaps, errors = {}, [], {}, {}, {}
     for path in found:
-        _refuse_missing_files(path)
         record = json.loads((path / "record.json").read_text())
         model = record["model"]
         records[model] = record["model_record"]
@@ -147,17 +153,6 @@ def read(folder: Path) -> Evaluations:
         errors[model] = error_shares(samples)
     facts = {name: {key: record.get(key) for key in FACTS} for name, record in records.items()}
     return Evaluations(facts, records, pandas.concat(scores, ignore_index=True), chance_level, overlaps, errors)
-
-
-def _refuse_missing_files(path: Path) -> None:
-    for file in FILES:
-        if not (path / file).is_file():
-            raise UserError(
-                found=f"no {path / file}",
-                rule="an evaluation holds scores, samples and a record",
-                why="the report reads all three",
-                fix="run `snakemake --cores all`, which makes it again",
-            )
 
 
 def chance_levels(scores: pandas.DataFrame, samples: pandas.DataFrame) -> dict[str, float]:

@@ -50,11 +50,12 @@ class PearStudy(BoundStudy):
     @cached
     def pairs(self, ours: str, theirs: str, stage: str) -> Pairs:
         """The pairs of models of two objectives that have the base and the seed in common."""
-        by_start = [
-            {(facts["base"], facts["seed"]): name for name in names for facts in [self.evaluations.facts[name]]}
-            for names in (self.models(stage).get(objective, []) for objective in (ours, theirs))
-        ]
-        return tuple((by_start[0][key], by_start[1][key]) for key in sorted(by_start[0].keys() & by_start[1]))
+        facts = self.evaluations.facts
+        mine, other = (
+            {(facts[name]["base"], facts[name]["seed"]): name for name in self.models(stage).get(objective, [])}
+            for objective in (ours, theirs)
+        )
+        return tuple((mine[start], other[start]) for start in sorted(mine.keys() & other.keys()))
 
     @cached
     def difference(self, pairs: Pairs) -> Estimate:

@@ -16,7 +16,7 @@ from orchard.report.statistics import Estimate
 from orchard.study.schema.report import Report
 
 ONE_LAYER = "skip"  # the method that drops a single layer, each in a model of its own
-METRICS = {"generation": "pass@1", "classification": "acc"}  # by family of tasks
+METRICS = {"generation": "pass@1", "classification": "acc"}  # by family of tasks, a key of the block `report`
 RECOVERIES = {  # by name: stage, author of the recovery data, and what recoveries by several authors have in common
     "none": ("prune", None, "steps"),
     **{author: ("recover", author, "steps") for author in ("open", "mixed", "self")},
@@ -116,7 +116,7 @@ class PrunedStudy(BoundStudy):
 
         Elsewhere a ratio of scores says nothing. At another confidence these may be other tasks.
         """
-        tasks = self.tasks_of(family)
+        tasks = getattr(self.report, family)
         return tuple(task for task in tasks if self.above_chance(group, task, METRICS[family]))
 
     def unreported(self) -> list[tuple[str, str]]:
@@ -125,13 +125,9 @@ class PrunedStudy(BoundStudy):
             (group, task)
             for group in sorted(set(self.group_of.values()))
             for family, metric in METRICS.items()
-            for task in self.tasks_of(family)
+            for task in getattr(self.report, family)
             if not self.above_chance(group, task, metric)
         ]
-
-    def tasks_of(self, family: str) -> list[str]:
-        """The tasks that stand for a family."""
-        return {"generation": self.report.generation, "classification": self.report.classification}[family]
 
     def above_chance(self, group: str, task: str, metric: str) -> bool:
         """Whether the chance level lies below the interval over questions of every unpruned model of a group."""

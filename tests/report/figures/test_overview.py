@@ -56,5 +56,6 @@ def test_families_that_read_from_one_another_are_drawn_too():
     figure = overview.stages({"m": steps})
     table = figure.table
     assert set(table["family"]) == {"generate", "behave", "sft", "evaluate", "report"}
+    assert table["family"].tolist() == ["generate", "behave", "sft", "evaluate", "report"], "in the order of their work"
     assert ("evaluate", "report") in overview.direct(table)
     figure.draw(table)

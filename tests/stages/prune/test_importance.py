@@ -28,10 +28,12 @@ MEASURES = {
 }
 
 
-def calibration(texts=TEXTS, batch_size: int = 2, padding_side: str = "right", **settings) -> importance.Calibration:
+def calibration(
+    texts=TEXTS, batch_size: int = 2, padding_side: str = "right", **settings
+) -> importance.CalibrationTexts:
     tokenizer = make_tokenizer()
     tokenizer.padding_side = padding_side
-    return importance.Calibration(tokenizer, texts, batch_size, **settings)
+    return importance.CalibrationTexts(tokenizer, texts, batch_size, **settings)
 
 
 def doing_nothing(model, layers: list[int]):
@@ -86,7 +88,7 @@ def loss_by_hand(model) -> float:
 
 
 def cut(model, layer: int):
-    """A deep copy without one layer; it says itself what kinds the others are."""
+    """A deep copy without one layer; its config names the kinds of the others."""
     model = copy.deepcopy(model)
     del model.model.layers[layer]
     model.config.num_hidden_layers -= 1

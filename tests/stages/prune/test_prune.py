@@ -50,7 +50,7 @@ def pruned(method: str, ratio: int | float) -> tuple[Path, dict]:
 @pytest.mark.parametrize("method", [f"{name}-3" if name == "random" else name for name in importance.METHODS])
 def test_stage_writes_the_model_without_the_layers_that_the_method_names(method, model):
     folder, facts = pruned(method, 0.5)
-    dropped, measured = importance.choose(method, model, 2, importance.Calibration(make_tokenizer(), TEXTS, 2))
+    dropped, measured = importance.choose(method, model, 2, importance.CalibrationTexts(make_tokenizer(), TEXTS, 2))
     expected_facts = {"of": "base-random", "method": method, "ratio": 0.5, "dropped": dropped} | measured
     assert {key: facts[key] for key in expected_facts} == expected_facts
     assert (facts["block_influence"] is None) == (method != "block-influence")

@@ -2,18 +2,18 @@
 
 import itertools
 import math
-import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from pydantic import ValidationError
 from trl import SFTTrainer
 
 from orchard.models import finetuning, folders, likelihood, training
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset, distillation
-from orchard.study.schema.common import Lora
+from orchard.study.schema.common import MISTAKES, Lora
 from tests.helpers.llama import random_llama
 from tests.helpers.objectives import (
     PEAR,
@@ -26,8 +26,8 @@ from tests.helpers.objectives import (
     teacher_rows,
     train,
 )
-from tests.helpers.project import ROOT
 from tests.helpers.references import log_weights_by_definition, logps_of_row
+from tests.helpers.stages import ENVIRONMENT
 from tests.helpers.two_processes import GOALS
 
 PAD = make_tokenizer().pad_token_id
@@ -75,6 +75,13 @@ def test_weights_of_one_train_as_without_weights(rows, tmp_path):
     assert_same(ours, train(make_trainer(tmp_path / "plain", rows, objective("nll"))))
 
 
+def test_dft_which_has_weights_of_its_own_takes_no_others():
+    with pytest.raises(ValidationError) as error:
+        objective("dft", PEAR)
+    (mistake,) = error.value.errors()[0]["ctx"][MISTAKES]
+    assert mistake.found == ": loss dft with weights"
+
+
 @pytest.mark.parametrize("form", ["token", "sequence", "block"])
 def test_the_loss_of_pear_is_that_of_the_definition(form, rows, tmp_path):
     found, _ = train(make_trainer(tmp_path, rows[:8], objective("nll", pear_weights(form, 3))))
@@ -112,11 +119,11 @@ def test_accumulation_is_the_whole_batch(goal, tmp_path):
 def test_two_processes_train_as_one(tmp_path):
     """Each takes half of each batch; the loss is divided by the tokens of both."""
     commands = {"one": [], "two": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
-    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "CUDA_VISIBLE_DEVICES": ""}
+    environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""}
     for name, launcher in commands.items():
         (tmp_path / name).mkdir()
         command = [sys.executable, *launcher, "-m", "tests.helpers.two_processes", str(tmp_path / name)]
-        done = subprocess.run(command, cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     for goal in GOALS:
         one, two = (torch.load(tmp_path / name / f"{goal}.pt") for name in commands)
@@ -225,7 +232,7 @@ def test_stored_and_live_distillation_train_alike(rows, tmp_path):
 
 @torch.no_grad()
 def top_of(model, row: dict) -> dict:
-    """Everything that a model says of the tokens of a row."""
+    """A model's whole distribution at each token of a row."""
     ids, first = torch.tensor([row["prompt_ids"] + row["completion_ids"]]), len(row["prompt_ids"])
     logps = model(ids).logits[0, first - 1 : -1].log_softmax(-1)
     top = logps.topk(logps.shape[-1], dim=-1)

@@ -44,7 +44,7 @@ class Comparison:
         metric = largest_k(evaluations, task) if self.metric == LARGEST_K else self.metric
         ours, theirs = self.pairs(evaluations, models, against)
         if not ours:
-            raise NotTestedError(f"no models to compare: {in_words(models)} and {in_words(against)}")
+            raise NotTestedError(f"no models to compare: {_listed(models)} and {_listed(against)}")
         if not all(evaluations.has(name, task, metric) for name in [*ours, *theirs]):
             raise NotTestedError(f"not every model has {metric} on {task}")
         difference = evaluations.values(ours, task, metric) - evaluations.values(theirs, task, metric)
@@ -99,6 +99,6 @@ def largest_k(evaluations: Evaluations, task: str) -> str:
     return f"pass@{k}"
 
 
-def in_words(facts: dict) -> str:
-    """Facts as a reader's words."""
+def _listed(facts: dict) -> str:
+    """Facts in a reader's words."""
     return ", ".join(f"{key} {value}" for key, value in facts.items())

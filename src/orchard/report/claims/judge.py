@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas
 
+from orchard import paths
 from orchard.report.bound_study import BoundStudy
 from orchard.report.claims import claim as claims
 from orchard.report.claims import pear, pruning
@@ -26,11 +27,11 @@ def judge_all(pear_study: PearStudy, pruned_study: PrunedStudy) -> pandas.DataFr
     """Judges every claim.
 
     Returns:
-        A row per claim, with the columns of COLUMNS: reason says why a verdict is neither way, model is the first that
-        the finding rests on, ours, low, high and could_have_seen are fractions (0.02 is two points), n is the number of
-        replicates, p and p_holm are `p_value` and `holm`, of a claim's own row. Where a claim has several settings, it
-        is followed by a row for each: a pruning claim by ``<claim>/<group>/<method>/<ratio>``, the verdict's first; a
-        claim on several objectives by ``<claim>/<objective>``, P1 by ``P1/<objective>/<objective>``.
+        A row per claim, with the columns of COLUMNS. reason says why a claim is inconclusive or not tested, model is
+        the first that the finding rests on; ours, low, high and could_have_seen are fractions (0.02 is two points), n
+        is the number of replicates, p and p_holm are `p_value` and `holm`, of a claim's own row. Where a claim has
+        several settings, it is followed by a row for each: a pruning claim by ``<claim>/<group>/<method>/<ratio>``, the
+        verdict's first; a claim on several objectives by ``<claim>/<objective>``, P1 by ``P1/<objective>/<objective>``.
     """
     studies = {"PEAR": pear_study, "LLP": pruned_study}
     rows = []
@@ -108,16 +109,8 @@ def in_words(verdict: str, reason: str) -> str:
 def _row(claim: Claim, finding: Finding) -> dict:
     found, model = finding.interval, next(iter(finding.models), "")
     outcome, reason = verdict(claim, found)
-    return {
-        "id": "/".join(map(str, (claim.id, *finding.setting))),
-        "verdict": outcome,
-        "reason": reason,
-        "model": model,
-        "paper": claim.number,
-        "ours": found.value,
-        "low": found.low,
-        "high": found.high,
-        "n": found.replicates,
-        "could_have_seen": found.could_have_seen,
-        "command": finding.command or f"snakemake --cores all results/report && orchard trace results/evals/{model}",
-    }
+    name = "/".join(map(str, (claim.id, *finding.setting)))
+    command = finding.command or f"snakemake --cores all {paths.REPORT} && orchard trace {paths.evaluation(model)}"
+    words = {"id": name, "verdict": outcome, "reason": reason, "model": model, "paper": claim.number}
+    numbers = {"ours": found.value, "low": found.low, "high": found.high, "n": found.replicates}
+    return words | numbers | {"could_have_seen": found.could_have_seen, "command": command}

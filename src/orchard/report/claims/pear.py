@@ -26,10 +26,8 @@ def rank_reversal(study: PearStudy) -> list[Finding]:
     """
     wanted = _asked(study).reversal
     objectives = [name for name in _before_and_after(study) if name in wanted]
-    if len(objectives) < 3:
-        raise NotTestedError(
-            f"{len(objectives)} objectives of report.pear.reversal before and after RL; it needs three"
-        )
+    if (count := len(objectives)) < 3:
+        raise NotTestedError(f"{count} objectives of report.pear.reversal before and after RL; it needs three")
     pairs = [pair for pair in combinations(objectives, 2) if all(study.pairs(*pair, stage) for stage in ("sft", "rl"))]
     if not pairs:
         raise NotTestedError("no two objectives share a base and a seed")
@@ -102,10 +100,8 @@ def _all_of(study: PearStudy, compared: dict[str, tuple[str, str]]) -> list[Find
 def _turn(study: PearStudy, ours: str, theirs: str) -> Finding:
     """How far the difference of two objectives turned round during RL."""
     before, after = (_pairs(study, ours, theirs, stage) for stage in ("sft", "rl"))
-    turned = statistics.reversal(
-        *(_difference(study, pairs).interval(study.confidence, together=2) for pairs in (before, after))
-    )
-    return Finding(turned, [*_models(after), *_models(before)], (ours, theirs))
+    intervals = [_difference(study, pairs).interval(study.confidence, together=2) for pairs in (before, after)]
+    return Finding(statistics.reversal(*intervals), [*_models(after), *_models(before)], (ours, theirs))
 
 
 def _before_and_after(study: PearStudy) -> list[str]:

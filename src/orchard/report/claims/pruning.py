@@ -171,9 +171,8 @@ def greedy_beats_reverse(study: PrunedStudy) -> list[Finding]:
         for cell in study.cells("none")
         if cell.setting.method == "greedy"
     ]
-    return headline_first(
-        list(_advantages(study, pairs)), "no model was pruned both by greedy search and in reverse order"
-    )
+    found = list(_advantages(study, pairs))
+    return headline_first(found, "no model was pruned both by greedy search and in reverse order")
 
 
 def generation_collapses(study: PrunedStudy) -> list[Finding]:

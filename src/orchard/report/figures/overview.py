@@ -62,7 +62,9 @@ def stages(trails: dict[str, list[dict]]) -> Figure:
     counts = Counter([REPORT, *map(_family, steps)])
     pairs = {(_family(other), _family(name)) for name in steps for other in steps[name]["after"]}
     pairs |= {(_family(trail[-1]["stage"]), REPORT) for trail in trails.values() if trail}
-    reads = networkx.DiGraph(sorted(pair for pair in pairs if pair[0] != pair[1]))
+    reads = networkx.DiGraph()
+    reads.add_nodes_from(map(_family, steps))  # in the order of their work
+    reads.add_edges_from(sorted(pair for pair in pairs if pair[0] != pair[1]))
     rows = [
         {"family": name, "stages": counts[name], "depth": depth, "reads_of": ", ".join(sorted(reads.pred[name]))}
         for depth, names in enumerate(networkx.topological_generations(_without_circles(reads)))
@@ -79,7 +81,7 @@ def stages(trails: dict[str, list[dict]]) -> Figure:
 
 
 def _without_circles(reads: networkx.DiGraph) -> networkx.DiGraph:
-    """The graph without the ways back.
+    """The graph without the ways back to a family that works earlier.
 
     Families may read from one another in turn (a policy sampled from a model after SFT), though stages never do.
     """

@@ -197,7 +197,7 @@ def draw_drift(table: pandas.DataFrame) -> Drawing:
     """A row per objective, in the order of the table."""
     drawing, axes = plot.panel(6.4, 1.1 + 0.3 * len(table))
     for number in range(len(table)):
-        plot.dots_across(axes, number, table.iloc[[number]], "drift", **plot.style(number) | {"linestyle": "none"})
+        plot.dots_across(axes, number, table.iloc[[number]], "drift", **plot.style(number))
     plot.rows_down(axes, [plot.label(objective) for objective in table["objective"]])
     axes.set(xlim=(0, max(1.6 * table["drift"].max(), 1e-12)))
     axes.set_xlabel("parameters' distance from the start of RL, share of their norm")

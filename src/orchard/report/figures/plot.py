@@ -55,16 +55,9 @@ def dots(axes: Axes, places, rows: pandas.DataFrame, name: str, **look) -> None:
 
 
 def grouped(axes: Axes, groups: dict[str, pandas.DataFrame], x: str, y: str, ticks: dict, room: float, **look) -> None:
-    """The values of groups, by their names in the legend, side by side at ticks that column x names.
+    """The values of groups, side by side at the ticks that column x names.
 
-    Args:
-        axes: the panel.
-        groups: the rows of each.
-        x: the column of ticks.
-        y: the column of values.
-        ticks: the text of each tick.
-        room: how far all groups at one tick spread.
-        look: in place of the lines' own.
+    Groups are rows by their name in the legend, ticks have their text; room is what all groups at one tick take.
     """
     for number, (name, rows) in enumerate(groups.items()):
         places = [list(ticks).index(tick) + shift(number, len(groups), room / len(groups)) for tick in rows[x]]
@@ -74,7 +67,7 @@ def grouped(axes: Axes, groups: dict[str, pandas.DataFrame], x: str, y: str, tic
 
 def dots_across(axes: Axes, places, rows: pandas.DataFrame, name: str, **look) -> None:
     """A column's values with their error bars, at places of the y-axis."""
-    axes.errorbar(rows[name], places, xerr=bars(rows, name), **{"capsize": 3, "linestyle": "none"} | look)
+    axes.errorbar(rows[name], places, xerr=bars(rows, name), **{"capsize": 3} | look | {"linestyle": "none"})
 
 
 def lines(axes: Axes, rows: pandas.DataFrame, objectives: list[str], x: str, y: str, marked: bool = True) -> None:

@@ -311,7 +311,7 @@ def draw_protocols(table: pandas.DataFrame) -> Drawing:
     drawing, axes = plot.panel(7.4, 1.3 + 0.4 * len(settings))
     for number, (scored_on, rows) in enumerate(table.groupby("scored_on", sort=False)):
         places = [settings.index(name) + plot.shift(number, 2, 0.24) for name in names[rows.index]]
-        plot.dots_across(axes, places, rows, "gap", label=scored_on, **plot.style(number) | {"linestyle": "none"})
+        plot.dots_across(axes, places, rows, "gap", label=scored_on, **plot.style(number))
     axes.axvline(0, color=plot.INK, linewidth=0.8)
     axes.set_yticks(range(len(settings)), settings)
     axes.set(xlim=plot.around_zero(table["gap"], least=0.1), ylim=(len(settings) - 0.5, -0.5))

@@ -56,7 +56,7 @@ def measure(
     """The layers that a method of orchard.stages.prune.importance chooses, the prompts it saw, and what it measured."""
     items = jsonl.read(asked.items)
     texts = [text_of(item) for item in items]
-    calibration = importance.Calibration(tokenizer, texts, asked.batch_size, reporter(name))
+    calibration = importance.CalibrationTexts(tokenizer, texts, asked.batch_size, reporter(name))
     dropped, measured = importance.choose(method, model, count, calibration)
     return dropped, chosen_on.digests(items) if measured else [], measured
 

@@ -20,7 +20,7 @@ Choice = tuple[list[int], dict]
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationTexts:
     """The texts on which layers are measured.
 
     Attributes:
@@ -45,7 +45,7 @@ class Calibration:
             self.report(start + len(chosen), len(texts))
 
 
-def choose(method: str, model, count: int, calibration: Calibration) -> Choice:
+def choose(method: str, model, count: int, calibration: CalibrationTexts) -> Choice:
     """Chooses layers by a method's name as it stands in a config: one of METHODS, behind ``random`` a seed.
 
     Args:
@@ -68,13 +68,13 @@ def choose(method: str, model, count: int, calibration: Calibration) -> Choice:
     return METHODS[name](model, count, calibration, seed)
 
 
-def reverse(model, count: int, calibration: Calibration, seed: str | None) -> Choice:
+def reverse(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
     """The last layers (arXiv 2602.01997, section 3)."""
     layers = len(model.model.layers)
     return list(range(layers - count, layers)), {}
 
 
-def by_random(model, count: int, calibration: Calibration, seed: str | None) -> Choice:
+def by_random(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
     """Layers drawn uniformly from all but layer 0: the control for every method that measures something.
 
     A choice that does not beat it has measured nothing. Layer 0 stays, because greedy search never drops it and its
@@ -86,13 +86,13 @@ def by_random(model, count: int, calibration: Calibration, seed: str | None) -> 
     return sorted(order[:count]), {}
 
 
-def by_block_influence(model, count: int, calibration: Calibration, seed: str | None) -> Choice:
+def by_block_influence(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
     """The layers that turn their input least (arXiv 2602.01997, section 3)."""
     influence = block_influence(model, calibration)
     return lowest(influence, count), {"block_influence": influence}
 
 
-def by_angle(model, count: int, calibration: Calibration, seed: str | None) -> Choice:
+def by_angle(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
     """The block of ``count`` neighbouring layers with the least angle from its input to its output (ties: the later).
 
     Gromov et al., arXiv 2403.17887, section 3.2. They protect no layer, so the block may begin at layer 0.
@@ -102,7 +102,7 @@ def by_angle(model, count: int, calibration: Calibration, seed: str | None) -> C
     return list(range(start, start + count)), {"angular_distance": distances}
 
 
-def by_perplexity(model, count: int, calibration: Calibration, seed: str | None) -> Choice:
+def by_perplexity(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
     """The layers whose removal alone raises the perplexity of the calibration texts least.
 
     The perplexity criterion of Shortened LLaMA, arXiv 2402.02834; all layers are measured once, on the whole model.
@@ -120,7 +120,7 @@ METHODS = {
 }
 
 
-def block_influence(model, calibration: Calibration) -> list[float]:
+def block_influence(model, calibration: CalibrationTexts) -> list[float]:
     """1 − the mean cosine of each layer's input and output over all calibration tokens (Block Influence).
 
     Returns:
@@ -137,7 +137,7 @@ def block_influence(model, calibration: Calibration) -> list[float]:
     return rounded(1 - similarity / tokens)
 
 
-def angular_distances(model, count: int, calibration: Calibration) -> list[float]:
+def angular_distances(model, count: int, calibration: CalibrationTexts) -> list[float]:
     """The angle, as a share of π, from the input of each block of layers to its output, mean over texts.
 
     Gromov et al. (arXiv 2403.17887): arccos(cosine)/π of the hidden states at the last token of a text alone, which
@@ -171,7 +171,7 @@ def angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1)) / torch.pi
 
 
-def losses_without(model, calibration: Calibration) -> list[float]:
+def losses_without(model, calibration: CalibrationTexts) -> list[float]:
     """The log of the perplexity, in nats per token, of the calibration texts without each layer.
 
     The first token of a text is given, not predicted. The forward passes are those of orchard.models.likelihood, with a
@@ -189,7 +189,7 @@ def losses_without(model, calibration: Calibration) -> list[float]:
 
 
 @torch.inference_mode()
-def watch(model, calibration: Calibration, see: Callable) -> None:
+def watch(model, calibration: CalibrationTexts, see: Callable) -> None:
     """Runs the decoder, without its head, over the texts, and shows what every layer does.
 
     Args:

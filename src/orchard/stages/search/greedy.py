@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
 
     Attributes:
         score: the mean over tasks of the candidate's score relative to the unpruned model's, on the items scored.
-        items: how many items of all tasks were scored before it won or was eliminated; the score of some is an estimate.
+        items: of all tasks, how many were scored before it won or was eliminated; if not all, the score is an estimate.
     """
 
     score: float

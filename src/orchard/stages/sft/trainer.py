@@ -73,10 +73,12 @@ class ObjectiveTrainer(SFTTrainer):
         policy = model(**inputs, use_cache=False).logits[:, :-1].float().log_softmax(-1)
         if self.objective.loss == "kl-stored":
             token_losses = distillation.stored_kl(policy, behavior["top_ids"], behavior["top_logps"])
-        else:
+        elif self.objective.loss == "kl-live":
             with torch.no_grad():
                 logits = self.behavior_model(**inputs, use_cache=False).logits
             token_losses = distillation.live_kl(policy, logits[:, :-1].float().log_softmax(-1))
+        else:
+            raise ValueError(f"no loss of each token for {self.objective.loss}")  # the schema refuses it before
         return token_losses, policy.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1), mask
 
     def log_diagnostics(self, log_weights: torch.Tensor, mask: torch.Tensor) -> None:
