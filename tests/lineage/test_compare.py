@@ -1,4 +1,4 @@
-"""What two revisions differ in, told from git, dvc.lock and DVC's cache."""
+"""What two revisions differ in, from git, dvc.lock and DVC's cache."""
 
 import re
 
@@ -35,7 +35,7 @@ def test_two_revisions_are_told_apart_by_claims_and_by_what_they_were_made_of(co
         (("HEAD", "HEAD~1"), "names no report"),
     ],
 )
-def test_a_revision_that_cannot_be_compared_is_told(revisions, found, colleague):
+def test_a_revision_that_cannot_be_compared_is_refused(revisions, found, colleague):
     done = colleague.orchard("compare", *revisions, ok=False)
     assert done.returncode == 1
     assert found in done.stderr
@@ -43,7 +43,7 @@ def test_a_revision_that_cannot_be_compared_is_told(revisions, found, colleague)
     assert done.stderr.count("fix:") == 1
 
 
-def test_a_report_that_is_nowhere_is_told(colleague):
+def test_a_report_that_is_nowhere_is_named(colleague):
     colleague.run("dvc", "remote", "modify", "shared", "url", str(colleague.folder / "nothing"))
     done = colleague.orchard("compare", "HEAD", "main", ok=False)
     assert done.returncode == 1

@@ -153,7 +153,7 @@ def test_a_merge_is_the_three_way_merge_of_the_entries(seed, tmp_path):
     ],
 )
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_side_that_is_no_lock_file_is_told_and_nothing_is_written(garbled, which, tmp_path):
+def test_a_side_that_is_no_lock_file_is_named_and_nothing_is_written(garbled, which, tmp_path):
     paths = [tmp_path / name for name in ("base", "ours", "theirs")]
     texts = [lock_text({"a": 1})] * 3
     texts[which] = garbled

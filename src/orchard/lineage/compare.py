@@ -101,12 +101,13 @@ def claim_changes(before: pandas.DataFrame, after: pandas.DataFrame) -> Iterator
 
 
 def verdict_of(claims: pandas.DataFrame, name: str) -> str:
-    """Verdict and interval of a claim, in points where it was tested."""
+    """Verdict of a claim with its reason, and its interval, in points, where it was tested."""
     if name not in claims.index:
         return MISSING
     row = claims.loc[name]
     if row[NUMBERS].isna().all():
-        return row["verdict"]
+        reason = row.get("reason")  # a column that reports before 2026-11-27 lack
+        return row["verdict"] if pandas.isna(reason) else f"{row['verdict']} ({reason})"
     value, low, high = (MISSING if pandas.isna(number) else f"{100 * number:+.1f}" for number in row[NUMBERS])
     return f"{row['verdict']}, {value} [{low}, {high}]"
 

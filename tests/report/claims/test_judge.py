@@ -49,7 +49,7 @@ def test_an_estimate_is_the_paired_difference(study, judged):
     assert judged.loc["P2", "ours"] == pytest.approx(pear - nll, abs=1e-6)
 
 
-def test_equal_tokens_are_told_apart_from_equal_steps(tmp_path):
+def test_equal_tokens_and_equal_steps_are_two_settings(tmp_path):
     root = write_study(tmp_path)
     for seed, (author, skill) in product((1, 2), {"open": 0.3, "self": 0.6}.items()):
         of = f"rl-grpo-pear-token-{seed}"

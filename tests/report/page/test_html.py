@@ -104,7 +104,7 @@ def test_twins_are_compared_without_pairing_their_seeds(tmp_path, skill, differ)
     assert found.value == pytest.approx(skill - 0.6, abs=0.04)
     folder = report(root)
     assert json.loads((folder / "metrics.json").read_text())["twins_ours"] == pytest.approx(found.value, abs=1e-6)
-    words = "a difference is told where there is none" if differ else "no difference is told, as it should be"
+    words = "a difference is found where there is none" if differ else "no difference is found, as it should be"
     assert words in (folder / "index.html").read_text()
 
 
