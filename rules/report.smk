@@ -3,7 +3,7 @@
 
 use rule folder as report with:
     """Draws up the report."""
-    wildcard_constraints:
-        path=RUN.family("report"),
     output:
         report(directory("{path}"), category="Claims", htmlindex="index.html"),
+    wildcard_constraints:
+        path=RUN.family("report"),

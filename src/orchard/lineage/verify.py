@@ -52,7 +52,8 @@ def summary(project: Project, stale: dict, behind: dict, present: str) -> str:
     left = len(set(project.lock) - set(project.stages))
     lines = [
         f"dvc.lock against code, {paths.CONFIG} and dvc.yaml: "
-        f"of {count} outputs, {count - len(stale) - len(behind)} are what these make, {len(stale)} are stale, {len(behind)} are behind a stale one.",
+        f"of {count} outputs, {count - len(stale) - len(behind)} are what these make, "
+        f"{len(stale)} are stale, {len(behind)} are behind a stale one.",
         present,
     ]
     if left:
