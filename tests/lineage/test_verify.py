@@ -169,7 +169,7 @@ def test_an_input_in_the_lock_that_is_not_what_its_stage_made_is_text(colleague,
 
 
 def test_a_new_run_makes_params_and_the_lock_incomplete(colleague):
-    text = (colleague.folder / "params.yaml").read_text()
+    before = (colleague.folder / "params.yaml").read_text()
     colleague.set("sft.seeds", [1, 2])
     text = printed(colleague, "verify", status=1)
     assert "params.yaml is not what config.yaml implies" in text
@@ -177,7 +177,7 @@ def test_a_new_run_makes_params_and_the_lock_incomplete(colleague):
     assert lineage.NEVER_RUN in stale
     assert "results/models/sft-nll-2" in stale
     assert "results/models/sft-nll-1" not in stale
-    assert (colleague.folder / "params.yaml").read_text() == text
+    assert (colleague.folder / "params.yaml").read_text() == before
     (colleague.folder / "params.yaml").unlink()
     assert "params.yaml is not what config.yaml implies" in printed(colleague, "verify", status=1)
 

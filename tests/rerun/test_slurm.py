@@ -150,6 +150,7 @@ def processes(cluster: Cluster) -> list[tuple[psutil.Process, dict, str]]:
         (process, own["environ"], " ".join(own["cmdline"]))
         for process, own in found
         if own["environ"]
+        and own["cmdline"]  # none of a process that ends meanwhile
         and own["environ"].get("SLURM_CONF") == cluster.env["SLURM_CONF"]
         and "SLURM_JOB_ID" in own["environ"]
     ]

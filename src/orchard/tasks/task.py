@@ -46,9 +46,10 @@ class Task:
             unsafe: whether a program may run without a sandbox.
         """
         score = self.score(item, response)
-        right, has_answer, brackets = score == 1, self.has_answer(item, response), bracketing(item, response)
+        right, has_answer = score == 1, self.has_answer(item, response)
+        strict, brackets = self.is_strict(item, response, right), bracketing(item, response)
         error = None if right else _error(brackets, has_answer, ended)
-        return Judgement(right, self.is_strict(item, response, right), score, has_answer, brackets, error)
+        return Judgement(right, strict, score, has_answer, brackets, error)
 
     def score(self, item: dict, response: str) -> float:
         """1 for a right response; between 0 and 1 where the task gives partial credit."""
