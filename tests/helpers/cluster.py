@@ -95,7 +95,7 @@ ReturnToService=2
 SlurmdTimeout=10
 GresTypes=gpu
 KillWait=2
-MinJobAge=600
+MinJobAge=86400
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs={self.cpus} RealMemory={MEMORY} Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO

@@ -10,6 +10,14 @@ from pathlib import Path
 from orchard import yamls
 
 ROOT = Path(__file__).resolve().parents[2]
+# Half of the smoke study: a chain with each kind of stage that computes.
+CHAIN = (
+    "results/evals/base-tiny",
+    "results/evals/sft-pear-token-1",
+    "results/evals/recover-rl-grpo-pear-token-1-block-influence-0.25-self-steps-1",
+    "results/models/prune-rl-grpo-pear-token-1-greedy-0.25",
+)
+COMPUTES = {"base", "behave", "sft", "rl", "search", "prune", "respond", "recover", "evaluate"}
 
 
 class Project:
@@ -82,6 +90,10 @@ class Project:
     def lock(self) -> dict:
         """The content of dvc.lock."""
         return yamls.read(self.folder / "dvc.lock")["stages"]
+
+    def families(self) -> set[str]:
+        """The families of the stages in dvc.lock."""
+        return {name.partition("@")[0] for name in self.lock()}
 
     def study(self) -> dict:
         """The whole study with its runs, as the last run or check left it."""
