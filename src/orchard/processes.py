@@ -3,9 +3,12 @@
 Stages that train can run in several processes, one per GPU (`accelerate launch`).
 """
 
+import atexit
 import ctypes
 import json
 import os
+import re
+import resource
 import signal
 import sys
 import time
@@ -14,6 +17,8 @@ from orchard import paths
 
 RANK = "RANK"  # set by accelerate launch: the number of this process, from 0
 COUNT = "ORCHARD_PROCESSES"  # set by a job: the number of its GPUs
+COST = "used {:.2f} CPU s and at most {:.0f} MiB"  # what a process says of itself at its end
+COST_SAID = re.compile(r"^used ([\d.]+) CPU s and at most (\d+) MiB$", re.MULTILINE)
 
 
 def count() -> int:
@@ -41,6 +46,24 @@ def die_with_parent() -> None:
     """On Linux, ends this process when the one above it is killed, so that no orphan works beside its successor."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+
+
+def tell_cost_at_exit(*, with_children: bool) -> None:
+    """Writes what this process used as the last line of its log (orchard.lineage.costs reads it).
+
+    Args:
+        with_children: whether that of its ended children counts too; a job's stage tells its own.
+    """
+    if RANK not in os.environ:  # of several processes, the one above them tells it
+        atexit.register(_tell_cost, with_children)
+
+
+def _tell_cost(with_children: bool) -> None:
+    used = [resource.getrusage(resource.RUSAGE_SELF)]
+    if with_children:
+        used.append(resource.getrusage(resource.RUSAGE_CHILDREN))
+    seconds = sum(each.ru_utime + each.ru_stime for each in used)
+    print(COST.format(seconds, max(each.ru_maxrss for each in used) / 1024), flush=True)
 
 
 class Progress:

@@ -5,7 +5,7 @@ from orchard.__main__ import main
 from orchard.lineage import costs
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-RAN = "Running stage '{}':\n> python\n"
+RAN = "Running stage '{}':\n> python\nused {} CPU s and at most {} MiB\nused 6.00 CPU s and at most 70 MiB\n"
 
 
 def write(out: str, row: str, log: str) -> None:
@@ -19,11 +19,11 @@ def test_costs_are_summed_by_family(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["costs"]) == 0
     assert "No run in this folder" in capsys.readouterr().out
-    write("results/models/sft-nll-1", "30\t0:00:30\t400\t1\t1\t1\t1\t1\t90\t24", RAN.format("sft@nll-1"))
-    write("results/models/sft-nll-2", "90\t0:01:30\t500.4\t1\t1\t1\t1\t1\t90\t60", RAN.format("sft@nll-2"))
-    write("data/eval/calc.jsonl", "30\t0:00:30\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA", RAN.format("generate@calc"))
+    write("results/models/sft-nll-1", "30" + "\t1" * 9, RAN.format("sft@nll-1", "18.00", 400))
+    write("results/models/sft-nll-2", "90" + "\t1" * 9, RAN.format("sft@nll-2", "54.00", 500))
+    write("data/eval/calc.jsonl", "30" + "\t1" * 9, "Running stage 'generate@calc':\n")
     assert costs.by_family(costs.by_stage()) == [
-        {"family": "sft", "stages": 2, "peak_mib": 500.4, "minutes": 2.0, "cpu_minutes": 1.4},
+        {"family": "sft", "stages": 2, "peak_mib": 500.0, "minutes": 2.0, "cpu_minutes": 1.4},
         {"family": "generate", "stages": 1, "peak_mib": 0.0, "minutes": 0.5, "cpu_minutes": 0.0},
     ]
     assert main(["costs"]) == 0
@@ -36,9 +36,9 @@ def test_a_stage_is_expected_to_take_what_it_took_here_else_its_familys_mean(tmp
     paths.COSTS.parent.mkdir()
     paths.COSTS.write_text("family,seconds,stages\nsft,50,3\n")
     cached = "Stage 'sft@nll-2' is cached - skipping run, checking out outputs\n"
-    write("results/models/sft-nll-1", "30" + "\t1" * 9, RAN.format("sft@nll-1"))
+    write("results/models/sft-nll-1", "30" + "\t1" * 9, RAN.format("sft@nll-1", 1, 1))
     write("results/models/sft-nll-2", "2" + "\t1" * 9, cached)
-    write("data/eval/calc.jsonl", "4" + "\t1" * 9, RAN.format("generate@calc"))
+    write("data/eval/calc.jsonl", "4" + "\t1" * 9, RAN.format("generate@calc", 1, 1))
     stages = ["sft@nll-1", "sft@nll-2", "generate@calc", "rl@grpo-nll-1"]
     assert costs.durations(stages) == {"sft@nll-1": 30.0, "sft@nll-2": 50.0, "generate@calc": 4.0}
     assert costs.expected(stages) == (84.0, 1)

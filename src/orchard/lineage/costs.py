@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchard import paths
+from orchard import paths, processes
 
 
 def expected(stages: list[str]) -> tuple[float, int]:
@@ -20,36 +20,45 @@ def expected(stages: list[str]) -> tuple[float, int]:
 def durations(stages: Iterable[str]) -> dict[str, float]:
     """The expected seconds of each stage whose duration is known: its own in this folder, or its family's mean."""
     shipped = {row["family"]: float(row["seconds"]) for row in _rows(paths.COSTS, ",")}
-    own = {stage: float(row["s"]) for stage, file in ran().items() for row in _rows(file, "\t")}
-    known = {stage: own.get(stage, shipped.get(stage.partition("@")[0])) for stage in stages}
+    own = {stage: seconds(log) for stage, log in ran().items()}
+    known = {stage: own.get(stage) or shipped.get(stage.partition("@")[0]) for stage in stages}
     return {stage: seconds for stage, seconds in known.items() if seconds is not None}
 
 
 def ran() -> dict[str, Path]:
-    """The benchmark file of each stage whose command the last job ran; one that only restored its output is quick."""
+    """The log of each stage whose command the last job ran; one that only restored its output is quick."""
     return {
-        name: paths.BENCHMARKS / log.relative_to(paths.LOGS).with_suffix(".tsv")
+        name: log
         for log in paths.LOGS.rglob("*.log")
         for name in re.findall(r"^Running stage '(.+)':", log.read_text(errors="replace"), re.MULTILINE)
     }
 
 
+def seconds(log: Path) -> float | None:
+    """How long the job of a log took, as Snakemake measured it; None if it did not end well."""
+    rows = _rows(paths.BENCHMARKS / log.relative_to(paths.LOGS).with_suffix(".tsv"), "\t")
+    return float(rows[0]["s"]) if rows else None
+
+
 def by_stage() -> list[dict]:
     """For each stage that ran in this folder its family, minutes, CPU minutes and peak memory in MiB.
 
-    Snakemake looks at a job's CPU time and memory now and then, so those of stages of a few seconds are too low.
+    CPU time and memory are what the stage's processes said of themselves at their ends.
     """
-    return [
-        {
-            "family": stage.partition("@")[0],
-            "stage": stage,
-            "minutes": float(row["s"]) / 60,
-            "cpu_minutes": _number(row["cpu_time"]) / 60,
-            "peak_mib": _number(row["max_rss"]),
-        }
-        for stage, file in sorted(ran().items())
-        for row in _rows(file, "\t")
-    ]
+    rows = []
+    for stage, log in sorted(ran().items()):
+        if (took := seconds(log)) is not None:
+            used = processes.COST_SAID.findall(log.read_text(errors="replace"))
+            rows.append(
+                {
+                    "family": stage.partition("@")[0],
+                    "stage": stage,
+                    "minutes": took / 60,
+                    "cpu_minutes": sum(float(cpu) for cpu, _ in used) / 60,
+                    "peak_mib": max((float(peak) for _, peak in used), default=0.0),
+                }
+            )
+    return rows
 
 
 def by_family(stages: list[dict]) -> list[dict]:
@@ -74,16 +83,8 @@ def table() -> str:
         f"{row['family']:10} {row['stages']:7} {row['minutes']:8.1f} {row['cpu_minutes']:12.1f} {row['peak_mib']:17.0f}"
         for row in rows
     ]
-    note = "Minutes as if one stage ran after the other. CPU time and memory of stages of a few seconds are too low."
+    note = "Minutes as if one stage ran after the other. Memory counts libraries that stages share, for each anew."
     return "\n".join([*lines, "", note])
-
-
-def _number(text: str) -> float:
-    """A number of a benchmark file; a dash or NA stands where a job was too short to be looked at."""
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 def _rows(file: Path, delimiter: str) -> list[dict]:

@@ -3,7 +3,7 @@
 DVC's own waiting for its lock tries again every half second, so that 200 jobs wake 400 times a second and the lock is
 idle between few. Its lock for network file systems (core.hardlink_lock) does not end with the process that holds it.
 Its lists of who reads and writes grow with the jobs. It fills dvc.lock where it stands, so that a kill leaves it cut,
-and parses each file several times per job.
+and parses each file several times per job. It starts a stage as a new process, which imports for seconds.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 from orchard import paths
 from orchard.errors import UserError
 from orchard.lineage import lock
-from orchard.rerun import lockfile
+from orchard.rerun import lockfile, warm
 
 TRIED = {"dvc": "3.67.1", "flufl.lock": "9.2.0", "snakemake": "9.27.1"}
 LONG = 1  # second; a longer wait for a lock stands in the job's log: ours, less is not worth a line
@@ -52,6 +52,7 @@ def install() -> None:
     dvc.rwlock.rwlock = _check_rwlock
     write_lock_whole()
     parse_once()
+    fork_stages()
 
 
 # Locks
@@ -165,6 +166,26 @@ def parse_once() -> None:
     _yaml.parse_yaml = strictyaml.parse_yaml = parse
     for path in filter(Path.exists, (paths.PARAMS, paths.GRAPH, paths.LOCK)):
         parse(path.read_text(encoding="utf-8"), path)
+
+
+# Commands
+
+
+def fork_stages() -> None:
+    """Makes DVC run a stage's command as a fork of this run's server, where there is one."""
+    import dvc.stage.run
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    plain = dvc.stage.run._run
+
+    def run(executable: str, command: str, cwd: str, env: dict[str, str], **options) -> None:
+        status = warm.run_command(command, cwd, env)
+        if status is None:
+            plain(executable, command, cwd=cwd, env=env, **options)
+        elif status:
+            raise StageCmdFailedError(command, status)
+
+    dvc.stage.run._run = run
 
 
 # Snakemake

@@ -1,33 +1,25 @@
-"""What a Snakemake job runs: DVC's reproduction of one stage.
+"""What a Snakemake job runs: DVC's reproduction of one stage, as a fork of the run's server where there is one.
 
 python -m orchard.rerun.job STAGE
 """
 
+import os
 import sys
 
 from orchard import processes
-from orchard.errors import UserError
-from orchard.rerun import alive, dvc_patches, remote
+from orchard.rerun import warm
+
+REPRO = "orchard.rerun.repro"
 
 
-def repro(name: str) -> int:
-    """Reproduces one stage by DVC, in this process; waits where another job has DVC's lock. Returns the exit status.
-
-    What can be restored is brought into DVC's cache first (orchard.rerun.remote), so DVC itself need not ask the
-    remote: it would fetch the whole run cache for each stage.
-    """
+def main(stage: str) -> int:
+    """Returns the exit status."""
     processes.die_with_parent()
-    try:
-        dvc_patches.install()
-        alive.mark_job()
-        remote.bring(name)
-    except UserError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    from dvc.cli import main
-
-    return main(["--wait-for-lock", "repro", "--single-item", name])
+    status = warm.ask(REPRO, [stage])
+    if status is None:
+        os.execv(sys.executable, [sys.executable, "-m", REPRO, stage])
+    return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":
-    sys.exit(repro(sys.argv[1]))
+    sys.exit(main(sys.argv[1]))

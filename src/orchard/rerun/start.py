@@ -26,7 +26,7 @@ from orchard import paths, yamls
 from orchard.errors import UserError
 from orchard.lineage import graph, project
 from orchard.lineage.graph import Graph
-from orchard.rerun import alive, aside, dvc_patches, progress, remote
+from orchard.rerun import alive, aside, dvc_patches, progress, remote, warm
 from orchard.study import load, params
 
 
@@ -69,6 +69,8 @@ class Run:
         progress.print_plan(list(self.graph.stages), changed, behind, self.workflow.resource_settings.cores, is_real)
         if is_real and changed:
             remote.meet(changed)
+            if self.workflow.local_exec:
+                warm.start()
 
     @functools.cached_property
     def stale(self) -> tuple[list[str], list[str]]:

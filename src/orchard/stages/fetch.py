@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from orchard import jsonl, paths, stages
+from orchard import environment, jsonl, paths
 from orchard.errors import UserError
 from orchard.stages import stage
 from orchard.study.schema.data import Fetch, HubDataset, HubModel, Wheel
@@ -24,7 +24,7 @@ MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.
 
 def main(name: str) -> None:
     source = stage.params(Fetch, "data", "fetch", name)
-    os.environ["HF_HUB_OFFLINE"] = stages.HUB_OFFLINE or "0"  # before the hub's library is imported
+    os.environ["HF_HUB_OFFLINE"] = environment.HUB_OFFLINE or "0"  # before the hub's library is imported
     fetchers = {"wheel": from_wheel, "hub-model": model_from_hub, "hub-dataset": dataset_from_hub}
     with stage.output(paths.fetched(name)) as scratch:
         scratch.mkdir()

@@ -34,6 +34,7 @@ def run(main: Callable, options: type[Run] | None = None, *, is_named: bool = Tr
         parallel: the stage trains, which it can do in several processes, one per GPU, where the job has several.
     """
     processes.die_with_parent()
+    processes.tell_cost_at_exit(with_children=True)
     try:
         if parallel and processes.RANK not in os.environ and processes.count() > 1:
             launch(processes.count())
