@@ -29,16 +29,18 @@ SOCKET = Path(".snakemake/warm")  # relative, because a socket's path may have 1
 LOG = Path("logs/warm.log")
 PLAIN = "ORCHARD_PLAIN"  # set to 1: no server
 WAITING = 1024  # children that may be asked for at once: ours, more than a machine has cores
-# What several families import, and DVC: 5 to 10 CPU seconds of each job and its stage. Not orchard's own modules.
-LIBRARIES = (
-    "dvc.cli", "dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.cachemgr", "dvc.stage.run",
+# What jobs import, and what stages import that compute: 2 and 8 CPU seconds. Not orchard's own modules.
+DVC = ("dvc.cli", "dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.cachemgr", "dvc.stage.run")
+COMPUTING = (
     "datasets", "lm_eval.evaluator", "lm_eval.models.huggingface", "matplotlib.figure", "numpy", "pandas", "pyarrow",
     "pyarrow.parquet", "scipy.stats", "torch", "transformers.models.llama.modeling_llama",
     "transformers.models.auto.modeling_auto", "transformers.trainer", "trl.trainer.grpo_trainer",
     "trl.trainer.sft_trainer",
 )  # fmt: skip
-# The stage whose libraries must see the network, and so another environment than the server's.
-ALONE = ("orchard.stages.fetch",)
+JOB = "orchard.rerun.repro"
+STAGES = "orchard.stages."
+LIGHT = ("orchard.stages.generate", "orchard.stages.ingest", "orchard.stages.mix")  # these do not compute
+ALONE = ("orchard.stages.fetch",)  # its libraries must see the network, and so another environment than the server's
 
 
 class Request(NamedTuple):
@@ -104,7 +106,7 @@ def ask(module: str, arguments: list[str], folder: str = ".", environment: dict[
 def run_command(command: str, folder: str, environment: dict[str, str]) -> int | None:
     """Runs a stage's command in a child of the server; None where it is no stage's, or no server answers."""
     words = shlex.split(command)
-    if words[:2] != ["python", "-m"] or not words[2].startswith("orchard.stages."):
+    if words[:2] != ["python", "-m"] or not words[2].startswith(STAGES):
         return None
     sys.stdout.flush()
     sys.stderr.flush()
@@ -159,6 +161,7 @@ class Server:
             connection.close()
             return None
         request = Request(**json.loads(payload))
+        load(libraries(request.module))
         return self._fork(connection, streams, request)
 
     def _fork(self, connection: socket.socket, streams: list[int], request: Request) -> Request | None:
@@ -208,6 +211,21 @@ class Server:
         os.chdir(request.folder)
 
 
+def libraries(module: str) -> tuple[str, ...]:
+    """What a module is known to import; so that a run of a single light stage loads no more than the stage would."""
+    if module == JOB:
+        return DVC
+    return COMPUTING if module.startswith(STAGES) and module not in LIGHT else ()
+
+
+def load(names: tuple[str, ...]) -> None:
+    """Imports libraries that are not there yet."""
+    if missing := [name for name in names if name not in sys.modules]:
+        for name in missing:
+            importlib.import_module(name)
+        gc.freeze()  # so that a child's collector does not write to the memory that all share
+
+
 def _gone() -> NoReturn:
     raise ConnectionError
 
@@ -223,9 +241,6 @@ def main() -> None:
     processes.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     environment.set_up()
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    gc.freeze()  # so that a child's collector does not write to the memory that all share
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         request = Server(listening).serve()
     _forget_own_code()
