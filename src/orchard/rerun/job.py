@@ -3,6 +3,7 @@
 python -m orchard.rerun.job STAGE
 """
 
+import os
 import sys
 
 from orchard import processes
@@ -17,6 +18,8 @@ def repro(name: str) -> int:
     remote: it would fetch the whole run cache for each stage.
     """
     processes.die_with_parent()
+    processes.ask_nothing()
+    os.environ[processes.JOB] = name
     try:
         dvc_patches.install()
         alive.mark_job()

@@ -1,6 +1,6 @@
 """What a job does: one module or package per family of stages, named as its rule.
 
-Imports: errors, jsonl, paths, processes, yamls, tasks, study, models, report.
+Imports: errors, files, jsonl, paths, processes, yamls, tasks, study, models, report.
 
 What a stage's process needs before its libraries are loaded is set here.
 """
@@ -13,6 +13,8 @@ from orchard import paths, processes
 
 if sys.argv[:1] == ["-m"]:  # a stage is starting: its libraries take seconds, in which its parent may be killed
     processes.die_with_parent()
+    processes.settle()
+    processes.ask_nothing()
 
 # The imports of torch and transformers take 5 s with Python's own thresholds, 3.7 s with these.
 gc.set_threshold(100_000, 50, 50)
