@@ -7,7 +7,7 @@ has a rule that says how its jobs run.
 import sys
 
 sys.path.insert(0, f"{workflow.basedir}/src")  # this clone's code, whatever is installed
-from orchard.rerun import progress, start
+from orchard.rerun import start
 
 RUN = start.Run(workflow)
 
@@ -35,5 +35,9 @@ onstart:
     RUN.on_start()
 
 
+onsuccess:
+    RUN.on_end()
+
+
 onerror:
-    progress.print_failures()
+    RUN.on_end()

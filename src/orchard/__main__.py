@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from orchard import paths
-from orchard.errors import UserError
+from orchard import paths, processes
+from orchard.errors import of_machine
 
 
 class Answer(NamedTuple):
@@ -20,12 +20,14 @@ class Answer(NamedTuple):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status. A user's mistake ends in its one message and status 1."""
+    """Runs one command; returns the exit status. A mistake ends in its one message and status 1."""
     options = parser().parse_args(arguments)
     try:
         answer = options.run(options)
-    except UserError as error:
-        print(f"\n{error}", file=sys.stderr)
+    except Exception as error:
+        if not (message := of_machine(error)):
+            raise
+        print(f"\n{message}", file=sys.stderr)
         return 1
     print(answer.text)
     return answer.status
@@ -51,7 +53,7 @@ def check(options) -> Answer:
 
     study = load.load(options.file)
     if options.file == paths.CONFIG:
-        params.write(study)
+        (params.refuse_behind if options.look else params.write)(study)
     return Answer(f"OK: {options.file} is a valid study, {study.name!r}")
 
 
@@ -156,7 +158,10 @@ GROUPS: dict[str, dict[str, Command]] = {
         "check": Command(
             "validate a study, and bring params.yaml up to date",
             check,
-            [("file", {"nargs": "?", "default": paths.CONFIG, "type": Path})],
+            [
+                ("file", {"nargs": "?", "default": paths.CONFIG, "type": Path}),
+                ("--look", {"action": "store_true", "help": "write nothing; status 1 if params.yaml is behind"}),
+            ],
         ),
         "schema": Command("print the JSON schema of a config, for editors", schema),
     },
@@ -235,6 +240,7 @@ def parser() -> argparse.ArgumentParser:
 
 def console() -> None:
     """The console command `orchard`."""
+    processes.settle()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may stop early
     sys.exit(main())
 

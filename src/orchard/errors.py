@@ -1,6 +1,7 @@
 """The one kind of error that a user's mistake gives, and the fix that most of them share."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -30,3 +31,36 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     if near := difflib.get_close_matches(name, known, 1):
         return f"did you mean {near[0]!r}?"
     return otherwise or f"name one of these: {', '.join(sorted(known)) or 'there is none yet, so add it'}"
+
+
+# What the machine refuses, and what helps. The rule is the same for all: what a run needs of it is there.
+MACHINE = {
+    errno.ENOSPC: "free some space there (`df -h`), or put the folder on another disk by a link",
+    errno.EDQUOT: "free some of your quota there, or put the folder on another disk by a link",
+    errno.EFBIG: "raise the limit of a file's size (`ulimit -f unlimited`)",
+    errno.EROFS: "work in a copy on a disk that can be written (`git clone`)",
+    errno.EACCES: "give your user the right to write there (`ls -ld`, `chown`), or work in a clone of your own",
+    errno.EPERM: "give your user the right to write there (`ls -ld`, `chown`), or work in a clone of your own",
+    errno.ENOTDIR: "remove the file that stands where a folder is needed, or correct the variable that names it",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n 4096`)",
+    errno.EAGAIN: "raise the limit of processes (`ulimit -u`), or run fewer jobs at once (`--cores`)",
+    errno.ENOMEM: "raise the limit of memory (`ulimit -v`, mem_mb on a cluster), or run fewer jobs at once (`--cores`)",
+    errno.EIO: "look after the disk (`dmesg`)",
+}
+
+
+def of_machine(error: Exception) -> UserError | None:
+    """The message for what the machine refuses: space, rights, memory; None if the error is of another kind."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is torch's RuntimeError
+        error = OSError(errno.ENOMEM, "the memory is used up")
+    if not (isinstance(error, OSError) and error.errno in MACHINE):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return UserError(
+        found=f"{where}{error.strerror}",
+        rule="what a run needs of the machine is there",
+        why="nothing is written by halves, so the work stops here; what is finished is kept, and the next run goes on",
+        fix=MACHINE[error.errno],
+    )

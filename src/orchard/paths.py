@@ -35,6 +35,11 @@ RESUME = SCRATCH / "resume"
 SET_ASIDE = SCRATCH / "studies"
 LAST_STUDY = SCRATCH / "last-study"
 
+# What Snakemake keeps, and a run beside it
+SNAKEMAKE = Path(".snakemake")
+RUNNING = SNAKEMAKE / "orchard.lock"  # held by the one run of the folder
+BEGAN = SNAKEMAKE / "orchard.began.json"  # what the last run began with
+
 # What was measured apart and is read by stages and commands, because times differ from run to run
 STEP_TIMES = Path("measured/step_times.csv")
 SPEEDS = Path("measured/speed.csv")

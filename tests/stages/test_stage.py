@@ -36,8 +36,9 @@ def test_resume_state_outlives_a_failure_and_goes_with_success():
     path = Path("results/x")
     with pytest.raises(FileExistsError):
         fail_in(stage.resumable(path))
-    with stage.resumable(path) as state:
+    with stage.output(path) as scratch, stage.resumable(path) as state:
         assert (state / "step").read_text() == "half"
+        scratch.write_text("whole")
     assert not Path(".scratch/resume/results/x").exists()
 
 

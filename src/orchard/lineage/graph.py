@@ -4,7 +4,10 @@ Rules of Snakemake take their inputs and outputs from it. The code dependencies 
 `orchard graph --write`, from the imports of the module that each stage runs.
 """
 
+import contextlib
+import functools
 import graphlib
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,6 +124,20 @@ def fill_in(repo, definitions: dict, tree: dict, names: list[str] | None = None)
             for name, entry in found
         ]
     )
+
+
+def values(stage: Stage, tree: dict) -> dict:
+    """The values of a stage's parameters, by their keys with dots.
+
+    Args:
+        stage: the stage.
+        tree: the content of params.yaml.
+    """
+    found = {}
+    for key in stage.params:
+        with contextlib.suppress(KeyError, TypeError):  # no such key, or nothing where it would stand
+            found[key] = functools.reduce(operator.getitem, key.split("."), tree)
+    return found
 
 
 # Code dependencies

@@ -7,7 +7,6 @@ that it saw in a database of its own, and nothing else is written.
 
 import contextlib
 import functools
-import operator
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
@@ -134,11 +133,7 @@ class Project:
 
     def params(self, stage: Stage) -> dict:
         """The values of a stage's parameters."""
-        found = {}
-        for key in stage.params:
-            with contextlib.suppress(KeyError, TypeError):  # no such key, or nothing where it would stand
-                found[key] = functools.reduce(operator.getitem, key.split("."), self.tree)
-        return found
+        return graph.values(stage, self.tree)
 
     def dep_changes(self, stage: Stage, recorded: dict[str, str], contents: Contents) -> Iterator[str]:
         """A line for each path that a stage reads and that is new, gone or of another content."""

@@ -11,8 +11,7 @@ import psutil
 from orchard import paths
 from orchard.errors import UserError
 
-RUNNING = Path(".snakemake/orchard.lock")  # held by the one run of the folder
-SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+SNAKEMAKE_LOCKS = paths.SNAKEMAKE / "locks"
 JOBS = paths.DVC_SCRATCH / "jobs"  # every job holds a shared lock of this file as long as it lives
 BUSY = paths.DVC_SCRATCH / "rwlock"  # DVC's list of which process writes and reads which paths
 GONE_WITHIN = 30  # seconds for the jobs of a killed run to end: ours, they die within one unless the machine is full
@@ -27,10 +26,10 @@ def be_the_only_run() -> None:
     Raises:
         UserError: another run is there.
     """
-    RUNNING.parent.mkdir(exist_ok=True)
-    _held[RUNNING] = open(RUNNING, "w")  # noqa: SIM115  (held until the process ends)
+    paths.RUNNING.parent.mkdir(exist_ok=True)
+    _held[paths.RUNNING] = open(paths.RUNNING, "w")  # noqa: SIM115  (held until the process ends)
     try:
-        fcntl.flock(_held[RUNNING], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(_held[paths.RUNNING], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UserError(
             found="another snakemake runs in this folder",

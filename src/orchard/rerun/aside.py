@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchard import paths
+from orchard import files, paths
 
 EARLIER = "earlier"  # instead of a study's name, where no run in this folder has noted its study yet
 
@@ -24,16 +24,14 @@ def swap(outs: Iterable[str], study: str) -> None:
     last = paths.LAST_STUDY.read_text(encoding="utf-8") if paths.LAST_STUDY.is_file() else EARLIER
     for child in _leftovers(outs):
         target = _free(paths.SET_ASIDE / last / child)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        child.rename(target)
+        files.move(child, target)
         print(f"{child} is of another study or an earlier config: set aside in {target}", file=sys.stderr)
     paths.LAST_STUDY.parent.mkdir(parents=True, exist_ok=True)
     paths.LAST_STUDY.write_text(study, encoding="utf-8")
     for out in sorted(outs):
         for kept in (paths.SET_ASIDE / name / out for name in (study, EARLIER)):
             if kept.exists() and not Path(out).exists():
-                Path(out).parent.mkdir(parents=True, exist_ok=True)
-                kept.rename(out)
+                files.move(kept, Path(out))
 
 
 def _leftovers(outs: set[str]) -> Iterator[Path]:

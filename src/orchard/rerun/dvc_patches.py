@@ -1,5 +1,9 @@
 """Every patch of DVC and Snakemake, with the versions that it was tried with.
 
+DVC asks git whether it ignores an output, and refuses outputs behind a link out of the repository. It hashes what a
+stage read when the command has ended, so that an edit meanwhile is recorded with what was made before it. Snakemake
+judges by time stamps, and deletes an output that is older than an input.
+
 DVC's own waiting for its lock tries again every half second, so that 200 jobs wake 400 times a second and the lock is
 idle between few. Its lock for network file systems (core.hardlink_lock) does not end with the process that holds it.
 Its lists of who reads and writes grow with the jobs. It fills dvc.lock where it stands, so that a kill leaves it cut,
@@ -13,14 +17,14 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 from orchard import paths
 from orchard.errors import UserError
 from orchard.lineage import lock
-from orchard.rerun import lockfile, warm
+from orchard.rerun import began, lockfile, warm
 
 TRIED = {"dvc": "3.67.1", "flufl.lock": "9.2.0", "snakemake": "9.27.1"}
 LONG = 1  # second; a longer wait for a lock stands in the job's log: ours, less is not worth a line
@@ -50,6 +54,8 @@ def install() -> None:
     dvc.lock.HardlinkLock.lock = _lock_unless_dead
     dvc.lock.HardlinkLock._set_claimfile = flufl.lock.Lock._set_claimfile  # DVC's is a hash, without host and process
     dvc.rwlock.rwlock = _check_rwlock
+    leave_git_alone()
+    record_what_was_read()
     write_lock_whole()
     parse_once()
     fork_stages()
@@ -118,6 +124,87 @@ def _logged_wait() -> Iterator[None]:
     yield
     if (waited := time.monotonic() - start) > LONG:
         print(f"waited {waited:.1f} s for DVC's lock", flush=True)
+
+
+# What is recorded
+
+
+def leave_git_alone() -> None:
+    """Makes DVC ask git nothing: it would refuse `results` or `data` that are links, and a folder without git.
+
+    Git ignores both folders anyway (.gitignore).
+    """
+    from dvc.repo import Repo
+
+    original = Repo.__init__
+
+    def without_git(self, *args, config=None, **options) -> None:
+        original(self, *args, config={"core": {"no_scm": True}} | (config or {}), **options)
+
+    Repo.__init__ = without_git
+
+
+def record_what_was_read() -> None:
+    """Makes DVC record nothing of a stage whose code, parameters or inputs changed while its command ran.
+
+    DVC hashes them before the command and again after it, and records the latter.
+    """
+    import dvc.stage
+    import dvc.stage.run
+
+    run, save_deps = dvc.stage.run.cmd_run, dvc.stage.Stage.save_deps
+
+    def run_as_began(stage, dry=False, run_env=None) -> None:
+        _refuse_change_since_start(stage)
+        stage.read = _read_by(stage)
+        run(stage, dry, run_env)
+
+    def save_if_unchanged(self, allow_missing=False) -> None:
+        save_deps(self, allow_missing)
+        if (before := getattr(self, "read", None)) and before != (now := _read_by(self)):
+            changed = [path for path in now if now[path] != before.get(path)]
+            raise _in_dvc(
+                UserError(
+                    found=f"{self.addressing}: {', '.join(changed)} changed while its command ran",
+                    rule="what a stage reads stays as it is until it ends",
+                    why="nobody could say which of the two contents its output was made of, so it is not recorded",
+                    fix="`snakemake --cores all` once more, which makes it anew",
+                )
+            )
+
+    dvc.stage.run.cmd_run = run_as_began
+    dvc.stage.Stage.save_deps = save_if_unchanged
+
+
+def _refuse_change_since_start(stage) -> None:
+    from dvc.dependency import ParamsDependency
+
+    values = {key: value for dep in stage.deps if isinstance(dep, ParamsDependency) for key, value in _values(dep)}
+    code = [str(dep) for dep in stage.deps if str(dep).startswith(lock.CODE)]
+    try:
+        began.refuse_change(stage.addressing, stage.cmd, values, code)
+    except UserError as error:
+        raise _in_dvc(error) from None
+
+
+def _values(dep) -> Iterable[tuple]:
+    return (dep.hash_info.value or {}).items()
+
+
+def _read_by(stage) -> dict:
+    """What a stage reads, as DVC has just hashed it; a file of code that was put back meanwhile counts as changed."""
+    found = {}
+    for dep in stage.deps:
+        state = os.stat(str(dep)) if str(dep).startswith(lock.CODE) and os.path.isfile(str(dep)) else None
+        found[str(dep)] = (copy.deepcopy(dep.hash_info), state and (state.st_ino, state.st_mtime_ns))
+    return found
+
+
+def _in_dvc(error: UserError) -> Exception:
+    """A message as DVC prints it: without a traceback."""
+    from dvc.exceptions import DvcException
+
+    return DvcException(f"\n{error}")
 
 
 # Files
@@ -206,6 +293,30 @@ def before_execution(workflow, prepare: Callable[[bool], None]) -> None:
         return execute(*args, executor_plugin=executor_plugin, **options)
 
     workflow.execute = prepared
+
+
+def ignore_time_stamps(workflow, stale: Callable[[], Iterable[str]]) -> None:
+    """Makes Snakemake start what DVC calls stale, and never compare time stamps, which other clocks may have set.
+
+    It would not start a stage whose output is dated in the future, and delete one that is older than its input.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        stale: gives the outputs that are to be made anew, whatever their time stamps.
+    """
+    from snakemake.dag import DAG
+
+    async def check_nothing(self, job, expanded_output) -> None:
+        pass
+
+    DAG.check_output_mtime = check_nothing
+    prepare = workflow._prepare_dag
+
+    def prepare_forced(*args, **options) -> None:
+        prepare(*args, **options)
+        workflow._dag.forcefiles.update(stale())
+
+    workflow._prepare_dag = prepare_forced
 
 
 def lift_job_rate(workflow) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from orchard import paths
 from orchard.lineage import costs
@@ -15,7 +16,7 @@ REPORT_EVERY = 15  # seconds between two lines of progress: ours, often enough t
 FAILED = ("ERROR: failed to reproduce", "found: ")  # what DVC, and a job itself, write into a job's log
 LAST_LINES = 12  # of a failed job's log: ours, enough for a message of four lines or the end of a traceback
 MOST_NAMES = 6  # of stages in a real run's plan: ours, a dry run names all
-_START = time.time()
+_BEFORE: dict[Path, tuple[int, int]] = {}  # the logs of earlier runs, when this one starts
 
 
 def print_plan(stages: list[str], changed: list[str], behind: list[str], cores: int | None, is_real: bool) -> None:
@@ -41,7 +42,19 @@ def print_plan(stages: list[str], changed: list[str], behind: list[str], cores: 
 def report(stale: int) -> None:
     """Starts a thread that prints which stages run, how far each is and about how long the rest takes."""
     shutil.rmtree(paths.PROGRESS, ignore_errors=True)
+    _BEFORE.update(_states())
     threading.Thread(target=_report_loop, args=(stale, time.time()), daemon=True).start()
+
+
+def _states() -> dict[Path, tuple[int, int]]:
+    """What each log and benchmark is known by; another clock than ours may set its time."""
+    found = {file: file.stat() for file in paths.LOGS.rglob("*.*") if file.is_file()}
+    return {file: (state.st_ino, state.st_mtime_ns) for file, state in found.items()}
+
+
+def _written(suffix: str) -> list[Path]:
+    """The files of this run, of those with a suffix."""
+    return sorted(file for file, state in _states().items() if file.suffix == suffix and _BEFORE.get(file) != state)
 
 
 def _report_loop(stale: int, start: float) -> None:
@@ -52,7 +65,7 @@ def _report_loop(stale: int, start: float) -> None:
             state = json.loads(file.read_text())
             if state["done"] < state["total"]:
                 running.append(f"{file.stem} {state['done']}/{state['total']}")
-        done = sum(file.stat().st_mtime > start for file in paths.BENCHMARKS.rglob("*.tsv"))
+        done = len(_written(".tsv"))
         minutes = (time.time() - start) / 60
         rest = f", about {max(1, round(minutes / done * (stale - done)))} min left" if done else ""
         print(f"[{done} of {stale} stages{rest}] {'; '.join(running)}", file=sys.stderr, flush=True)
@@ -60,9 +73,9 @@ def _report_loop(stale: int, start: float) -> None:
 
 def print_failures() -> None:
     """Names the log of each stage that failed in this run, with its last lines."""
-    for log in sorted(paths.LOGS.rglob("*.log")):
+    for log in _written(".log"):
         lines = log.read_text(errors="replace").splitlines()
-        if log.stat().st_mtime > _START and any(line.startswith(FAILED) for line in lines):
+        if any(line.startswith(FAILED) for line in lines):
             print(f"\nfailed: {log}, which ends in", *lines[-LAST_LINES:], sep="\n  ", file=sys.stderr)
 
 

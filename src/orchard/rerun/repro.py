@@ -3,6 +3,7 @@
 python -m orchard.rerun.repro STAGE
 """
 
+import os
 import sys
 
 from orchard import processes
@@ -18,6 +19,8 @@ def repro(name: str) -> int:
     """
     processes.die_with_parent()
     processes.tell_cost_at_exit(with_children=False)
+    processes.ask_nothing()
+    os.environ[processes.JOB] = name
     try:
         dvc_patches.install()
         alive.mark_job()

@@ -4,29 +4,26 @@
 - What is stale is asked when Snakemake works out which jobs to start.
 - Only a real run acts: it locks the folder, writes params.yaml, sets other studies' outputs aside, asks the remote.
 
-Snakemake judges by time stamps, which a clone does not have. So inputs are `ancient` where `orchard.lineage.project`
-calls the stage fresh, and a stage that it calls stale has one more input, a marker that is newer than any output. The
-job (orchard.rerun.job) is `dvc repro` of that one stage, which runs the command, restores its output from the cache or
-a remote, or finds that nothing changed after all.
+Snakemake judges by time stamps, which a clone does not have, and which clocks of several machines set. So it compares
+none: a stage that `orchard.lineage.project` calls stale is forced, and inputs are `ancient` unless a stale stage makes
+them. The job (orchard.rerun.job) is `dvc repro` of that one stage, which runs the command, restores its output from
+the cache or a remote, or finds that nothing changed after all.
 """
 
-import atexit
 import functools
 import os
 import re
-import shutil
 import sys
-import tempfile
-import time
+import warnings
 from pathlib import Path
 
 from snakemake.io import ancient
 
-from orchard import paths, yamls
-from orchard.errors import UserError
+from orchard import paths, processes, yamls
+from orchard.errors import UserError, did_you_mean, of_machine
 from orchard.lineage import graph, project
 from orchard.lineage.graph import Graph
-from orchard.rerun import alive, aside, dvc_patches, progress, remote, warm
+from orchard.rerun import alive, aside, began, dvc_patches, machine, progress, remote, warm
 from orchard.study import load, params
 
 
@@ -42,8 +39,12 @@ class Run:
     def __init__(self, workflow):
         self.workflow = workflow
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        os.environ["PYTHONPATH"] = str(Path("src").resolve())
+        os.environ |= processes.surroundings() | {"PYTHONPATH": str(processes.own_code())}
+        if "error" in sys.warnoptions:  # a warning of a library is none
+            warnings.simplefilter("ignore")
         self.study, self.tree, self.graph = _or_exit(self._validate)
+        dvc_patches.leave_git_alone()
+        dvc_patches.ignore_time_stamps(workflow, self.forced)
         if workflow.is_main_process:
             dvc_patches.before_execution(workflow, lambda is_real: _or_exit(self._prepare, is_real))
 
@@ -60,11 +61,14 @@ class Run:
 
     def _prepare(self, is_real: bool) -> None:
         """What comes before Snakemake works out what to run."""
+        _refuse_unknown(self.workflow.dag_settings, self.graph, [rule.name for rule in self.workflow.rules])
         if is_real:
             alive.be_the_only_run()
+            machine.refuse_unfit()
             alive.wait_for_old_jobs()
             aside.swap(self.graph.outs, self.study.name)
             params.write(self.study)
+            began.note(self.graph, self.tree)
         changed, behind = self.stale
         progress.print_plan(list(self.graph.stages), changed, behind, self.workflow.resource_settings.cores, is_real)
         if is_real and changed:
@@ -79,6 +83,10 @@ class Run:
             return [], []
         with project.opened(self.tree) as opened:
             return opened.to_start()
+
+    def forced(self) -> list[str]:
+        """The outputs of the stages that are stale themselves."""
+        return [self.graph.stages[name].out for name in _or_exit(lambda: self.stale)[0]]
 
     # What the Snakefile and the rules ask
 
@@ -101,7 +109,7 @@ class Run:
             for path in self.graph.made(dep) or [dep]:
                 maker = self.graph.outs.get(path)
                 found.append(path if maker and maker.name in stale else ancient(path))
-        return found + ([self.marker] if stage.name in self.stale[0] else [])
+        return found
 
     def stage(self, wildcards) -> str:
         """The name of a stage in DVC."""
@@ -111,19 +119,16 @@ class Run:
         """The CPU threads that a base model is made with."""
         return self.tree["base"][self.stage(wildcards).partition("@")[2]]["threads"]
 
-    @functools.cached_property
-    def marker(self) -> str:
-        """A file that is newer than any output, and whose content is never that of an earlier run's."""
-        folder = tempfile.mkdtemp(prefix="orchard-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        file = Path(folder, "stale")
-        file.write_text(f"{time.time_ns()}")
-        return str(file)
-
     def on_start(self) -> None:
         """When jobs are about to start."""
         dvc_patches.lift_job_rate(self.workflow)
         progress.report(sum(map(len, self.stale)))
+
+    def on_end(self) -> None:
+        """When the last job has ended."""
+        progress.print_failures()
+        if changed := began.tell_change():
+            print(f"\n{changed}", file=sys.stderr)
 
 
 def _filled_in(tree: dict) -> Graph:
@@ -134,11 +139,13 @@ def _filled_in(tree: dict) -> Graph:
 
 
 def _or_exit(function, *arguments):
-    """What a function returns; a user's mistake ends in its one message and exit status 1."""
+    """What a function returns; a user's mistake, or what the machine refuses, ends in one message and exit status 1."""
     try:
         return function(*arguments)
-    except UserError as error:
-        print(f"\n{error}\n", file=sys.stderr)
+    except Exception as error:
+        if not (message := of_machine(error)):
+            raise
+        print(f"\n{message}\n", file=sys.stderr)
         sys.exit(1)
 
 
@@ -151,3 +158,25 @@ def _refuse_overrides(overrides: dict, files: list) -> None:
             why="DVC decides what to run by that file and would not see the change",
             fix="edit config.yaml, or switch to another study with `orchard use <study>`",
         )
+
+
+def _refuse_unknown(asked, stages: Graph, rules: list[str]) -> None:
+    """Raises a UserError if a name on the command line is neither an output nor a rule.
+
+    Args:
+        asked: Snakemake's settings of what is to be made.
+        stages: the graph.
+        rules: the names of the rules.
+    """
+    for name in {*asked.targets, *asked.until, *asked.omit_from, *asked.forcerun}:
+        if name in stages.stages:
+            fix = f"its output is {stages.stages[name].out}"
+        else:
+            fix = did_you_mean(name, [*stages.outs, *rules], "`orchard plan --all` names all outputs")
+        if os.path.relpath(name) not in {*stages.outs, *rules}:
+            raise UserError(
+                found=f"{name!r}, which no stage of this study makes",
+                rule="what is asked for is an output of a stage, such as results/report, or a rule",
+                why="there is nothing to run for it",
+                fix=fix,
+            )

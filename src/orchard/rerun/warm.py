@@ -245,6 +245,7 @@ def main() -> None:
         request = Server(listening).serve()
     _forget_own_code()
     sys.argv[:] = ["-m", *request.arguments]
+    sys.orig_argv[:] = [sys.executable, "-m", request.module, *request.arguments]  # should it start itself anew
     runpy.run_module(request.module, run_name="__main__", alter_sys=True)
 
 

@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import fcntl
 import os
-import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ from typing import Any, NoReturn, TypeVar, get_origin
 
 from pydantic import TypeAdapter
 
-from orchard import paths, processes, yamls
-from orchard.errors import UserError
+from orchard import files, paths, processes, yamls
+from orchard.errors import UserError, of_machine
 from orchard.study.schema.common import Run
 
 FIRST_SAYS_WITHIN = 10  # seconds: ours; when one process ends, the launch ends the others at once
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def run(main: Callable, options: type[Run] | None = None, *, is_named: bool = True, parallel: bool = False) -> None:
-    """Runs a stage's main function; a user's mistake ends in its one message and exit status 1, without a traceback.
+    """Runs a stage's main function; a user's mistake, or what the machine refuses, ends in one message and status 1.
 
     Args:
         main: the function; it gets the name of the run and, where the family has them, its options.
@@ -36,14 +36,40 @@ def run(main: Callable, options: type[Run] | None = None, *, is_named: bool = Tr
     processes.die_with_parent()
     processes.tell_cost_at_exit(with_children=True)
     try:
+        refuse_by_hand()
         if parallel and processes.RANK not in os.environ and processes.count() > 1:
             launch(processes.count())
         main(*(arguments(options) if is_named else ()))
-    except UserError as error:
+    except Exception as error:
+        if not (message := of_machine(error)):
+            raise
         if not processes.is_first():  # of several processes that make the same mistake, one says it
             time.sleep(FIRST_SAYS_WITHIN)
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{message}", file=sys.stderr)
         sys.exit(1)
+
+
+def refuse_by_hand() -> None:
+    """Refuses what a stage that DVC starts without Snakemake (`dvc repro`) would do wrong.
+
+    Raises:
+        UserError: a run of Snakemake goes on in this folder.
+        SystemExit: params.yaml is not what config.yaml implies.
+    """
+    if "DVC_STAGE" not in os.environ or processes.JOB in os.environ or processes.RANK in os.environ:
+        return
+    if processes.is_locked(paths.RUNNING):
+        raise UserError(
+            found="`dvc repro` beside a snakemake that runs in this folder",
+            rule="one at a time",
+            why="both would write the same outputs",
+            fix="wait for it, or stop it",
+        )
+    # In a process of its own: a stage that imported all rules of a study would depend on their code.
+    if status := subprocess.run(
+        [sys.executable, "-m", "orchard", "check", "--look"], stdout=subprocess.DEVNULL
+    ).returncode:
+        sys.exit(status)
 
 
 def arguments(options: type[Run] | None) -> tuple:
@@ -96,24 +122,16 @@ def output(path: Path) -> Iterator[Path]:
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{scratch}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a process that a killed run left behind may still write here
-        _remove(scratch)
+        files.remove(scratch)
         yield scratch
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(path)
-        scratch.rename(path)
+        files.remove(path)
+        files.move(scratch, path)
+        files.remove(paths.RESUME / path)
 
 
 @contextlib.contextmanager
 def resumable(path: Path) -> Iterator[Path]:
-    """Yields the folder of the resume state of an output: it outlives a kill, and goes when the block ends well."""
+    """Yields the folder of the resume state of an output: it outlives a kill, and goes when the output is in place."""
     folder = paths.RESUME / path
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
-    _remove(folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ It is committed, and never written by hand: every run of Snakemake and `orchard 
 """
 
 from orchard import paths, yamls
+from orchard.errors import UserError
 from orchard.study import runs
 from orchard.study.schema.study import Study
 
@@ -22,6 +23,17 @@ def tree(study: Study) -> dict:
 def text(study: Study) -> str:
     """The text of params.yaml."""
     return HEADER + yamls.dumps(tree(study))
+
+
+def refuse_behind(study: Study) -> None:
+    """Raises a UserError if params.yaml is not what a study implies."""
+    if not paths.PARAMS.is_file() or paths.PARAMS.read_text(encoding="utf-8") != text(study):
+        raise UserError(
+            found=f"{paths.PARAMS} is not what {paths.CONFIG} implies",
+            rule="DVC runs the study as config.yaml has it",
+            why="DVC reads params.yaml alone: it would run the study before the edit, without its new runs",
+            fix="`orchard check`, then the command again; or `snakemake --cores all`, which needs no check before it",
+        )
 
 
 def write(study: Study) -> None:
