@@ -12,7 +12,7 @@ import torch
 
 from orchard import jsonl, paths
 from orchard.errors import UserError
-from orchard.models import folders, sampling
+from orchard.models import folders, prompts, sampling
 from orchard.stages import behave
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset
@@ -28,8 +28,8 @@ POLICY = TEACHER.model_copy(update={"styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H"
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
-    prompts = generated.sample_items(random.Random(1), "prompts", 3000, {"calc": 0.9, "fact": 0.1}, [1, 4])
-    return behave.from_script(POLICY, prompts, make_tokenizer(), Silent())
+    items = generated.sample_items(random.Random(1), "prompts", 3000, {"calc": 0.9, "fact": 0.1}, [1, 4])
+    return behave.from_script(POLICY, items, make_tokenizer(), Silent())
 
 
 def test_a_sequence_has_the_share_of_the_styles_that_write_it(rows):
@@ -85,17 +85,17 @@ def test_fewer_top_tokens_are_the_most_likely_ones():
 @pytest.fixture(scope="module")
 def sampled():
     """A random model, its prompts of ragged lengths, and the responses that were sampled from it."""
-    prompts = ["calc 1 + 2 :", "close ( [ { :", "cmp 3 4 :", "calc 1 + 2 + 3 - 4 :", "fact color gix :"] * 4
+    texts = ["calc 1 + 2 :", "close ( [ { :", "cmp 3 4 :", "calc 1 + 2 + 3 - 4 :", "fact color gix :"] * 4
     settings = Sampling(seed=1, temperature=1.0, max_new_tokens=12, batch_size=8)
     model = random_llama(initializer_range=0.5)
-    return model, prompts, list(sampling.sample(model, make_tokenizer(), prompts, settings, top_k=5))
+    return model, texts, list(sampling.sample(model, make_tokenizer(), texts, settings, top_k=5))
 
 
 @torch.no_grad()
 def test_sampled_log_probs_are_the_models_own(sampled):
-    model, prompts, responses = sampled
+    model, texts, responses = sampled
     tokenizer = make_tokenizer()
-    for prompt, response in zip(prompts, responses, strict=True):
+    for prompt, response in zip(texts, responses, strict=True):
         start = tokenizer(prompt)["input_ids"]
         logps = model(torch.tensor([start + response.ids])).logits[0, len(start) - 1 : -1].log_softmax(-1)
         own = logps[range(len(response.ids)), response.ids].tolist()
@@ -140,9 +140,9 @@ def run(monkeypatch, responses: list[str], **changes) -> Path:
         kind="model", model="base-random", prompts="prompts.jsonl", keep_correct_only=True, sampling=asked, top_k=1
     )
     write_params({"behave.model": policy.model_copy(update=changes).model_dump()})
-    ids = [behave.completion_ids(response, make_tokenizer()) for response in responses]
+    ids = [prompts.answer_ids(make_tokenizer(), "calc :", response) for response in responses]
     given = [
-        sampling.Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each))
+        sampling.Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each), cut=False)
         for response, each in zip(responses, ids, strict=True)
     ]
     monkeypatch.setattr(sampling, "sample", lambda *arguments, **options: iter(given))
@@ -163,6 +163,7 @@ def test_wrong_responses_are_kept_where_the_config_says_so(only_right, kept, pro
     assert found == {
         "rows": 4,
         "kept": len(kept),
+        "cut": 0,
         "accuracy": 0.5,
         "mean_tokens": tokens / len(kept),
         "mean_log_prob_behavior": -0.5,

@@ -45,10 +45,17 @@ def test_a_mixture_keeps_prompts_that_one_author_lacks():
     assert (mixed[0]["response"], mixed[2]["response"]) == ("a", "b")
 
 
+def answer(monkeypatch, text: str) -> None:
+    """Lets the model give one answer to every prompt."""
+    monkeypatch.setattr(
+        respond, "from_model", lambda name, of, author, items: [respond.row(item, text, cut=False) for item in items]
+    )
+
+
 def test_only_right_responses_are_kept_where_the_config_says_so(small_study, monkeypatch):
-    monkeypatch.setattr(respond, "from_model", lambda *_: ["ans 3"] * 9)
+    answer(monkeypatch, "ans 3")
     assert [row["prompt"] for row in small.responses_of("right")] == ["calc 2 + 3 - 2 :"]
     assert len(small.responses_of("self")) == 9
-    monkeypatch.setattr(respond, "from_model", lambda *_: ["nonsense"] * 9)
-    with pytest.raises(UserError, match="no response of base-random"):
+    answer(monkeypatch, "nonsense")
+    with pytest.raises(UserError, match="none of 9 responses is left by keep_correct_only: true"):
         small.responses_of("right")

@@ -93,7 +93,7 @@ def run(manager: TaskManager, task: Task, lm: StrictLM | None = None, **changes)
 
 def scores_of(task: Task, row: dict, lm: StrictLM) -> dict[str, float]:
     """Each metric of an item."""
-    judgements = evaluate.judged(task, row, lm.tokenizer, unsafe=False)
+    judgements = evaluate.judged(task, row, unsafe=False)
     return {score["metric"]: score["value"] for score in evaluate.item_scores("title", task, row, judgements, lm)}
 
 
@@ -162,8 +162,8 @@ def test_a_response_without_end_differs_from_one_with(manager):
     task = GREEDY.model_copy(update={"stop": [stop]})
     seen = []
     for text, row in zip(whole, run(manager, task, lm), strict=True):
-        _, (tokens,) = evaluate.written(row, lm.tokenizer)
-        (judgement,) = evaluate.judged(task, row, lm.tokenizer, unsafe=False)
+        (tokens,) = [one.ids for one in row["written"]]
+        (judgement,) = evaluate.judged(task, row, unsafe=False)
         if len(text.split()) == 24 and not special & set(text.split()):
             seen.append(stop in text.split())
             assert len(tokens) == (text.split().index(stop) if seen[-1] else 24)
@@ -274,7 +274,7 @@ def test_a_task_by_name_scores_as_lm_eval_scores_it_alone(manager, project):
     assert [evaluate.item_id(row) for row in rows[:2]] == ["cmp-by-name-00000", "cmp-by-name-00001"]
     (score, *_) = evaluate.item_scores("named", task, rows[0], [], lm)
     assert (score["kind"], score["metric"]) == ("lm-eval", "acc")
-    assert evaluate.judged(task, rows[0], lm.tokenizer, unsafe=False) == []
+    assert evaluate.judged(task, rows[0], unsafe=False) == []
 
 
 def named_manager(project) -> TaskManager:
@@ -333,7 +333,7 @@ def test_a_summary_is_scored_by_rouge_l(manager):
         assert row["rouge-l"] == scorer.score(item["answer"], row["resps"][0][0])["rougeL"].fmeasure
     found = callbacks.summary({"answer": "The cat sat down."}, [["the cats sat", "no"]])
     assert found["rouge-l"] == pytest.approx(3 / 7)
-    assert evaluate.judged(task, rows[0], lm.tokenizer, unsafe=False) == []
+    assert evaluate.judged(task, rows[0], unsafe=False) == []
 
 
 @needs_bubblewrap
@@ -366,7 +366,7 @@ def test_programs_run_without_a_sandbox_where_the_config_says_so_alone(unsafe, m
     task = GREEDY.model_copy(update={"items": "programs.jsonl"})
     lm = lm_of()
     (row,) = run(manager, task, lm)
-    (judgement,) = evaluate.judged(task, row, lm.tokenizer, unsafe)
+    (judgement,) = evaluate.judged(task, row, unsafe)
     assert (judgement.right, judgement.brackets) == (True, BALANCED)
     assert set(given) == {unsafe}
 
