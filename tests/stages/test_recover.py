@@ -77,6 +77,9 @@ def test_a_record_says_what_recovery_saw(budget, responses):
         assert (facts["rows"], facts["equal"]) == (None, "tokens")
         assert facts["tokens"] >= 300
     assert facts["ratio"] == 0.25
+    assert facts["cut"] == 0
+    assert facts["steps"] == {"steps": 6, "few": 2}.get(budget, facts["steps"])
+    assert f"{facts['steps']} steps, {facts['tokens']} answer tokens" in facts["history"][-1]
     assert chosen_on.read(folder) == chosen_on.read(paths.model(f"prune-{small.MODEL}-block-influence-1"))
 
 
