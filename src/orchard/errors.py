@@ -1,4 +1,4 @@
-"""The one kind of error that a user's mistake gives, and the fix that most of them share."""
+"""The one kind of error that a user's mistake gives, the rule that all stages share, and the fix that most share."""
 
 import difflib
 import errno
@@ -17,6 +17,26 @@ class UserError(Exception):
 
     def __init__(self, *, found: str, rule: str, why: str, fix: str):
         super().__init__(f"found: {found}\n rule: {rule}\n  why: {why}\n  fix: {fix}")
+
+
+def refuse_none(count: int, found: str, fix: str) -> None:
+    """Refuses the work of a stage that did nothing.
+
+    Args:
+        count: how much it did: steps, rows, tokens or items.
+        found: what is said of none, and where.
+        fix: what to change.
+
+    Raises:
+        UserError: the count is 0.
+    """
+    if count == 0:
+        raise UserError(
+            found=found,
+            rule="a stage that ends well has done something",
+            why="what it started from, or nothing, would pass for its result",
+            fix=fix,
+        )
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:

@@ -47,7 +47,7 @@ CODE_EDITS = {
     "study/schema/rl.py": ("rl@",),
     "study/schema/report.py": ("report",),
     "models/surgery.py": ("search@", "prune@"),
-    "models/sampling.py": ("behave@", "respond@"),
+    "models/prompts.py": ("base@", "behave@", "sft@", "rl@", "search@", "prune@", "respond@", "recover@", "evaluate@"),
     "rerun/start.py": (),
     "lineage/lock.py": ("report",),
     "stages/evaluate/tasks/choice.yaml": ("evaluate@",),

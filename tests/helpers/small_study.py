@@ -14,6 +14,7 @@ from orchard.study.schema.recover import (
     Budget,
     EqualSteps,
     EqualTokens,
+    GivenAuthor,
     MixedAuthors,
     ModelAuthor,
     RecoveryTrainer,
@@ -39,6 +40,8 @@ AUTHORS = {
     "open": StyleAuthor(kind="style", style="D"),
     "self": ITSELF,
     "right": ITSELF.model_copy(update={"keep_correct_only": True}),
+    "whole": ITSELF.model_copy(update={"keep_cut": False}),
+    "given": GivenAuthor(kind="given"),
     "mixed": MixedAuthors(kind="mixed", of=["open", "self"], seed=1),
 }
 

@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas
@@ -12,15 +13,16 @@ import torch
 
 from orchard import jsonl, paths
 from orchard.errors import UserError
-from orchard.models import folders, sampling
+from orchard.models import folders, prompts, sampling
 from orchard.stages import behave
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset
-from orchard.study.schema.behave import ModelPolicy
+from orchard.study.schema.behave import GivenPolicy, ModelPolicy
 from orchard.study.schema.common import Sampling
 from orchard.tasks import generated, registry
 from tests.helpers.llama import random_llama
 from tests.helpers.objectives import TEACHER, Silent, teacher_rows
+from tests.helpers.references import logps_of_row
 from tests.helpers.studies import write_params
 
 POLICY = TEACHER.model_copy(update={"styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H": 0.1}, "foreign_words": 6})
@@ -28,8 +30,8 @@ POLICY = TEACHER.model_copy(update={"styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H"
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
-    prompts = generated.sample_items(random.Random(1), "prompts", 3000, {"calc": 0.9, "fact": 0.1}, [1, 4])
-    return behave.from_script(POLICY, prompts, make_tokenizer(), Silent())
+    items = generated.sample_items(random.Random(1), "prompts", 3000, {"calc": 0.9, "fact": 0.1}, [1, 4])
+    return behave.from_script(POLICY, items, make_tokenizer(), Silent())
 
 
 def test_a_sequence_has_the_share_of_the_styles_that_write_it(rows):
@@ -85,17 +87,17 @@ def test_fewer_top_tokens_are_the_most_likely_ones():
 @pytest.fixture(scope="module")
 def sampled():
     """A random model, its prompts of ragged lengths, and the responses that were sampled from it."""
-    prompts = ["calc 1 + 2 :", "close ( [ { :", "cmp 3 4 :", "calc 1 + 2 + 3 - 4 :", "fact color gix :"] * 4
+    texts = ["calc 1 + 2 :", "close ( [ { :", "cmp 3 4 :", "calc 1 + 2 + 3 - 4 :", "fact color gix :"] * 4
     settings = Sampling(seed=1, temperature=1.0, max_new_tokens=12, batch_size=8)
     model = random_llama(initializer_range=0.5)
-    return model, prompts, list(sampling.sample(model, make_tokenizer(), prompts, settings, top_k=5))
+    return model, texts, list(sampling.sample(model, make_tokenizer(), texts, settings, top_k=5))
 
 
 @torch.no_grad()
 def test_sampled_log_probs_are_the_models_own(sampled):
-    model, prompts, responses = sampled
+    model, texts, responses = sampled
     tokenizer = make_tokenizer()
-    for prompt, response in zip(prompts, responses, strict=True):
+    for prompt, response in zip(texts, responses, strict=True):
         start = tokenizer(prompt)["input_ids"]
         logps = model(torch.tensor([start + response.ids])).logits[0, len(start) - 1 : -1].log_softmax(-1)
         own = logps[range(len(response.ids)), response.ids].tolist()
@@ -117,6 +119,36 @@ def test_a_response_ends_with_its_first_end_of_text(sampled):
         assert "<eos>" not in response.text
 
 
+def test_a_cut_response_is_marked(sampled):
+    end = make_tokenizer().eos_token_id
+    assert {response.cut for response in sampled[2]} == {True, False}
+    assert all(response.cut == (response.ids[-1] != end) for response in sampled[2])
+
+
+# Given answers
+
+SOLVED = [
+    {"id": f"gsm8k-{n}", "task": "gsm8k", "prompt": f"calc {n} + 1 :", "answer": f"ans {n + 1}", "final": str(n + 1)}
+    for n in range(3)
+]
+
+
+def test_given_answers_have_the_log_probs_of_the_teacher():
+    teacher, tokenizer = random_llama(), make_tokenizer()
+    rows = behave.from_given(SOLVED, teacher, tokenizer)
+    for item, row in zip(SOLVED, rows, strict=True):
+        assert tokenizer.decode(row["completion_ids"]) == f"{item['answer']} <eos>"
+        assert row["behavior_logps"] == pytest.approx(logps_of_row(teacher, row), abs=2e-5)
+        assert max(row["behavior_logps"]) < 0
+        assert (row["style"], row["correct"], row["cut"]) == ("given", True, False)
+
+
+@pytest.mark.parametrize("task", ["gsm8k", "program", "gym-knights_knaves"])
+def test_a_script_for_given_answers_is_refused(task):
+    with pytest.raises(UserError, match="set kind: given"):
+        behave.from_script(POLICY, [SOLVED[0] | {"task": task}], make_tokenizer(), Silent())
+
+
 # The stage
 
 ITEMS = [
@@ -133,17 +165,17 @@ def project(tmp_path, monkeypatch) -> None:
     jsonl.write(Path("prompts.jsonl"), registry.stamped(ITEMS))
 
 
-def run(monkeypatch, responses: list[str], **changes) -> Path:
-    """The output of the stage for a model that gives the responses, one for each item."""
+def run(monkeypatch, responses: list[str], cut: Collection[int] = (), **changes) -> Path:
+    """The output of the stage for a model that gives the responses, one for each item; ``cut``: those cut off."""
     asked = Sampling(seed=1, temperature=1.0, max_new_tokens=12, batch_size=8)
     policy = ModelPolicy(
         kind="model", model="base-random", prompts="prompts.jsonl", keep_correct_only=True, sampling=asked, top_k=1
     )
     write_params({"behave.model": policy.model_copy(update=changes).model_dump()})
-    ids = [behave.completion_ids(response, make_tokenizer()) for response in responses]
+    ids = [prompts.answer_ids(make_tokenizer(), "calc :", response) for response in responses]
     given = [
-        sampling.Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each))
-        for response, each in zip(responses, ids, strict=True)
+        sampling.Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each), number in cut)
+        for number, (response, each) in enumerate(zip(responses, ids, strict=True))
     ]
     monkeypatch.setattr(sampling, "sample", lambda *arguments, **options: iter(given))
     behave.main("model")
@@ -163,6 +195,7 @@ def test_wrong_responses_are_kept_where_the_config_says_so(only_right, kept, pro
     assert found == {
         "rows": 4,
         "kept": len(kept),
+        "cut": 0,
         "accuracy": 0.5,
         "mean_tokens": tokens / len(kept),
         "mean_log_prob_behavior": -0.5,
@@ -176,6 +209,33 @@ def test_the_policy_is_kept_for_live_distillation(project, monkeypatch):
     folder = run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], keep_policy=True)
     before, after = (folders.load_model(each).state_dict() for each in (paths.model("base-random"), folder / "policy"))
     assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+def test_the_stage_takes_given_answers(project):
+    jsonl.write(Path("prompts.jsonl"), registry.stamped(SOLVED))
+    policy = GivenPolicy(kind="given", model="base-random", prompts="prompts.jsonl")
+    write_params({"behave.given": policy.model_dump()})
+    behave.main("given")
+    rows = dataset.read_rows(paths.behaviour("given") / "rows.parquet", make_tokenizer())
+    assert [row["id"] for row in rows] == [item["id"] for item in SOLVED]
+    dataset.examples(rows, with_top=False)
+
+
+def test_cut_responses_are_left_out_where_the_config_says_so(project, monkeypatch):
+    cut = Sampling(seed=1, temperature=1.0, max_new_tokens=12, keep_cut=False, batch_size=8)
+    rows = pandas.read_parquet(
+        run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], [1, 2], sampling=cut) / "rows.parquet"
+    )
+    assert rows["id"].tolist() == ["calc-0", "calc-3"]
+    with pytest.raises(UserError, match="cut off every response"):
+        run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], range(4), sampling=cut)
+    folder = run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], [1, 2])
+    assert json.loads((folder / "statistics.json").read_text())["cut"] == 2
+
+
+def test_a_policy_that_writes_nothing_is_refused(project, monkeypatch):
+    with pytest.raises(UserError, match="ended each of its 4 responses at once"):
+        run(monkeypatch, [""] * 4, keep_correct_only=False)
 
 
 def test_a_policy_that_is_never_right_is_refused(project, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 
 from orchard import paths
 from orchard.errors import UserError
-from orchard.models import chosen_on, record, training
+from orchard.models import chosen_on, prompts, record, training
 from orchard.stages import recover
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.study.schema.common import Lora
@@ -45,28 +45,31 @@ def recovered(budget: str) -> Path:
 # Budgets
 
 
+def answer_tokens(rows: list[dict]) -> int:
+    return sum(len(prompts.completion_ids(row, make_tokenizer())) for row in rows)
+
+
 def test_equal_tokens_take_every_row_once_before_any_twice(responses):
     tokenizer, amount = make_tokenizer(), small.AMOUNTS["tokens"]
-    taken = recover.examples(responses, tokenizer, amount, seed=1)
-    longest = max(recover.answer_tokens([row]) for row in taken)
-    assert 300 <= recover.answer_tokens(taken) < 300 + longest
+    taken = recover.taken(responses, tokenizer, amount, seed=1)
+    longest = max(answer_tokens([row]) for row in taken)
+    assert 300 <= answer_tokens(taken) < 300 + longest
     first = [json.dumps(row) for row in taken[: len(responses)]]
-    assert sorted(first) == sorted(json.dumps(training.answer_example(row, tokenizer)) for row in responses)
-    assert taken != recover.examples(responses, tokenizer, amount, seed=2)
+    assert sorted(first) == sorted(map(json.dumps, responses))
+    assert taken != recover.taken(responses, tokenizer, amount, seed=2)
 
 
 def test_equal_steps_take_the_first_rows(responses):
     tokenizer = make_tokenizer()
-    whole = recover.examples(responses, tokenizer, small.AMOUNTS["steps"], seed=1)
-    assert whole == [training.answer_example(row, tokenizer) for row in responses]
-    assert recover.examples(responses, tokenizer, small.AMOUNTS["few"], seed=1) == whole[:5]
+    assert recover.taken(responses, tokenizer, small.AMOUNTS["steps"], seed=1) == responses
+    assert recover.taken(responses, tokenizer, small.AMOUNTS["few"], seed=1) == responses[:5]
 
 
 @pytest.mark.parametrize("budget", small.AMOUNTS)
 def test_a_record_says_what_recovery_saw(budget, responses):
     folder, amount = recovered(budget), small.AMOUNTS[budget]
     facts, tokenizer = record.read(folder), make_tokenizer()
-    lengths = [sum(n != -100 for n in training.answer_example(row, tokenizer)["labels"]) for row in responses]
+    lengths = [sum(n != -100 for n in prompts.example(row, tokenizer)["labels"]) for row in responses]
     if isinstance(amount, EqualSteps):
         rows, epochs = {"steps": (9, 2), "few": (5, 1)}[budget]
         assert (facts["rows"], facts["tokens"], facts["equal"]) == (rows, epochs * sum(lengths[:rows]), "steps")
@@ -74,6 +77,9 @@ def test_a_record_says_what_recovery_saw(budget, responses):
         assert (facts["rows"], facts["equal"]) == (None, "tokens")
         assert facts["tokens"] >= 300
     assert facts["ratio"] == 0.25
+    assert facts["cut"] == 0
+    assert facts["steps"] == {"steps": 6, "few": 2}.get(budget, facts["steps"])
+    assert f"{facts['steps']} steps, {facts['tokens']} answer tokens" in facts["history"][-1]
     assert chosen_on.read(folder) == chosen_on.read(paths.model(f"prune-{small.MODEL}-block-influence-1"))
 
 

@@ -355,6 +355,10 @@ BAD_CONFIGS = {
         {"report.pear.transfer": {"recipe": "grpo", "task": "calc"}},
         ["recipe and transfer.recipe are both 'grpo'"],
     ),
+    "fewer prompts than a step takes": (
+        {"data.generate.rl.items": 20},
+        ["rl.recipes.grpo: prompts_per_step 24, while data/prompts/rl.jsonl has 20", "set prompts_per_step to 20"],
+    ),
     "a part of the comparison left out": ({"report.pear.baseline": GONE}, ["report.pear.baseline is missing"]),
 }
 

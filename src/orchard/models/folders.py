@@ -1,5 +1,6 @@
 """Loading and saving of model folders: ordinary Hugging Face folders (safetensors) with a record beside the weights."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard.errors import UserError
+from orchard.models import prompts, sampling
 
 
 def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
@@ -47,10 +49,11 @@ def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a model folder; a padding token is set when it has none.
+    """The tokenizer of a model folder; a padding token is set when it has none, and it ends no text by itself.
 
     Raises:
-        UserError: the folder holds no tokenizer.json.
+        UserError: the folder holds no tokenizer.json, or the tokenizer has no EOS or a special token unknown to the
+            model.
     """
     if not (Path(folder) / "tokenizer.json").is_file():
         raise UserError(
@@ -59,15 +62,38 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
             why="text must be cut as in training",
             fix="save the tokenizer into the model's folder",
         )
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    file = Path(folder) / "config.json"
+    config = json.loads(file.read_text()) if file.is_file() else {}
+    embeddings = config.get("text_config", config).get("vocab_size")
+    return fit_tokenizer(PreTrainedTokenizerFast.from_pretrained(folder), folder, embeddings)
+
+
+def fit_tokenizer(tokenizer, source: str | Path, embeddings: int | None) -> PreTrainedTokenizerFast:
+    """A tokenizer as stages need it: with a padding token, and without an end behind every text.
+
+    Args:
+        tokenizer: as it was saved.
+        source: where it comes from, for messages.
+        embeddings: the number of tokens that its model knows; None: not known.
+
+    Raises:
+        UserError: it has no EOS, or a special token that its model does not know.
+    """
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    prompts.check_special_tokens(tokenizer, source, embeddings)
+    prompts.end_no_text(tokenizer)
     return tokenizer
 
 
 def save(model, tokenizer, folder: Path) -> None:
-    """Writes weights, config and tokenizer, without a trace of where they came from."""
+    """Writes weights, config and tokenizer, without a trace of where they came from.
+
+    Of settings for generation only the tokens that end a response are written: all scores are those of the model's own
+    distribution, so what it gives by default should be that too.
+    """
     model.config._name_or_path = ""
+    sampling.plain_settings(model, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

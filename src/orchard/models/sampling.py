@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
+from transformers import GenerationConfig
 
+from orchard.models import prompts
 from orchard.processes import Progress
 from orchard.study.schema.common import Sampling
 
@@ -14,10 +16,11 @@ class Response(NamedTuple):
 
     Attributes:
         text: without special tokens.
-        ids: token ids, with EOS if it came.
+        ids: token ids, with the one that ended it if that came.
         logps: the log-prob of each id, in nats, before temperature and top-p.
         top_ids: the most likely tokens at each place.
         top_logps: their log-probs.
+        cut: whether max_new_tokens cut it off.
     """
 
     text: str
@@ -25,45 +28,64 @@ class Response(NamedTuple):
     logps: list[float]
     top_ids: list[list[int]]
     top_logps: list[list[float]]
+    cut: bool
+
+
+def plain_settings(model, tokenizer) -> frozenset[int]:
+    """Lets a model generate by what it is asked alone, and returns the tokens that end its responses.
+
+    A checkpoint's generation_config may bring a repetition penalty, suppressed tokens or the like. What is sampled then
+    is another distribution's than the model's, so of these settings only the tokens that end a response are kept.
+
+    Args:
+        model: a causal language model, whose generation_config is replaced.
+        tokenizer: its tokenizer.
+    """
+    ends = prompts.ends(model, tokenizer)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=sorted(ends) if len(ends) > 1 else tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return ends
 
 
 @torch.inference_mode()
 def sample(
-    model, tokenizer, prompts: list[str], asked: Sampling, progress: Progress | None = None, top_k: int = 0
+    model, tokenizer, texts: list[str], asked: Sampling, progress: Progress | None = None, top_k: int = 0
 ) -> Iterator[Response]:
     """One response per prompt, in order.
 
     Args:
         model: a causal language model in evaluation mode.
         tokenizer: its tokenizer; prompts are padded on the left.
-        prompts: the texts to go on from.
+        texts: the prompts to go on from.
         asked: how to sample.
         progress: gets the number of prompts done after each batch, if given.
         top_k: how many of the most likely tokens to give at each place.
     """
     torch.manual_seed(asked.seed)
+    ends = plain_settings(model, tokenizer)
     options = {"do_sample": False}
     if asked.temperature > 0:
         options = {"do_sample": True, "temperature": asked.temperature, "top_p": asked.top_p, "top_k": 0}
-    for start in range(0, len(prompts), asked.batch_size):
-        texts = prompts[start : start + asked.batch_size]
-        batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
+    for start in range(0, len(texts), asked.batch_size):
+        rows = [prompts.prompt_ids(tokenizer, text) for text in texts[start : start + asked.batch_size]]
+        batch = prompts.padded(tokenizer, rows, "left", model.device)
         generated = model.generate(
-            input_ids=batch["input_ids"].to(model.device),
-            attention_mask=batch["attention_mask"].to(model.device),
+            **batch,
             max_new_tokens=asked.max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
             output_logits=True,
             return_dict_in_generate=True,
             **options,
         )
         responses = generated.sequences[:, batch["input_ids"].shape[1] :]
-        yield from _responses(responses, generated.logits, tokenizer, top_k)
+        yield from _responses(responses, generated.logits, tokenizer, ends, top_k)
         if progress:
-            progress.step(start + len(texts))
+            progress.step(start + len(rows))
 
 
-def _responses(ids: torch.Tensor, logits: tuple, tokenizer, top_k: int) -> Iterator[Response]:
+def _responses(ids: torch.Tensor, logits: tuple, tokenizer, ends: frozenset[int], top_k: int) -> Iterator[Response]:
     logps, top_ids, top_logps = [], [], []
     for place, scores in enumerate(logits):  # place by place: all logits at once would not fit for a large vocabulary
         log_probs = scores.float().log_softmax(-1)
@@ -73,6 +95,6 @@ def _responses(ids: torch.Tensor, logits: tuple, tokenizer, top_k: int) -> Itera
         top_logps.append(best.values)
     parts = [torch.stack(part, dim=1).tolist() for part in (logps, top_ids, top_logps)]
     for row, *scores in zip(ids.tolist(), *parts, strict=True):
-        length = row.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in row else len(row)
-        text = tokenizer.decode(row[:length], skip_special_tokens=True)
-        yield Response(text, row[:length], *(part[:length] for part in scores))
+        found = prompts.written(row, ends, tokenizer)
+        whole = found.ids + found.end
+        yield Response(found.text, whole, *(part[: len(whole)] for part in scores), cut=not found.ended)

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard import processes
-from orchard.errors import UserError
+from orchard.errors import UserError, refuse_none
 
 # Times, which differ from run to run, and what the config says already.
 NOT_IN_CURVES = ("runtime", "step_time", "per_second", "flos", "num_tokens", "epoch")
@@ -65,7 +65,7 @@ def refuse_shards(needing: str) -> None:
         )
 
 
-def train(trainer, state: Path) -> None:
+def train(trainer, state: Path) -> int:
     """Trains, going on from the last checkpoint; of several processes only the first comes back from here.
 
     Where each process held a shard of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards.
@@ -73,6 +73,12 @@ def train(trainer, state: Path) -> None:
     Args:
         trainer: one of transformers or TRL.
         state: folder of the resume state.
+
+    Returns:
+        The optimizer steps that were taken, before a kill and after it.
+
+    Raises:
+        UserError: none was taken, or the learning rate was 0 at each.
     """
     if (checkpoint := last_checkpoint(state)) and processes.is_first():
         print(f"goes on from {checkpoint}", flush=True)
@@ -81,8 +87,22 @@ def train(trainer, state: Path) -> None:
     weights = trainer.accelerator.get_state_dict(trainer.model) if is_sharded else None  # all processes take part
     processes.leave_to_first()
     if is_sharded:
-        trainer.model = AutoModelForCausalLM.from_config(trainer.model.config)
-        trainer.model.load_state_dict(weights)
+        whole = AutoModelForCausalLM.from_config(trainer.model.config)
+        whole.generation_config = trainer.model.generation_config
+        whole.load_state_dict(weights)
+        trainer.model = whole
+    return steps_with_a_rate(trainer)
+
+
+def steps_with_a_rate(trainer) -> int:
+    """The steps that a trainer took, if they could change anything."""
+    steps = trainer.state.global_step
+    refuse_none(steps, "the training took no optimizer step", "give it more rows, or take fewer of them a step")
+    # A rate that rises in n steps is 0 at the first of them.
+    moving = steps - (trainer.args.get_warmup_steps(steps) > 0)
+    fix = "set warmup_steps: 0, or train for more steps"
+    refuse_none(moving, "the training took one step, which warmup_steps gave a learning rate of 0", fix)
+    return steps
 
 
 def curve(history: list[dict], key: str) -> list[dict]:
@@ -118,13 +138,6 @@ def _is_whole(file: Path) -> bool:
         return bool(json.loads(file.read_text()))
     except (OSError, ValueError):
         return False
-
-
-def answer_example(row: dict, tokenizer) -> dict:
-    """Token ids of prompt, response and EOS; labels are −100 on the prompt, which does not count in the loss."""
-    prompt = tokenizer(row["prompt"])["input_ids"]
-    response = tokenizer(f" {row['response']}" + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
-    return {"input_ids": prompt + response, "labels": [-100] * len(prompt) + response}
 
 
 class ProgressCallback(TrainerCallback):

@@ -2,8 +2,9 @@
 
     python -m orchard.stages.behave POLICY
 
-A policy is a `model` (a checkpoint over the base's tokenizer) or `scripted`: a teacher who deals a style at random and
-then writes the one response of that style, so that the log-probs are those of a mixture of known responses.
+A policy is a `model` (a checkpoint over the base's tokenizer), `scripted`: a teacher who deals a style at random and
+then writes the one response of that style, so that the log-probs are those of a mixture of known responses, or `given`:
+the answers that come with the prompts, whose own policy nobody knows, with the log-probs of a named teacher.
 
 The output is a folder: rows.parquet (what SFT reads), statistics.json, and policy/ where the config keeps the policy.
 """
@@ -17,51 +18,86 @@ from pathlib import Path
 import pandas
 
 from orchard import paths
-from orchard.errors import UserError
-from orchard.models import folders, record, sampling
+from orchard.errors import UserError, refuse_none
+from orchard.models import folders, likelihood, record, sampling
+from orchard.models.prompts import answer_ids, prompt_ids
+from orchard.models.sampling import Response
 from orchard.processes import Progress
 from orchard.stages import stage
-from orchard.study.schema.behave import ModelPolicy, Policy, ScriptedPolicy
-from orchard.tasks import registry
+from orchard.study.schema.behave import GivenPolicy, ModelPolicy, Policy, ScriptedPolicy
+from orchard.tasks import generated, registry
 
 
 def main(name: str) -> None:
     policy = stage.params(Policy, "behave", name)
     folder, prompts = paths.model(policy.model), registry.read(policy.prompts)
     tokenizer, progress = folders.load_tokenizer(folder), Progress(f"behave@{name}", len(prompts))
-    is_scripted = isinstance(policy, ScriptedPolicy)
-    if is_scripted:
-        rows = from_script(policy, prompts, tokenizer, progress)
+    if isinstance(policy, ScriptedPolicy):
+        rows = kept = from_script(policy, prompts, tokenizer, progress)
+    elif isinstance(policy, GivenPolicy):
+        rows = kept = from_given(prompts, folders.load_model(folder), tokenizer)
     else:
         rows = from_model(policy, prompts, folders.load_model(folder), tokenizer, progress)
-    kept = [row for row in rows if row["correct"] or not (is_scripted or policy.keep_correct_only)]
-    refuse_nothing(kept, name)
+        kept = kept_rows(policy, rows, name)
     with stage.output(paths.behaviour(name)) as scratch:
         scratch.mkdir()
         pandas.DataFrame(kept).to_parquet(scratch / "rows.parquet", index=False)
         (scratch / "statistics.json").write_text(json.dumps(statistics(rows, kept), indent=2) + "\n")
-        if not is_scripted and policy.keep_policy:
+        if isinstance(policy, ModelPolicy) and policy.keep_policy:
             shutil.copytree(folder, scratch / "policy", ignore=shutil.ignore_patterns(record.NOT_CONTENT))
         record.write(scratch, "behave", policy, [folder, Path(policy.prompts)], policy=name)
 
 
-def from_script(policy: ScriptedPolicy, prompts: list[dict], tokenizer, progress: Progress) -> list[dict]:
-    """Rows from a scripted teacher, who deals styles by their shares."""
+def from_script(policy: ScriptedPolicy, items: list[dict], tokenizer, progress: Progress) -> list[dict]:
+    """Rows from a scripted teacher, who deals styles by their shares.
+
+    Raises:
+        UserError: an item's task has no styles: its answer came from a file or a game, and its policy is unknown.
+    """
     rng, shares, rows = random.Random(policy.seed), policy.styles, []
-    for item in prompts:
+    for item in items:
+        refuse_unknown_policy(item)
         style, task = rng.choices(list(shares), list(shares.values()))[0], registry.load(item["task"])
         responses = {name: task.respond(item, name, foreign_words=policy.foreign_words) for name in shares}
-        ids = {name: completion_ids(responses[name], tokenizer) for name in shares}
+        ids = {name: answer_ids(tokenizer, item["prompt"], responses[name]) for name in shares}
         top = top_of_mixture(style, ids, shares, policy.top_k)
         logps = mixture_logps(style, ids, shares)
-        rows.append(row(item, responses[style], style, tokenizer, ids[style], logps, *top))
+        rows.append(row(item, style, tokenizer, Response(responses[style], ids[style], logps, *top, cut=False)))
         progress.step()
     return rows
 
 
-def completion_ids(response: str, tokenizer) -> list[int]:
-    """The tokens of a response after its prompt, with EOS."""
-    return tokenizer(f" {response}{tokenizer.eos_token}", add_special_tokens=False)["input_ids"]
+def refuse_unknown_policy(item: dict) -> None:
+    """Raises a UserError for an item whose answer is given: every style would write it, with log-probs of 0."""
+    if item["task"] not in generated.TASKS:
+        raise UserError(
+            found=f"item {item['id']!r} of task {item['task']!r}, whose answer is given, for a policy of kind scripted",
+            rule="a scripted policy writes the responses itself, so that their log-probs are known",
+            why="log pi_beta would be 0 for every token, and PEAR's weights would follow the place of a token alone",
+            fix="set kind: given, and name as model the teacher whose log-probs the answers get",
+        )
+
+
+def from_given(items: list[dict], teacher, tokenizer) -> list[dict]:
+    """Rows of the answers that come with the items, with a teacher's log-probs."""
+    answers = [item.get("response") or item["answer"] for item in items]
+    texts = [
+        {
+            "prompt_ids": prompt_ids(tokenizer, item["prompt"]),
+            "completion_ids": answer_ids(tokenizer, item["prompt"], answer),
+        }
+        for item, answer in zip(items, answers, strict=True)
+    ]
+    found = likelihood.completion_logps(teacher, texts, tokenizer.pad_token_id)
+    return [
+        row(item, "given", tokenizer, Response(answer, text["completion_ids"], logps, *no_top(logps), cut=False))
+        for item, answer, text, logps in zip(items, answers, texts, found, strict=True)
+    ]
+
+
+def no_top(logps: list[float]) -> tuple[list[list[int]], list[list[float]]]:
+    """No most likely tokens at each place."""
+    return [[] for _ in logps], [[] for _ in logps]
 
 
 def mixture_logps(style: str, ids: dict[str, list[int]], shares: dict[str, float]) -> list[float]:
@@ -96,31 +132,49 @@ def top_of_mixture(style: str, ids: dict, shares: dict, k: int) -> tuple[list[li
     return top_ids, top_logps
 
 
-def from_model(policy: ModelPolicy, prompts: list[dict], model, tokenizer, progress: Progress) -> list[dict]:
+def from_model(policy: ModelPolicy, items: list[dict], model, tokenizer, progress: Progress) -> list[dict]:
     """Rows sampled from a model at temperature 1, so that the log-probs are those of the policy itself."""
-    texts = [item["prompt"] for item in prompts]
+    texts = [item["prompt"] for item in items]
     responses = sampling.sample(model, tokenizer, texts, policy.sampling, progress, policy.top_k)
-    return [
-        row(item, response.text, "model", tokenizer, *response[1:])
-        for item, response in zip(prompts, responses, strict=True)
-    ]
+    return [row(item, "model", tokenizer, response) for item, response in zip(items, responses, strict=True)]
 
 
-def row(item: dict, response: str, style: str, tokenizer, ids, logps, top_ids, top_logps) -> dict:
+def row(item: dict, style: str, tokenizer, response: Response) -> dict:
     """One row of offline data. Tokens are stored as ids, so that no later step can tokenize the text differently."""
     return {
         "id": item["id"],
         "task": item["task"],
         "prompt": item["prompt"],
-        "response": response,
+        "response": response.text,
         "style": style,
-        "correct": registry.load(item["task"]).judge(item, response).right,
-        "prompt_ids": tokenizer(item["prompt"])["input_ids"],
-        "completion_ids": ids,
-        "behavior_logps": logps,
-        "top_ids": top_ids,
-        "top_logps": top_logps,
+        "correct": registry.load(item["task"]).judge(item, response.text, ended=not response.cut).right,
+        "cut": response.cut,
+        "prompt_ids": prompt_ids(tokenizer, item["prompt"]),
+        "completion_ids": response.ids,
+        "behavior_logps": response.logps,
+        "top_ids": response.top_ids,
+        "top_logps": response.top_logps,
     }
+
+
+def kept_rows(policy: ModelPolicy, rows: list[dict], name: str) -> list[dict]:
+    """The rows that a model's policy leaves.
+
+    Raises:
+        UserError: the model wrote nothing at all, or no row is left.
+    """
+    tokens = sum(len(row["completion_ids"]) - (not row["cut"]) for row in rows)
+    refuse_none(tokens, f"policy {name!r} ended each of its {len(rows)} responses at once", "name another model")
+    kept = [row for row in rows if row["correct"] or not policy.keep_correct_only]
+    refuse_none(
+        len(kept),
+        f"policy {name!r} gave no right response",
+        "name a stronger policy, or set keep_correct_only: false",
+    )
+    whole = [row for row in kept if policy.sampling.keep_cut or not row["cut"]]
+    fix = "raise max_new_tokens, or set keep_cut: true"
+    refuse_none(len(whole), f"policy {name!r}: max_new_tokens cut off every response", fix)
+    return whole
 
 
 def statistics(rows: list[dict], kept: list[dict]) -> dict:
@@ -130,22 +184,12 @@ def statistics(rows: list[dict], kept: list[dict]) -> dict:
     return {
         "rows": len(rows),
         "kept": len(kept),
+        "cut": sum(row["cut"] for row in kept),
         "accuracy": sum(row["correct"] for row in rows) / len(rows),
         "mean_tokens": tokens / len(kept),
         "mean_log_prob_behavior": sum(sum(row["behavior_logps"]) for row in kept) / tokens,
         "styles": {style: sum(row["style"] == style for row in kept) / len(kept) for style in styles},
     }
-
-
-def refuse_nothing(rows: list[dict], name: str) -> None:
-    """Raises a UserError for an empty data set."""
-    if not rows:
-        raise UserError(
-            found=f"policy {name!r} gave no right response",
-            rule="behaviour data has at least one row",
-            why="SFT needs examples",
-            fix="name a stronger policy, or set keep_correct_only: false",
-        )
 
 
 if __name__ == "__main__":

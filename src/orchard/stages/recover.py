@@ -20,9 +20,9 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from orchard import jsonl, paths
 from orchard.errors import UserError
-from orchard.models import card, chosen_on, folders, record
+from orchard.models import card, chosen_on, folders, prompts, record
 from orchard.models.finetuning import adapter, merged, sft_arguments, steps_of
-from orchard.models.training import ProgressCallback, answer_example, train
+from orchard.models.training import ProgressCallback, train
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.study.schema.recover import Amount, EqualSteps, EqualTokens, RecoverRun, RecoveryTrainer
@@ -32,22 +32,25 @@ def main(name: str, run: RecoverRun) -> None:
     trainer = stage.params(RecoveryTrainer, "recover", "trainer")
     amount = stage.params(Amount, "recover", "budgets", run.budget, "amount")
     pruned, responses = paths.model(run.pruned), paths.responses(run.responses)
-    rows = examples(jsonl.read(responses), folders.load_tokenizer(pruned), amount, run.seed)
+    tokenizer = folders.load_tokenizer(pruned)
+    rows = taken(jsonl.read(responses), tokenizer, amount, run.seed)
     target = paths.model(f"recover-{name}")
     with stage.output(target) as scratch, stage.resumable(target) as state:
-        finetune(trainer, epochs_of(amount), run.seed, pruned, rows, scratch, state, f"recover@{name}")
+        examples = [prompts.example(row, tokenizer) for row in rows]
+        steps = finetune(trainer, epochs_of(amount), run.seed, pruned, examples, scratch, state, f"recover@{name}")
         chosen_on.write(scratch, chosen_on.read(pruned))
-        before = record.read(pruned)
+        before, seen = record.read(pruned), amounts(rows, tokenizer, amount)
         card.finish(
             scratch,
             f"recover-{name}",
             "recover",
             {"trainer": trainer, "budget": amount},
             [pruned, responses],
-            step=f"finetuned on {run.author}'s responses within budget {run.budget}, seed {run.seed}",
+            step=made(run, steps, seen),
             start=pruned,
             **run.model_dump(include={"of", "method", "author", "budget", "seed"}),
-            **amounts(rows, amount),
+            steps=steps,
+            **seen,
             **{key: before[key] for key in ("ratio", "dropped")},
         )
 
@@ -57,38 +60,45 @@ def epochs_of(amount: Amount) -> int:
     return amount.epochs if isinstance(amount, EqualSteps) else 1
 
 
-def examples(responses: list[dict], tokenizer, amount: Amount, seed: int) -> list[dict]:
-    """The rows of one epoch, tokenized: the first of them, or as many, in turns, as make up a number of answer tokens.
+def made(run: RecoverRun, steps: int, seen: dict) -> str:
+    """What recovery did, for the card."""
+    amount = f"{steps} steps, {seen['tokens']} answer tokens"
+    cut = f", {seen['cut']} responses cut off by max_new_tokens and without an end" if seen["cut"] else ""
+    return f"finetuned on {run.author}'s responses within budget {run.budget}, seed {run.seed}: {amount}{cut}"
+
+
+def taken(responses: list[dict], tokenizer, amount: Amount, seed: int) -> list[dict]:
+    """The rows of one epoch: the first of them, or as many, in turns, as make up a number of answer tokens.
 
     Args:
-        responses: rows with prompt and response.
+        responses: rows with prompt and response, and completion_ids where a model wrote them.
         tokenizer: the model's.
         amount: how much is learnt.
         seed: of the order in which a budget of tokens takes them; each is taken once before any is taken twice.
     """
-    rows = [answer_example(row, tokenizer) for row in responses]
     if isinstance(amount, EqualSteps):
-        return rows[: amount.rows]
-    rng, taken, tokens = random.Random(seed), [], 0
+        return responses[: amount.rows]
+    rng, found, tokens = random.Random(seed), [], 0
+    order = [(row, len(prompts.completion_ids(row, tokenizer))) for row in responses]
     while True:
-        rng.shuffle(rows)
-        for row in rows:
-            taken.append(row)
-            tokens += answer_tokens([row])
+        rng.shuffle(order)
+        for row, length in order:
+            found.append(row)
+            tokens += length
             if tokens >= amount.tokens:
-                return taken
+                return found
 
 
-def answer_tokens(rows: list[dict]) -> int:
-    """The number of tokens that count in the loss."""
-    return sum(label != -100 for row in rows for label in row["labels"])
+def amounts(rows: list[dict], tokenizer, amount: Amount) -> dict:
+    """What a recovery saw: different rows (a budget of tokens has no such number), answer tokens, what was equal.
 
-
-def amounts(rows: list[dict], amount: Amount) -> dict:
-    """What a recovery saw: different rows (a budget of tokens has no such number), answer tokens, what was equal."""
+    ``cut`` is the number of the rows that max_new_tokens cut off.
+    """
+    tokens = sum(len(prompts.completion_ids(row, tokenizer)) for row in rows)
+    cut = sum(row.get("cut", False) for row in rows)
     if isinstance(amount, EqualTokens):
-        return {"rows": None, "tokens": answer_tokens(rows), "equal": "tokens"}
-    return {"rows": len(rows), "tokens": amount.epochs * answer_tokens(rows), "equal": "steps"}
+        return {"rows": None, "tokens": tokens, "equal": "tokens", "cut": cut}
+    return {"rows": len(rows), "tokens": amount.epochs * tokens, "equal": "steps", "cut": cut}
 
 
 def finetune(
@@ -100,8 +110,8 @@ def finetune(
     scratch: Path,
     state: Path,
     name: str,
-) -> None:
-    """Trains on the answers only and saves the model, adapters merged."""
+) -> int:
+    """Trains on the answers only and saves the model, adapters merged; returns the steps that were taken."""
     tokenizer = folders.load_tokenizer(pruned)
     trainer = SFTTrainer(
         model=four_bit_model(pruned) if common.four_bit else folders.load_model(pruned),
@@ -112,9 +122,10 @@ def finetune(
         peft_config=adapter(common.lora),
         callbacks=[ProgressCallback(Progress(name, steps_of(len(rows), common.batch_size, epochs)))],
     )
-    train(trainer, state)
+    steps = train(trainer, state)
     trained = merge_into(pruned, trainer.model, state) if common.four_bit else merged(trainer.model)
     folders.save(trained, tokenizer, scratch)
+    return steps
 
 
 def four_bit_model(folder: Path):

@@ -3,13 +3,13 @@
     python -m orchard.stages.respond NAME --of MODEL --author AUTHOR
 
 Self-generated responses are sampled from the unpruned model and, unless the config says so, not filtered (arXiv
-2602.01997, section 4).
+2602.01997, section 4). They are kept as the tokens that the model wrote.
 """
 
 from pathlib import Path
 
 from orchard import jsonl, paths
-from orchard.errors import UserError
+from orchard.errors import UserError, refuse_none
 from orchard.models import folders, sampling
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -21,19 +21,11 @@ def main(name: str, run: RespondRun) -> None:
     author = stage.params(Author, "recover", "responses", run.author)
     path = stage.params(str, "recover", "prompts")
     prompts = [item for file in files(Path(path)) for item in registry.read(file)]
-    responses = from_model(name, run.of, author, prompts) if author.kind == "model" else from_author(author, prompts)
-    rows = [
-        {"id": item["id"], "task": item["task"], "prompt": item["prompt"], "response": response}
-        for item, response in zip(prompts, responses, strict=True)
-        if not is_filtered(author) or registry.load(item["task"]).judge(item, response).right
-    ]
-    if not rows:
-        raise UserError(
-            found=f"recover.responses.{run.author}: no response of {run.of} to {path} is right",
-            rule="keep_correct_only leaves at least one",
-            why="nothing can be learnt from none",
-            fix="set keep_correct_only: false (the paper's way), or take easier prompts",
-        )
+    if isinstance(author, ModelAuthor):
+        rows = from_model(name, run.of, author, prompts)
+        rows = kept(rows, prompts, author, f"recover.responses.{run.author}")
+    else:
+        rows = from_author(author, prompts)
     with stage.output(paths.responses(name)) as scratch:
         jsonl.write(scratch, rows)
 
@@ -43,24 +35,73 @@ def files(path: Path) -> list[Path]:
     return sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
 
 
-def is_filtered(author: Author) -> bool:
-    """Whether responses that the verifier refuses are left out."""
-    return isinstance(author, ModelAuthor) and author.keep_correct_only
+def row(item: dict, response: str, **facts) -> dict:
+    """One row of recovery data."""
+    return {"id": item["id"], "task": item["task"], "prompt": item["prompt"], "response": response, **facts}
 
 
-def from_author(author: GivenAuthor | StyleAuthor, prompts: list[dict]) -> list[str]:
-    """The responses that come with the prompts, or right ones in one style."""
-    if author.kind == "given":
-        return [item["response"] for item in prompts]
-    return [registry.load(item["task"]).respond(item, author.style) for item in prompts]
+def from_author(author: GivenAuthor | StyleAuthor, prompts: list[dict]) -> list[dict]:
+    """The responses that come with the prompts, or right ones in one style.
+
+    Raises:
+        UserError: a prompt comes with no response.
+    """
+    if author.kind == "style":
+        return [row(item, registry.load(item["task"]).respond(item, author.style)) for item in prompts]
+    for item in prompts:
+        if not item.get("response"):
+            raise UserError(
+                found=f"prompt {item['id']!r} comes without a response",
+                rule="an author of kind given has answered every prompt",
+                why="the responses of the data set are what is learnt",
+                fix="add `response` to each row, or name an author of another kind",
+            )
+    return [row(item, item["response"]) for item in prompts]
 
 
-def from_model(name: str, of: str, author: ModelAuthor, prompts: list[dict]) -> list[str]:
-    """Responses sampled from the unpruned model."""
+def from_model(name: str, of: str, author: ModelAuthor, prompts: list[dict]) -> list[dict]:
+    """Responses sampled from the unpruned model, each with its tokens, and whether it was cut off or is right.
+
+    Raises:
+        UserError: the model wrote nothing at all.
+    """
     model, tokenizer = folders.load_model(paths.model(of)), folders.load_tokenizer(paths.model(of))
     texts = [item["prompt"] for item in prompts]
-    progress = Progress(f"respond@{name}", len(texts))
-    return [response.text for response in sampling.sample(model, tokenizer, texts, author, progress)]
+    responses = list(sampling.sample(model, tokenizer, texts, author, Progress(f"respond@{name}", len(texts))))
+    ended = sum(not response.cut for response in responses)
+    tokens = sum(len(response.ids) for response in responses) - ended
+    refuse_none(tokens, f"{of} ended each of its {len(texts)} responses at once", "prune and recover another model")
+    return [
+        row(item, response.text, completion_ids=response.ids, cut=response.cut)
+        for item, response in zip(prompts, responses, strict=True)
+    ]
+
+
+def kept(rows: list[dict], prompts: list[dict], author: ModelAuthor, key: str) -> list[dict]:
+    """The rows that an author's settings leave.
+
+    Args:
+        rows: of each prompt.
+        prompts: what was asked.
+        author: the settings.
+        key: of the author in the config, for the message.
+
+    Raises:
+        UserError: none is left.
+    """
+    found = [
+        row
+        for row, item in zip(rows, prompts, strict=True)
+        if (author.keep_cut or not row["cut"])
+        and not (author.keep_correct_only and not registry.load(item["task"]).judge(item, row["response"]).right)
+    ]
+    settings = f"keep_correct_only: {author.keep_correct_only}, keep_cut: {author.keep_cut}".lower()
+    refuse_none(
+        len(found),
+        f"{key}: none of {len(rows)} responses is left by {settings}",
+        "learn all of them (the paper's way), raise max_new_tokens, or take easier prompts",
+    )
+    return found
 
 
 if __name__ == "__main__":

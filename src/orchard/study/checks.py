@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 
 from orchard.errors import UserError, did_you_mean
 from orchard.study import files, runs
-from orchard.study.schema.data import GameSet, PretrainSet, PromptSet
+from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
 from orchard.study.schema.evaluate import GenerationTask, ScoredTask
 from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
 from orchard.study.schema.report import OtherFamily, Pear
+from orchard.study.schema.rl import ENOUGH_PROMPTS, WHY_ENOUGH
 from orchard.study.schema.study import Study
 from orchard.tasks import calc, games, generated
 
@@ -173,13 +174,40 @@ def recipes_have_arms(study: Study) -> Broken:
             yield f"rl.recipes.{recipe}, without rl.arms.{recipe}", f"add {recipe}: all, or a list of arms, to rl.arms"
 
 
+@rule(ENOUGH_PROMPTS, why=WHY_ENOUGH)
+def recipes_fill_a_step(study: Study) -> Broken:
+    for name, recipe in study.rl.recipes.items():
+        most = files.most_rows(study.data, recipe.prompts)
+        if most is not None and most < recipe.prompts_per_step:
+            found = f"rl.recipes.{name}: prompts_per_step {recipe.prompts_per_step}, while {recipe.prompts} has {most}"
+            yield found, f"set prompts_per_step to {most} or less, or name a larger set" if most else "name another set"
+
+
+@rule(
+    "a scripted policy writes the responses itself, to prompts that the study generates",
+    why="of given answers log pi_beta would be 0, and PEAR's weights would follow the place of a token alone",
+)
+def scripted_policies_write(study: Study) -> Broken:
+    sets = files.data_sets(study.data)
+    for name, policy in study.behave.items():
+        made = sets.get(policy.prompts)
+        is_given = isinstance(made, GameSet) or (isinstance(made, Ingest) and made.format != "jsonl")
+        if policy.kind == "scripted" and is_given:
+            found = f"behave.{name}: kind scripted, while the answers to {policy.prompts} are given"
+            yield found, "set kind: given, and name as model the teacher whose log-probs the answers get"
+
+
 @rule(
     "distillation from stored tokens needs some",
     why="the loss is a sum over pi_beta's most likely tokens",
 )
 def stored_tokens_are_there(study: Study) -> Broken:
     for name, arm, objective, policy in _joined_arms(study):
-        if objective.loss == "kl-stored" and policy.top_k == 0:
+        if objective.loss != "kl-stored":
+            continue
+        if policy.kind == "given":
+            yield f"sft.arms.{name}: loss kl-stored, while behave.{arm.data} is given", "name another policy"
+        elif policy.top_k == 0:
             found = f"sft.arms.{name}: loss kl-stored, while behave.{arm.data} has top_k 0"
             yield found, f"set behave.{arm.data}.top_k to 1 or more"
 

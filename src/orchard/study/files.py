@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchard import paths
 from orchard.errors import UserError, did_you_mean
+from orchard.study.schema.data import Data, GameSet, Ingest, PretrainSet, PromptSet
 from orchard.study.schema.evaluate import NamedTask
 from orchard.study.schema.study import Study
 
@@ -18,17 +19,41 @@ WATCHED = {  # DVC watches a whole folder where a stage reads several sets
 
 def mistakes(study: Study) -> Iterator[UserError]:
     """A message for each file that is neither made by another stage, nor lies outside data/ and is there."""
-    made = {
-        str(paths.data_set(each.role, name))
-        for sets in (study.data.generate, study.data.ingest)
-        for name, each in sets.items()
-    }
+    made = set(data_sets(study.data))
     made |= {"data/recovery"} & {str(Path(file).parent) for file in made}  # the one folder that is read as a whole
     fetched = {str(paths.fetched(name)) for name in study.data.fetch}
     for key, path, roles in read_by_stages(study):
         if broken := _broken_rule(path, roles, made, fetched):
             rule, why, fix = broken
             yield UserError(found=f"{key}: {path!r}", rule=rule, why=why, fix=fix)
+
+
+def data_sets(data: Data) -> dict[str, Ingest | GameSet | PretrainSet | PromptSet]:
+    """The sets that stages make, by their files."""
+    named = [*data.ingest.items(), *data.generate.items()]
+    return {str(paths.data_set(each.role, name)): each for name, each in named}
+
+
+def most_rows(data: Data, path: str) -> int | None:
+    """The most rows that a set can have, as far as it is known before any stage runs."""
+    made = data_sets(data).get(path)
+    if made is None:
+        return _lines(Path(path))
+    if not isinstance(made, Ingest):
+        return made.items
+    lines = None if made.format == "bbh" else _lines(Path(made.path))
+    if lines is None:  # a file whose rows are not lines or that is not there yet; of a folder, each file has so many
+        return made.limit if Path(made.path).suffix else None
+    left = max(0, lines - made.offset)
+    return left if made.limit is None else min(left, made.limit)
+
+
+def _lines(path: Path) -> int | None:
+    """The lines of a file that are not empty; None where there is no file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as lines:
+        return sum(bool(line.strip()) for line in lines)
 
 
 def read_by_stages(study: Study) -> Iterator[tuple[str, str, list[str]]]:

@@ -1,10 +1,13 @@
 """Scores by lm-eval, against the same scores worked out without it."""
 
+import importlib
 import itertools
 import json
 import random
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -29,6 +32,7 @@ from tests.helpers.problems import PROBLEMS
 from tests.helpers.sandboxes import needs_bubblewrap
 from tests.helpers.stages import ENVIRONMENT, command
 from tests.helpers.studies import write_params
+from tests.helpers.tokenizers import load, save_as_it_is, speller, spelling
 
 SHOTS = FewShot(count=3, items="shots.jsonl")
 GREEDY = GenerationTask(kind="generation", items="calc.jsonl", max_new_tokens=24)
@@ -93,7 +97,7 @@ def run(manager: TaskManager, task: Task, lm: StrictLM | None = None, **changes)
 
 def scores_of(task: Task, row: dict, lm: StrictLM) -> dict[str, float]:
     """Each metric of an item."""
-    judgements = evaluate.judged(task, row, lm.tokenizer, unsafe=False)
+    judgements = evaluate.judged(task, row, unsafe=False)
     return {score["metric"]: score["value"] for score in evaluate.item_scores("title", task, row, judgements, lm)}
 
 
@@ -139,6 +143,90 @@ def test_the_checkpoints_own_generation_settings_have_no_effect(manager):
     assert [row["resps"] for row in run(manager, GREEDY, lm)] == expected
 
 
+def spelled(tmp_path, ends: list[int] | None, limit: int, stop: list[str], manager) -> tuple[list[dict], list]:
+    """The rows of chains that a model over bytes answers, and its own responses by another way."""
+    model, tokenizer = load(save_as_it_is(*speller(ends=ends), tmp_path / "speller"))
+    texts = [item["prompt"] for item in jsonl.read("calc.jsonl")]
+    asked = Sampling(seed=7, temperature=0.0, max_new_tokens=limit, batch_size=8)
+    direct = list(sampling.sample(model, tokenizer, texts, asked))
+    task = GREEDY.model_copy(update={"max_new_tokens": limit, "stop": stop})
+    return run(manager, task, StrictLM(model, tokenizer, 8)), direct
+
+
+@pytest.mark.parametrize("stop", [[], ["no text has this"]])
+def test_lengths_and_cuts_are_those_of_the_tokens_that_were_generated(stop, manager, tmp_path):
+    """A text of such a model, cut anew, has other tokens: most bytes are no text alone."""
+    rows, direct = spelled(tmp_path, None, 6, stop, manager)
+    for row, response in zip(rows, direct, strict=True):
+        (one,) = row["written"]
+        assert one.ids + one.end == response.ids
+        assert one.ended != response.cut
+        (judgement,) = evaluate.judged(GREEDY, row, unsafe=False)
+        assert (judgement.error == CUT_OFF) == response.cut or judgement.error == UNBALANCED
+        scores = scores_of(GREEDY, row, None)
+        assert scores["length"] == (6 if response.cut else len(response.ids) - 1)
+        sample = evaluate.sample_row("title", row, [judgement])
+        assert (json.loads(sample["tokens"]), json.loads(sample["cut"])) == ([one.ids], [response.cut])
+    assert {response.cut for response in direct} >= {True}
+
+
+def test_a_turns_end_ends_the_answer(manager, tmp_path):
+    rows, direct = spelled(tmp_path, list(range(2, 40)), 20, [], manager)
+    for row, response in zip(rows, direct, strict=True):
+        (one,) = row["written"]
+        assert one.ids + one.end == response.ids
+        assert not set(one.ids) & set(range(2, 40))
+        assert row["resps"] == [[response.text]]
+    assert any(row["written"][0].end[:1] > [2] for row in rows)
+
+
+def test_a_special_token_among_the_stop_texts_ends_the_answer(manager):
+    model, tokenizer = lm_of().model, make_tokenizer()
+    words = run(manager, GREEDY)[0]["resps"][0][0].split()
+    tokenizer.add_special_tokens({"additional_special_tokens": [words[3]]})
+    row = run(manager, GREEDY.model_copy(update={"stop": [words[3]]}), StrictLM(model, tokenizer, 16))[0]
+    assert row["written"][0].ended
+    assert len(row["written"][0].ids) == words.index(words[3])
+
+
+def test_a_tokenizer_that_ends_texts_swallows_no_choice(manager, tmp_path):
+    found = []
+    for behind in ("", "<eos>"):
+        model, tokenizer = load(save_as_it_is(*speller(spelling(behind=behind)), tmp_path / f"speller{behind}"))
+        rows = run(manager, ScoredTask(kind="choice", items="cmp.jsonl"), StrictLM(model, tokenizer, 8))
+        found.append([row["resps"] for row in rows])
+    assert found[0] == found[1]
+
+
+def test_no_item_is_refused(manager, monkeypatch):
+    monkeypatch.setattr(harness, "evaluate", lambda *_, **options: {"samples": {"orchard-generation": []}})
+    with pytest.raises(UserError, match="has no item"):
+        run(manager, GREEDY)
+
+
+def test_vllm_keeps_tokens_too(monkeypatch):
+    """With what this module needs of vLLM, which is not installed here."""
+    written = [[5, 6, 3, 9], [5, 6]]
+
+    class Pretended:
+        def _model_generate(self, requests, generate, sampling_params):
+            assert (requests, sampling_params[0].stop_token_ids) == ([[1, 5], [1]], [2, 3])
+            return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=ids)]) for ids in written]
+
+        def modify_gen_kwargs(self, asked, eos, default_max_gen_toks):
+            return {}, [], default_max_gen_toks
+
+    parts = SimpleNamespace(SamplingParams=lambda **options: SimpleNamespace(**options))
+    monkeypatch.setitem(sys.modules, "vllm", parts)
+    monkeypatch.setitem(sys.modules, "lm_eval.models.vllm_causallms", SimpleNamespace(VLLM=Pretended))
+    monkeypatch.delitem(sys.modules, "orchard.stages.evaluate.vllm", raising=False)
+    strict = importlib.import_module("orchard.stages.evaluate.vllm").StrictVLLM
+    lm = strict.__new__(strict)
+    lm.tokenizer, lm.ends, lm.max_length, lm.max_gen_toks = spelling(), frozenset({2, 3}), 64, 8
+    found = lm.write([[1, 5], [1]], {"until": [], "max_gen_toks": 2, "do_sample": False})
+    assert [(one.ids, one.end, one.ended) for one in found] == [([5, 6], [3], True), ([5, 6], [], False)]
+
+
 def test_a_stop_text_ends_the_answer(manager):
     rows = run(manager, GREEDY)
     words = rows[0]["resps"][0][0].split()
@@ -162,8 +250,8 @@ def test_a_response_without_end_differs_from_one_with(manager):
     task = GREEDY.model_copy(update={"stop": [stop]})
     seen = []
     for text, row in zip(whole, run(manager, task, lm), strict=True):
-        _, (tokens,) = evaluate.written(row, lm.tokenizer)
-        (judgement,) = evaluate.judged(task, row, lm.tokenizer, unsafe=False)
+        (tokens,) = [one.ids for one in row["written"]]
+        (judgement,) = evaluate.judged(task, row, unsafe=False)
         if len(text.split()) == 24 and not special & set(text.split()):
             seen.append(stop in text.split())
             assert len(tokens) == (text.split().index(stop) if seen[-1] else 24)
@@ -274,7 +362,7 @@ def test_a_task_by_name_scores_as_lm_eval_scores_it_alone(manager, project):
     assert [evaluate.item_id(row) for row in rows[:2]] == ["cmp-by-name-00000", "cmp-by-name-00001"]
     (score, *_) = evaluate.item_scores("named", task, rows[0], [], lm)
     assert (score["kind"], score["metric"]) == ("lm-eval", "acc")
-    assert evaluate.judged(task, rows[0], lm.tokenizer, unsafe=False) == []
+    assert evaluate.judged(task, rows[0], unsafe=False) == []
 
 
 def named_manager(project) -> TaskManager:
@@ -333,7 +421,7 @@ def test_a_summary_is_scored_by_rouge_l(manager):
         assert row["rouge-l"] == scorer.score(item["answer"], row["resps"][0][0])["rougeL"].fmeasure
     found = callbacks.summary({"answer": "The cat sat down."}, [["the cats sat", "no"]])
     assert found["rouge-l"] == pytest.approx(3 / 7)
-    assert evaluate.judged(task, rows[0], lm.tokenizer, unsafe=False) == []
+    assert evaluate.judged(task, rows[0], unsafe=False) == []
 
 
 @needs_bubblewrap
@@ -366,7 +454,7 @@ def test_programs_run_without_a_sandbox_where_the_config_says_so_alone(unsafe, m
     task = GREEDY.model_copy(update={"items": "programs.jsonl"})
     lm = lm_of()
     (row,) = run(manager, task, lm)
-    (judgement,) = evaluate.judged(task, row, lm.tokenizer, unsafe)
+    (judgement,) = evaluate.judged(task, row, unsafe)
     assert (judgement.right, judgement.brackets) == (True, BALANCED)
     assert set(given) == {unsafe}
 

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchard import jsonl
-from orchard.models import folders, training
+from orchard import jsonl, paths
+from orchard.errors import UserError
+from orchard.models import card, folders, prompts, record, training
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.rl import __main__ as rl
-from orchard.study.schema.rl import Recipe
+from orchard.study.schema.rl import Recipe, RlRun
 from orchard.tasks import registry
 from tests.helpers.llama import random_llama
+from tests.helpers.studies import write_params
+from tests.helpers.tokenizers import save_as_it_is, speller, spelling
 
 SUM = {"id": "1", "task": "calc", "prompt": "calc 9 + 4 :", "answer": "3"}
 RECIPE = Recipe(
@@ -69,10 +72,78 @@ def test_the_course_of_rl_keeps_what_the_report_draws_and_no_time():
 @pytest.mark.parametrize(("partial_credit", "reward"), [(True, rl.partial_credit), (False, rl.right_or_wrong)])
 def test_the_recipe_says_whether_credit_is_partial(partial_credit, reward, project, monkeypatch):
     given = {}
-    monkeypatch.setattr(rl, "GRPOTrainer", lambda **arguments: given.update(arguments))
+    monkeypatch.setattr(rl, "RenderingTrainer", lambda **arguments: given.update(arguments))
     recipe = RECIPE.model_copy(update={"partial_credit": partial_credit})
-    rl.make_trainer(recipe, 1, None, None, Path("state"), "rl@test")
+    rl.make_trainer(recipe, 1, random_llama(), make_tokenizer(), Path("state"), "rl@test")
     assert given["reward_funcs"] is reward
+
+
+def run_of(start: str) -> RlRun:
+    return RlRun(recipe="grpo", arm="nll", seed=1, start=start, prompts=RECIPE.prompts)
+
+
+def trained(model, tokenizer, start: str, rewards, monkeypatch, **changes) -> Path:
+    """Runs the stage from a model that is saved as a stranger's would be; ``rewards`` gives those of completions."""
+    folder = save_as_it_is(model, tokenizer, paths.model(start))
+    facts = dict.fromkeys(("arm", "objective", "base", "data"), "x") | {"seed": 1}
+    card.finish(folder, start, "sft", {}, [], step="drawn at random", licence="mit", **facts)
+    write_params({"rl.recipes.grpo": RECIPE.model_copy(update=changes).model_dump()})
+    monkeypatch.setattr(rl, "right_or_wrong", rewards)
+    rl.main(start, run_of(start))
+    return paths.model(f"rl-{start}")
+
+
+def by_length(completions: list[str], **_) -> list[float]:
+    """Rewards that differ."""
+    return [float(len(text) % 2) for text in completions]
+
+
+def test_rollouts_are_the_policys_own_whatever_the_checkpoint_asks_for(project, monkeypatch):
+    plain = trained(*speller(), "plain", by_length, monkeypatch)
+    asked = {"repetition_penalty": 1.1, "no_repeat_ngram_size": 1, "suppress_tokens": list(range(4, 200)), "top_k": 2}
+    asked["do_sample"] = True
+    other = trained(*speller(**asked), "asking", by_length, monkeypatch)
+    assert (plain / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    assert folders.load_model(other).generation_config.suppress_tokens is None
+
+
+def test_rollouts_end_at_any_end_and_prompts_at_none(project, monkeypatch):
+    seen = []
+
+    def watch(completions, completion_ids, prompts, **_):
+        seen.extend(completion_ids)
+        return by_length(completions)
+
+    model, tokenizer = speller(spelling(behind="<eos>"), ends=list(range(2, 60)))
+    trained(model, tokenizer, "chat", watch, monkeypatch)
+    assert any(ids[-1] in range(3, 60) for ids in seen)
+    assert all(not set(ids[:-1]) & set(range(2, 60)) for ids in seen)
+
+
+def test_prompts_of_a_step_are_cut_as_those_of_other_stages(project):
+    model, tokenizer = speller()
+    folders.save(model, tokenizer, Path("start"))  # TRL loads the start once more
+    trainer = rl.make_trainer(RECIPE, 1, folders.load_model("start"), tokenizer, Path("state"), "rl@test")
+    texts = ["<bos>a", "b c"]
+    assert trainer._tokenize_prompts(texts)[0] == [prompts.prompt_ids(tokenizer, text) for text in texts]
+
+
+def test_fewer_prompts_than_a_step_takes_are_refused(project, monkeypatch):
+    with pytest.raises(UserError, match=r"has 4 prompts, while .* takes 5"):
+        trained(random_llama(), make_tokenizer(), "start", by_length, monkeypatch, prompts_per_step=5)
+    assert not paths.model("rl-start").exists()
+
+
+def test_the_record_and_the_card_say_what_was_done(project, monkeypatch):
+    folder = trained(random_llama(), make_tokenizer(), "start", by_length, monkeypatch)
+    facts, said = record.read(folder), (folder / card.FILE).read_text()
+    assert (facts["steps"], facts["informative_steps"]) == (3, 3)
+    assert "3 steps, of which 3 had rewards that differ" in said
+    folder = trained(
+        random_llama(), make_tokenizer(), "still", lambda completions, **_: [0.0] * len(completions), monkeypatch
+    )
+    assert record.read(folder)["informative_steps"] == 0
+    assert "3 steps, of which 0 had rewards that differ" in (folder / card.FILE).read_text()
 
 
 def test_measuring_the_kl_from_the_start_leaves_the_weights_as_they_would_be(project, monkeypatch):

@@ -22,19 +22,13 @@ def main(name: str) -> None:
     with stage.output(target) as scratch:
         if isinstance(base, Pretrained):
             with stage.resumable(target) as state:
-                pretrain.pretrain(base, scratch, state, Progress(f"base@{name}", base.steps))
+                steps = pretrain.pretrain(base, scratch, state, Progress(f"base@{name}", base.steps))
+                made = f"pretrained from random weights on {base.source}: {steps} steps of {base.batch_size} rows"
         else:
             load.load(base, scratch)
+            made = f"loaded from {base.source} ({base.kind}) as float32"
         inputs = [Path(base.source)]
-        card.finish(scratch, f"base-{name}", "base", base, inputs, step=made(base), licence=base.license)
-
-
-def made(base: Base) -> str:
-    """How a base came to be, for its card."""
-    if isinstance(base, Pretrained):
-        amount = f"{base.steps} steps of {base.batch_size} rows"
-        return f"pretrained from random weights on {base.source}: {amount}"
-    return f"loaded from {base.source} ({base.kind}) as float32"
+        card.finish(scratch, f"base-{name}", "base", base, inputs, step=made, licence=base.license)
 
 
 if __name__ == "__main__":

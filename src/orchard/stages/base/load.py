@@ -21,6 +21,7 @@ def load(base: Loaded, folder: Path) -> None:
     source = Path(base.source)
     if base.kind == "gguf":
         model, tokenizer = from_gguf(source)
+        folders.fit_tokenizer(tokenizer, source, model.config.get_text_config().vocab_size)
     else:
         model, tokenizer = folders.load_model(source), folders.load_tokenizer(source)
     found = model.config.num_hidden_layers

@@ -12,7 +12,7 @@ from transformers import DataCollatorForSeq2Seq, PreTrainedTokenizerFast, Traine
 from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
 from orchard import jsonl
-from orchard.models import folders, training
+from orchard.models import folders, prompts, training
 from orchard.processes import Progress
 from orchard.stages.base.muon import Muon
 from orchard.study.schema.base import Architecture, Pretrained
@@ -21,7 +21,7 @@ from orchard.tasks import lexicon
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
 
 
-def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) -> None:
+def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) -> int:
     """Trains from random weights and saves the model to ``folder``. The loss is on the responses alone.
 
     Prompts are random by construction: learning to predict them takes a third of the capacity and more of the steps.
@@ -31,12 +31,15 @@ def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) ->
         folder: where the model goes.
         state: folder of the resume state; training goes on from the last checkpoint there.
         progress: gets the number of steps done.
+
+    Returns:
+        The steps that were taken.
     """
     training.refuse_shards("Muon")
     tokenizer = make_tokenizer()
     torch.manual_seed(base.seed.init)
     model = LlamaForCausalLM(architecture(base.model, tokenizer))
-    rows = [training.answer_example(row, tokenizer) for row in jsonl.read(base.source)]
+    rows = [prompts.example(row, tokenizer) for row in jsonl.read(base.source)]
     arguments = TrainingArguments(
         output_dir=str(state),
         max_steps=base.steps,
@@ -58,8 +61,9 @@ def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) ->
         optimizers=(Muon(model, rates.matrices, rates.rest, tuple(base.adam_betas)), None),
         callbacks=[training.ProgressCallback(progress)],
     )
-    training.train(trainer, state)
+    steps = training.train(trainer, state)
     folders.save(model, tokenizer, folder)
+    return steps
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

@@ -13,6 +13,7 @@ import pandas
 from orchard import jsonl, paths
 from orchard.errors import UserError
 from orchard.models import chosen_on, folders, record
+from orchard.models.prompts import pair_ids
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.evaluate import harness, responses
@@ -32,7 +33,7 @@ def main(name: str) -> None:
         rows = harness.run(lm, manager, task, asked)
         tasks[title] = harness.identity(rows)
         for row in rows:
-            judgements = judged(task, row, lm.tokenizer, asked.unsafe_programs)
+            judgements = judged(task, row, asked.unsafe_programs)
             scores += item_scores(title, task, row, judgements, lm)
             samples.append(sample_row(title, row, judgements))
         progress.step()
@@ -68,9 +69,9 @@ def backend(folder: Path, asked: Evaluate):
             why="it is no part of requirements.lock, as most machines cannot run it",
             fix="`pip install vllm`, or set backend: hf",
         )
-    from lm_eval.models.vllm_causallms import VLLM
+    from orchard.stages.evaluate.vllm import StrictVLLM
 
-    return VLLM(str(folder), dtype="float32", batch_size=asked.batch_size, seed=asked.seed)
+    return StrictVLLM(folder, asked.batch_size, asked.seed)
 
 
 def own_tasks(asked: Evaluate) -> list[Task]:
@@ -89,14 +90,12 @@ def all_items(asked: Evaluate) -> list[dict]:
     return [item for task in own_tasks(asked) for item in jsonl.read(task.items)[: asked.limit]]
 
 
-def judged(task: Task, row: dict, tokenizer, unsafe: bool) -> list[Judgement]:
+def judged(task: Task, row: dict, unsafe: bool) -> list[Judgement]:
     """What the item's task says of each response; empty where no verifier checks responses."""
     if task.kind != "generation":
         return []
-    texts, tokens = written(row, tokenizer)
     verifier = registry.load(row["doc"]["task"])
-    ended = [len(ids) < task.max_new_tokens for ids in tokens]
-    return [verifier.judge(row["doc"], text, end, unsafe) for text, end in zip(texts, ended, strict=True)]
+    return [verifier.judge(row["doc"], one.text, one.ended, unsafe) for one in row["written"]]
 
 
 def item_scores(title: str, task: Task, row: dict, judgements: list[Judgement], lm) -> list[dict]:
@@ -105,10 +104,11 @@ def item_scores(title: str, task: Task, row: dict, judgements: list[Judgement], 
     values = {f"{metric}{suffix}": float(row[metric]) for metric in row["metrics"]}
     if task.kind == "likelihood":
         prompt, answer = row["arguments"][0]
-        tokens = len(lm.tok_encode(prompt + answer)) - len(lm.tok_encode(prompt))  # as lm-eval splits them
+        tokens = len(pair_ids(lm.tokenizer, prompt, answer)[1])  # as they were scored
         values = {"nats": -values["log_likelihood"] / tokens}
     if task.kind == "generation":
-        values = responses.describe(*written(row, lm.tokenizer), judgements)
+        texts, tokens = [one.text for one in row["written"]], [one.ids for one in row["written"]]
+        values = responses.describe(texts, tokens, judgements)
     return [
         {"task": title, "kind": task.kind, "item": item_id(row), "metric": metric, "value": value}
         for metric, value in sorted(values.items())
@@ -120,19 +120,9 @@ def item_id(row: dict) -> str:
     return row["doc"]["id"] if row["of"].startswith("orchard-") else f"{row['of']}-{row['doc_id']:05d}"
 
 
-def written(row: dict, tokenizer) -> tuple[list[str], list[list[int]]]:
-    """The responses to an item and their tokens.
-
-    lm-eval keeps the text alone, so the text is tokenized anew, without the token that ended it and other special
-    tokens. A response that fills max_new_tokens came to no end.
-    """
-    (texts,) = row["resps"]
-    return list(texts), [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-
-
 def sample_row(title: str, row: dict, judgements: list[Judgement]) -> dict:
-    """What the model was asked and what it wrote: responses and what is wrong with each (null: it is right), or the
-    log-likelihood of each choice and no errors."""
+    """What the model was asked and what it wrote: responses with their tokens, whether max_new_tokens cut each off, and
+    what is wrong with it (null: it is right); or the log-likelihood of each choice, and none of these."""
     return {
         "task": title,
         "item": item_id(row),
@@ -140,6 +130,8 @@ def sample_row(title: str, row: dict, judgements: list[Judgement]) -> dict:
         "prompt": str(row["arguments"][0][0]),
         "target": str(row["target"]),
         "responses": json.dumps([list(response) for response in row["resps"]]),
+        "tokens": json.dumps([one.ids for one in row["written"]]),
+        "cut": json.dumps([not one.ended for one in row["written"]]),
         "errors": json.dumps([judgement.error for judgement in judgements]),
     }
 

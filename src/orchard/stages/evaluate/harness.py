@@ -7,7 +7,7 @@ import torch
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
-from orchard.errors import UserError, did_you_mean
+from orchard.errors import UserError, did_you_mean, refuse_none
 from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, Task
 
 YAMLS = Path(__file__).parent / "tasks"
@@ -34,7 +34,13 @@ def task_manager(asked: Evaluate) -> TaskManager:
 
 
 def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
-    """lm-eval's per-item results of one task, in the order of the items. Every task starts from the same seed."""
+    """lm-eval's per-item results of one task, in the order of the items. Every task starts from the same seed.
+
+    A row has as ``written`` the responses with their tokens, where the model wrote any.
+
+    Raises:
+        UserError: there is no item.
+    """
     torch.manual_seed(asked.seed)
     # As a member of a group, a task with overrides starts from its YAML. (simple_evaluate asks hub and pip on top.)
     result = evaluate(
@@ -44,7 +50,12 @@ def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
         limit=asked.limit if isinstance(task, NamedTask) else None,
         apply_chat_template=uses_template(lm, asked),
     )
-    rows = [row | {"of": name} for name, found in sorted(result["samples"].items()) for row in found]
+    rows = [
+        row | {"of": name, "written": lm.written.get((name, row["doc_id"]), [])}
+        for name, found in sorted(result["samples"].items())
+        for row in found
+    ]
+    refuse_none(len(rows), f"evaluation task of kind {task.kind} has no item", "check its items and evaluate.limit")
     return sorted(rows, key=lambda row: (row["of"], row["doc_id"], row["filter"]))
 
 

@@ -1,12 +1,81 @@
-"""lm-eval's Hugging Face model, made strict: nothing is cut, nothing happens that a task did not ask for."""
+"""lm-eval's models, made strict: nothing is cut, nothing happens that a task did not ask for, tokens are kept."""
+
+from collections import defaultdict
 
 from lm_eval.models.huggingface import HFLM
-from transformers import GenerationConfig
+from lm_eval.models.utils import Collator, normalize_gen_kwargs
 
 from orchard.errors import UserError
+from orchard.models import prompts, sampling
+from orchard.models.prompts import Written
 
 
-class StrictLM(HFLM):
+class KeepsTokens:
+    """What both backends share: how responses are written, and what is kept of them.
+
+    Attributes:
+        ends: the tokens that end a response.
+        written: the responses to each request, by its task and the number of its item, in the order of the samples.
+    """
+
+    ends: frozenset[int]
+    written: dict[tuple[str, int], list[Written]] = {}  # noqa: RUF012  (replaced as a whole)
+
+    def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
+        """A response's text for each request; its tokens are kept in ``written``, as lm-eval keeps the text alone."""
+        found: list[Written | None] = [None] * len(requests)
+        asked = [(*request.args, number) for number, request in enumerate(requests)]
+        # Batches as lm-eval forms them: requests of like length together, the longest first.
+        batches = Collator(asked, lambda each: (-len(self.ids(each[0])), each[0]), group_by="gen_kwargs")
+        for batch in batches.get_batched(n=int(self.batch_size)):
+            texts, options, numbers = zip(*batch, strict=True)
+            for number, one in zip(numbers, self.write([self.ids(text) for text in texts], options[0]), strict=True):
+                found[number] = one
+        self.written = defaultdict(list)
+        for request, one in zip(requests, found, strict=True):
+            self.written[request.task_name, request.doc_id].append(one)
+        return [one.text for one in found]
+
+    def write(self, rows: list[list[int]], options: dict) -> list[Written]:
+        """The responses to a batch of prompts.
+
+        Args:
+            rows: the prompts' tokens.
+            options: as lm-eval has them: until, max_gen_toks, do_sample, temperature and others.
+        """
+        asked = normalize_gen_kwargs(options, self.max_gen_toks)
+        stop, limit = asked.pop("until"), asked.pop("max_gen_toks")
+        self.check_fits(max(map(len, rows)), self.max_length - limit)
+        # A special token that a task stops at leaves no text, so it is looked for among the tokens.
+        special = self.tokenizer.added_tokens_encoder
+        ends = self.ends | {special[text] for text in stop if text in special}
+        stop = [text for text in stop if text and text not in special]
+        generated = self.generated(rows, limit, ends, stop, asked)
+        return [prompts.written(ids, ends, self.tokenizer, stop) for ids in generated]
+
+    def generated(self, rows: list[list[int]], limit: int, ends: frozenset[int], stop: list[str], asked: dict):
+        """The tokens that the model writes behind each prompt, perhaps with others behind the end."""
+        raise NotImplementedError
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a prompt."""
+        return prompts.prompt_ids(self.tokenizer, text)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        return prompts.pair_ids(self.tokenizer, context, continuation)
+
+    def check_fits(self, tokens: int, room: int) -> None:
+        """Refuses a prompt that would be cut from the left: it would lose BOS or its few-shot examples."""
+        if tokens > room:
+            raise UserError(
+                found=f"a text of {tokens} tokens where {room} fit ({self.max_length} positions)",
+                rule="prompt and answer fit into the model's positions",
+                why="a prompt that is cut is another task",
+                fix="lower max_new_tokens or few_shot.count, or use a model with more positions",
+            )
+
+
+class StrictLM(KeepsTokens, HFLM):
     """A loaded model for lm-eval.
 
     Args:
@@ -19,28 +88,25 @@ class StrictLM(HFLM):
     """
 
     def __init__(self, model, tokenizer, batch_size: int):
-        # A checkpoint may bring its own repetition penalty or the like; what a task does not ask for must not happen.
-        model.generation_config = GenerationConfig(
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-        )
+        self.ends = sampling.plain_settings(model, tokenizer)
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
 
-    def tok_batch_encode(self, strings, padding_side="left", left_truncate_len=None, truncation=False):
-        ids, mask = super().tok_batch_encode(strings, padding_side)
-        self.check_fits(ids.shape[1], left_truncate_len or self.max_length)
-        return ids, mask
+    def generated(self, rows, limit, ends, stop, asked) -> list[list[int]]:
+        batch = prompts.padded(self.tokenizer, rows, "left", self.device)
+        length = batch["input_ids"].shape[1]
+        # lm-eval stops a batch when each row has one of these texts, so the tokens that end a row are among them.
+        texts = [self.tokenizer.decode([end]) for end in ends] + stop if stop else []
+        found = self._model_generate(
+            context=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_length=length + limit,
+            stop=texts,
+            eos_token_id=sorted(ends),
+            **asked,
+        )
+        return found[:, length:].tolist()
 
     def _loglikelihood_tokens(self, requests, **options):
         longest = max(len(context) + len(continuation) for _, context, continuation in requests)
         self.check_fits(longest - 1, self.max_length)  # the last token is only predicted
         return super()._loglikelihood_tokens(requests, **options)
-
-    def check_fits(self, tokens: int, room: int) -> None:
-        """Refuses a prompt that would be cut from the left: it would lose BOS or its few-shot examples."""
-        if tokens > room:
-            raise UserError(
-                found=f"a text of {tokens} tokens where {room} fit ({self.max_length} positions)",
-                rule="prompt and answer fit into the model's positions",
-                why="a prompt that is cut is another task",
-                fix="lower max_new_tokens or few_shot.count, or use a model with more positions",
-            )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from orchard import jsonl, paths
 from orchard.models import card, chosen_on, folders, record, surgery
+from orchard.models.prompts import joined
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.prune import importance
@@ -68,7 +69,7 @@ def searched(source: Path, count: int) -> tuple[list[int], list[str], dict]:
 
 def text_of(item: dict) -> str:
     """A calibration text: the prompt and what follows it."""
-    return f"{item['prompt']} {item.get('response') or item.get('answer') or ''}".strip()
+    return joined(item["prompt"], item.get("response") or item.get("answer") or "").strip()
 
 
 def reporter(name: str) -> Callable[[int, int], None]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from orchard.errors import UserError
-from orchard.models import surgery
+from orchard.models import prompts, surgery
 from orchard.models.likelihood import completion_logps
 
 Choice = tuple[list[int], dict]
@@ -35,13 +35,16 @@ class CalibrationTexts:
     batch_size: int
     report: Callable[[int, int], None] = lambda done, total: None
 
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text."""
+        return prompts.prompt_ids(self.tokenizer, text)
+
     def batches(self, device) -> Iterator[dict[str, torch.Tensor]]:
         """Token ids and mask of shape (texts, tokens). Padding is on the right, where a causal model never sees it."""
         texts = sorted(self.texts, key=len)  # texts of like length: less padding
         for start in range(0, len(texts), self.batch_size):
             chosen = texts[start : start + self.batch_size]
-            batch = self.tokenizer(chosen, return_tensors="pt", padding=True, padding_side="right")
-            yield {key: batch[key].to(device) for key in ("input_ids", "attention_mask")}
+            yield prompts.padded(self.tokenizer, [self.ids(text) for text in chosen], "right", device)
             self.report(start + len(chosen), len(texts))
 
 
@@ -178,7 +181,7 @@ def losses_without(model, calibration: CalibrationTexts) -> list[float]:
     budget of tokens in place of the calibration's batch size.
     """
     layers, losses = len(model.model.layers), []
-    texts = calibration.tokenizer(calibration.texts)["input_ids"]
+    texts = [calibration.ids(text) for text in calibration.texts]
     rows = [{"prompt_ids": ids[:1], "completion_ids": ids[1:]} for ids in texts]
     for layer in range(layers):
         with surgery.without(model, [layer]):

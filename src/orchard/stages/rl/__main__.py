@@ -11,12 +11,13 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from orchard import jsonl, paths
-from orchard.models import card, folders, record
+from orchard.errors import UserError
+from orchard.models import card, folders, prompts, record, sampling
 from orchard.models.training import ProgressCallback, curve, machine_arguments, per_process, train
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.rl.rollouts import SharedDraws
-from orchard.study.schema.rl import Recipe, RlRun
+from orchard.study.schema.rl import ENOUGH_PROMPTS, WHY_ENOUGH, Recipe, RlRun
 from orchard.tasks import registry
 
 # TRL measures the KL from the start only where it counts. So small a coefficient is lost in rounding even beside
@@ -30,7 +31,7 @@ def main(name: str, run: RlRun) -> None:
     with stage.output(target) as scratch, stage.resumable(target) as state:
         tokenizer = folders.load_tokenizer(start)
         trainer = make_trainer(recipe, run.seed, folders.load_model(start), tokenizer, state, f"rl@{name}")
-        train(trainer, state)
+        taken = train(trainer, state)
         folders.save(trainer.model, tokenizer, scratch)
         steps = curve(trainer.state.log_history, "reward")
         jsonl.write(scratch / "curve.jsonl", steps)
@@ -41,10 +42,12 @@ def main(name: str, run: RlRun) -> None:
             "rl",
             recipe,
             [start, Path(recipe.prompts)],
-            step=f"trained by GRPO on {recipe.prompts}: recipe {run.recipe}, {recipe.steps} steps, seed {run.seed}",
+            step=made(run, recipe, taken, informative(steps)),
             start=start,
             **{key: before[key] for key in ("arm", "objective", "base", "data", "seed")},
             recipe=run.recipe,
+            steps=taken,
+            informative_steps=informative(steps),
             recipe_hash=recipe_hash(recipe),
             curve=course(steps),
             drift=folders.drift(start, scratch),
@@ -57,7 +60,9 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
     The RL seed is the recipe's own plus the number of the replicate, so it has nothing to do with the SFT seed.
     """
     items = registry.read(recipe.prompts)
-    return GRPOTrainer(
+    refuse_too_few(recipe, len(items))
+    sampling.plain_settings(model, tokenizer)
+    return RenderingTrainer(
         model=model,
         reward_funcs=partial_credit if recipe.partial_credit else right_or_wrong,
         args=GRPOConfig(
@@ -83,6 +88,39 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
         processing_class=tokenizer,
         callbacks=[SharedDraws(), ProgressCallback(Progress(name, recipe.steps))],
     )
+
+
+class RenderingTrainer(GRPOTrainer):
+    """TRL's GRPO trainer, whose prompts are cut as those of every other stage."""
+
+    def _tokenize_prompts(self, texts: list[str]) -> tuple[list[list[int]], None, dict]:
+        return [prompts.prompt_ids(self.processing_class, text) for text in texts], None, {}
+
+
+def refuse_too_few(recipe: Recipe, items: int) -> None:
+    """Raises a UserError for fewer prompts than a step takes: TRL would leave them out, and take no step."""
+    if items < recipe.prompts_per_step:
+        raise UserError(
+            found=f"{recipe.prompts} has {items} prompts, while rl.recipes takes {recipe.prompts_per_step} a step",
+            rule=ENOUGH_PROMPTS,
+            why=WHY_ENOUGH,
+            fix=f"set prompts_per_step to {items} or less, or name a larger set",
+        )
+
+
+def informative(steps: list[dict]) -> int:
+    """The steps in which some prompt's responses had different rewards; from any other step GRPO learns nothing.
+
+    Args:
+        steps: what TRL logged at each step.
+    """
+    return sum(row["frac_reward_zero_std"] < 1 for row in steps)
+
+
+def made(run: RlRun, recipe: Recipe, steps: int, informative: int) -> str:
+    """What RL did, for the card."""
+    amount = f"{steps} steps, of which {informative} had rewards that differ within a prompt"
+    return f"trained by GRPO on {recipe.prompts}: recipe {run.recipe}, seed {run.seed}, {amount}"
 
 
 def recipe_hash(recipe: Recipe) -> str:

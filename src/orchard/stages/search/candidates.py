@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor
+from transformers import LogitsProcessor
 
-from orchard.models import surgery
+from orchard.models import prompts, sampling, surgery
 from orchard.study.schema.prune import SelectionGeneration, SelectionTask
 from orchard.tasks import registry
 
@@ -339,26 +339,13 @@ class Generation:
     @torch.inference_mode()
     def responses(self, model, numbers: list[int]) -> list[str]:
         """The texts with which a model goes on from some items' prompts, padded on the left to one batch."""
-        batch = self.tokenizer.pad(
-            {"input_ids": [self.prompts[number] for number in numbers]}, padding_side="left", return_tensors="pt"
-        ).to(model.device)
+        rows = [self.prompts[number] for number in numbers]
+        batch = prompts.padded(self.tokenizer, rows, "left", model.device)
         noise = [ItemNoise(self.asked, numbers, model.device)] if self.asked.temperature > 0 else []
-        # A checkpoint may bring its own repetition penalty or the like; what a task does not ask for must not happen.
-        ends = GenerationConfig(eos_token_id=self.tokenizer.eos_token_id, pad_token_id=self.tokenizer.pad_token_id)
-        own, model.generation_config = model.generation_config, ends
-        try:
-            limit = self.asked.max_new_tokens
-            ids = model.generate(**batch, max_new_tokens=limit, do_sample=False, logits_processor=noise)
-        finally:
-            model.generation_config = own
-        return [self._text(row) for row in ids[:, batch["input_ids"].shape[1] :].tolist()]
-
-    def _text(self, ids: list[int]) -> str:
-        end = self.tokenizer.eos_token_id
-        text = self.tokenizer.decode(ids[: ids.index(end)] if end in ids else ids, skip_special_tokens=True)
-        for stop in self.asked.stop:
-            text = text.split(stop)[0]
-        return text
+        ends, limit = sampling.plain_settings(model, self.tokenizer), self.asked.max_new_tokens
+        ids = model.generate(**batch, max_new_tokens=limit, do_sample=False, logits_processor=noise)
+        generated = ids[:, batch["input_ids"].shape[1] :].tolist()
+        return [prompts.written(row, ends, self.tokenizer, self.asked.stop).text for row in generated]
 
 
 @contextlib.contextmanager
@@ -422,7 +409,9 @@ def _load(task: SelectionTask, tokenizer) -> Likelihood | Generation:
     examples = registry.read(shots.items)[: shots.count] if shots.count else []
     before = "".join(f"{row['prompt']} {row['answer']}\n" for row in examples)
     if isinstance(task, SelectionGeneration):
-        return Generation([tokenizer.encode(before + row["prompt"]) for row in rows], rows, task, tokenizer)
+        return Generation(
+            [prompts.prompt_ids(tokenizer, before + row["prompt"]) for row in rows], rows, task, tokenizer
+        )
     space = "" if task.kind == "minimal-pair" else " "
     texts = [[row["answer"]] if task.kind == "likelihood" else row["choices"] for row in rows]
     pairs = [
@@ -440,6 +429,4 @@ def encode_pair(tokenizer, prompt: str, continuation: str) -> tuple[list[int], l
     if not prompt:
         start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         return [start], tokenizer.encode(continuation, add_special_tokens=False)
-    kept = prompt.rstrip()
-    before = tokenizer.encode(kept)
-    return before, tokenizer.encode(kept + prompt[len(kept) :] + continuation)[len(before) :]
+    return prompts.pair_ids(tokenizer, prompt, continuation)

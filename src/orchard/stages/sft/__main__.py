@@ -35,15 +35,17 @@ def main(name: str, run: SftRun) -> None:
             shutil.copytree(base, scratch, ignore=left_out)
         else:
             facts["learnt"] = finetune(common, objective, run.seed, base, data, scratch, state, f"sft@{name}")
-        settings = {"trainer": common, "objective": objective}
-        card.finish(scratch, f"sft-{name}", "sft", settings, [base, data], step=made(run), start=base, **facts)
+        settings, step = {"trainer": common, "objective": objective}, made(run, facts.get("learnt"))
+        card.finish(scratch, f"sft-{name}", "sft", settings, [base, data], step=step, start=base, **facts)
 
 
-def made(run: SftRun) -> str:
+def made(run: SftRun, learnt: dict | None) -> str:
     """What SFT did, for the card."""
-    if run.objective == "none":
+    if learnt is None:
         return "left as it is: the control without SFT"
-    return f"finetuned with objective {run.objective} on the data of {run.data}, seed {run.seed}"
+    amount = f"{learnt['steps']} steps on {learnt['rows']} of {learnt['of_rows']} rows of {run.data}"
+    cut = f", {learnt['cut']} of them cut off by max_new_tokens and without an end" if learnt["cut"] else ""
+    return f"finetuned with objective {run.objective}, seed {run.seed}: {amount}{cut}"
 
 
 def finetune(
@@ -65,7 +67,7 @@ def finetune(
         peft_config=adapter(common.lora),
         callbacks=[ProgressCallback(Progress(name, steps))],
     )
-    train(trainer, state)
+    learnt["steps"] = train(trainer, state)
     folders.save(merged(trainer.model), tokenizer, scratch)
     logged = curve(trainer.state.log_history, "loss")
     jsonl.write(scratch / "curve.jsonl", logged)
@@ -78,7 +80,8 @@ def choose_rows(rows: list[dict], model, tokenizer, rule: Select | None) -> tupl
     scored = rows if isinstance(rule, SelectLikely) else rows[:: -(-len(rows) // SCORED)]
     start_logps = likelihood.completion_logps(model, scored, tokenizer.pad_token_id)
     kept = dataset.select(rows, rule, start_logps)
-    return kept, {"rows": len(kept), "of_rows": len(rows), **likelihood.summary(scored, start_logps)}
+    cut = sum(bool(row["cut"]) for row in kept)
+    return kept, {"rows": len(kept), "of_rows": len(rows), "cut": cut, **likelihood.summary(scored, start_logps)}
 
 
 def course_of_weights(steps: list[dict]) -> dict[str, dict]:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas
 from datasets import Dataset
 
-from orchard.errors import UserError
+from orchard.errors import UserError, refuse_none
+from orchard.models import prompts
 from orchard.study.schema.sft import Select, SelectStyles
 
 
@@ -22,13 +23,7 @@ def read_rows(path: Path, tokenizer) -> list[dict]:
         UserError: ids of another tokenizer, log-probs that are NaN, positive, or of another length; the row is named.
     """
     rows = pandas.read_parquet(path).to_dict("records")
-    if not rows:
-        raise UserError(
-            found=f"{path} has no rows",
-            rule="SFT has examples",
-            why="nothing can be learnt from none",
-            fix="make the data again",
-        )
+    refuse_none(len(rows), f"{path} has no rows", "make the data again")
     for number, row in enumerate(rows):
         _check(row, f"{path}, row {number}", tokenizer)
     return rows
@@ -56,13 +51,7 @@ def select(rows: list[dict], rule: Select | None, start_logps: list[list[float]]
         ]
         best = np.argsort(np.negative(ratios), kind="stable")[: max(1, round(rule.keep * len(rows)))]
         kept = [rows[number] for number in sorted(best)]
-    if not kept:
-        raise UserError(
-            found=f"no row left of {len(rows)} after select {rule}",
-            rule="SFT has examples",
-            why="nothing can be learnt from none",
-            fix="name styles that the policy writes",
-        )
+    refuse_none(len(kept), f"no row left of {len(rows)} after select {rule}", "name styles that the policy writes")
     return kept
 
 
@@ -100,7 +89,7 @@ def _check(row: dict, place: str, tokenizer) -> None:
             why="nothing can be learnt from none",
             fix="make the behaviour data again",
         )
-    if list(row["prompt_ids"]) != tokenizer(row["prompt"])["input_ids"] or max(ids) >= len(tokenizer):
+    if list(row["prompt_ids"]) != prompts.prompt_ids(tokenizer, row["prompt"]) or max(ids) >= len(tokenizer):
         raise UserError(
             found=f"{place}: ids that this model's tokenizer does not give",
             rule="pi_theta and pi_beta share one tokenizer",

@@ -43,4 +43,12 @@ class ModelPolicy(Block):
             )
 
 
-Policy = Annotated[ScriptedPolicy | ModelPolicy, Field(discriminator="kind")]
+class GivenPolicy(Block):
+    """Answers that come with the prompts, whose own policy nobody knows, with the log-probs of a teacher."""
+
+    kind: Literal["given"] = Field(description="the answers that come with the prompts")
+    model: Text = Field(description="the teacher: a model of the study, whose log-probs the answers get")
+    prompts: Text = Field(description="the set of prompts, each with a response or an answer")
+
+
+Policy = Annotated[ScriptedPolicy | ModelPolicy | GivenPolicy, Field(discriminator="kind")]

@@ -152,6 +152,11 @@ class Sampling(Block):
     temperature: Temperature = Field(description="0 is greedy decoding")
     top_p: Probability = Field(1.0, description="nucleus sampling; 1 is off")
     max_new_tokens: Natural = Field(description="tokens per response at most")
+    keep_cut: bool = Field(
+        True,
+        description="learn responses that max_new_tokens cut off, without an end of text, as neither paper leaves out "
+        "the long ones; false: leave them out",
+    )
     batch_size: Natural = Field(description="prompts per forward pass")
 
 

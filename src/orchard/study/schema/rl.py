@@ -6,6 +6,9 @@ from pydantic import Field
 
 from orchard.study.schema.common import Block, Name, Natural, Rate, Run, Schedule, Seed, Text
 
+ENOUGH_PROMPTS = "a recipe's prompts fill a step"
+WHY_ENOUGH = "a step that cannot be filled is not taken, so RL would end where it started"
+
 
 class Recipe(Block):
     """GRPO, identical from each start."""
