@@ -86,7 +86,7 @@ def rules_graph(project: Project) -> dict[str, set[str]]:
         output = re.search(r"^    output: (.*)", block, re.M)
         if block.startswith("rule ") and output:
             inputs = re.search(r"^    input: (.*)", block, re.M)
-            jobs[output[1]] = {name for name in inputs[1].split(", ") if "/orchard-" not in name}  # without the marker
+            jobs[output[1]] = set(inputs[1].split(", ")) if inputs else set()
     return jobs
 
 

@@ -242,6 +242,10 @@ BAD_CONFIGS = {
         {"rl.recipes.grpo.prompts": "nowhere/rl.jsonl"},
         ["'nowhere/rl.jsonl'", "the file exists"],
     ),
+    "a file that is not there, with where it can be had": (
+        {"data.ingest": {"far": {"role": "eval", "path": "far.jsonl", "format": "gsm8k", "origin": "its authors"}}},
+        ["data.ingest.far.path: 'far.jsonl'", "the file exists", "get it from its authors"],
+    ),
     "an output by its path": (
         {"base.tiny.source": "results/models/base-tiny"},
         ["base.tiny.source", "outside results/"],

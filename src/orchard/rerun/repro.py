@@ -6,8 +6,8 @@ python -m orchard.rerun.repro STAGE
 import os
 import sys
 
-from orchard import processes
-from orchard.errors import UserError
+from orchard import paths, processes
+from orchard.errors import UserError, of_machine
 from orchard.rerun import alive, dvc_patches, remote
 
 
@@ -21,16 +21,33 @@ def repro(name: str) -> int:
     processes.tell_cost_at_exit(with_children=False)
     processes.ask_nothing()
     os.environ[processes.JOB] = name
+    from dvc.cli import main
+    from dvc.exceptions import DvcException
+
     try:
         dvc_patches.install()
         alive.mark_job()
         remote.bring(name)
-    except UserError as error:
-        print(f"\n{error}", file=sys.stderr)
+    except DvcException as error:  # of a file that changed since the run began
+        print(f"\n{unreadable(error)}", file=sys.stderr)
         return 1
-    from dvc.cli import main
+    except Exception as error:
+        if not (message := of_machine(error)):
+            raise
+        print(f"\n{message}", file=sys.stderr)
+        return 1
 
     return main(["--wait-for-lock", "repro", "--single-item", name])
+
+
+def unreadable(error: Exception) -> UserError:
+    """The message for what DVC cannot read."""
+    return UserError(
+        found=str(error),
+        rule=f"{paths.PARAMS}, {paths.GRAPH} and {paths.LOCK} stay readable while a run goes on",
+        why="each job reads them",
+        fix=f"`orchard check` writes {paths.PARAMS} anew; for the others, `git status` shows what differs",
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from orchard.study.schema.evaluate import NamedTask
 from orchard.study.schema.study import Study
 
 LEARNT_FROM = ["prompts", "calibration", "pretrain"]
+EXISTS = "the file exists"
 WATCHED = {  # DVC watches a whole folder where a stage reads several sets
     "eval": "evaluation reads sets of role eval",
     "calibration": "the search selects on sets of role calibration",
@@ -22,10 +23,15 @@ def mistakes(study: Study) -> Iterator[UserError]:
     made = set(data_sets(study.data))
     made |= {"data/recovery"} & {str(Path(file).parent) for file in made}  # the one folder that is read as a whole
     fetched = {str(paths.fetched(name)) for name in study.data.fetch}
+    origins = {each.path: each.origin for each in study.data.ingest.values() if each.origin}
+    found: dict[tuple, list[str]] = {}
     for key, path, roles in read_by_stages(study):
         if broken := _broken_rule(path, roles, made, fetched):
-            rule, why, fix = broken
-            yield UserError(found=f"{key}: {path!r}", rule=rule, why=why, fix=fix)
+            found.setdefault((path, *broken), []).append(key)
+    for (path, rule, why, fix), keys in found.items():
+        if rule == EXISTS and path in origins:
+            fix = f"get it from {origins[path]}, and put it there"
+        yield UserError(found=f"{', '.join(keys)}: {path!r}", rule=rule, why=why, fix=fix)
 
 
 def data_sets(data: Data) -> dict[str, Ingest | GameSet | PretrainSet | PromptSet]:
@@ -110,7 +116,7 @@ def _broken_rule(path: str, roles: list[str], made: set[str], fetched: set[str])
         return "inputs lie outside results/", why, "name a data set, or a file of your own"
     if parts[:1] != ("data",):
         fix = "correct the path, or put the file there"
-        return None if Path(path).exists() else ("the file exists", "a stage reads it", fix)
+        return None if Path(path).exists() else (EXISTS, "a stage reads it", fix)
     if parts[:2] == ("data", "fetched"):
         rule = "data/fetched/<name> is made by data.fetch.<name>"
         return None if "/".join(parts[:3]) in fetched else (rule, "no stage would make it", did_you_mean(path, fetched))

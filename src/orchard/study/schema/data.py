@@ -46,6 +46,7 @@ class Ingest(Block):
 
     role: Role = Field(description="what the set is for; it decides the folder")
     path: Text = Field(description="a file, or a folder of files")
+    origin: Text | None = Field(None, description="where it can be had, for those who miss it")
     format: Literal["gsm8k", "math", "bbh", "blimp", "humaneval", "mbpp", "jsonl"] = Field(
         description="how rows become items; jsonl: they are items already"
     )
