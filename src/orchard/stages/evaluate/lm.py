@@ -47,7 +47,8 @@ class KeepsTokens:
         stop, limit = asked.pop("until"), asked.pop("max_gen_toks")
         self.check_fits(max(map(len, rows)), self.max_length - limit)
         # A special token that a task stops at leaves no text, so it is looked for among the tokens.
-        special = self.tokenizer.added_tokens_encoder
+        added = self.tokenizer.added_tokens_decoder.items()
+        special = {token.content: number for number, token in added if token.special}
         ends = self.ends | {special[text] for text in stop if text in special}
         stop = [text for text in stop if text and text not in special]
         generated = self.generated(rows, limit, ends, stop, asked)
