@@ -7,12 +7,11 @@ prose with a fenced block of code, or a whole function, as a chat model writes i
 import re
 
 from orchard.sandbox import sandbox
+from orchard.tasks import extraction
 from orchard.tasks.fields import text
 from orchard.tasks.task import BALANCED, BROKEN, CUT_OFF, UNBALANCED, Judgement, Task
 
 NAME = "program"
-FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
-AFTER = re.compile(r"^(?=\S)(?!def |class |@|import |from |#|[A-Za-z_]\w*\s*=)", re.MULTILINE)  # prose or calls below
 LIMITS = sandbox.Limits(seconds=60, cpu_seconds=10)  # ours: no problem needs seconds, and a busy machine is no mistake
 
 
@@ -51,21 +50,8 @@ def code_of(item: dict, response: str, is_strict: bool = False) -> str:
         response: what the model wrote after the prompt.
         is_strict: take it as it is.
     """
-    if not is_strict:
-        blocks = FENCE.findall(response)
-        holding = [block for block in blocks if f"def {item['entry_point']}" in block]
-        response = (holding or blocks or [response])[0]
-        if re.search(rf"^def {item['entry_point']}\b", response, re.MULTILINE):
-            return response  # a whole function, which needs no beginning
-        if item["begun"]:
-            response = _body_alone(response)
-    return item["prompt"] + response if item["begun"] else response
-
-
-def _body_alone(response: str) -> str:
-    """The rest of a function that the prompt began: up to the first line that is not indented and defines nothing."""
-    end = AFTER.search(response)
-    return response[: end.start()] if end and end.start() else response
+    prompt = item["prompt"] if item["begun"] else ""
+    return prompt + response if is_strict else extraction.program_of(prompt, item["entry_point"], response)
 
 
 def from_humaneval(row: dict, name: str, number: int) -> dict:

@@ -81,14 +81,19 @@ _ODD_SIGN = re.compile(r"[^\x00-\x7f\u00a0\u2007\u2009\u202f×·÷€£¥₹]")
 
 def plain(text: str) -> str:
     """The text with the many ways to write a number made one."""
-    text = re.sub("[⁰¹²³⁴-⁹⁻]+", lambda raised: f"^{unicodedata.normalize('NFKC', raised[0])}", text)
-    text = _ODD_SIGN.sub(_in_ascii, text)
+    text = in_ascii(text)
     for pattern, written in _REWRITTEN:
         text = pattern.sub(written, text)
     return text
 
 
-def _in_ascii(sign: re.Match) -> str:
+def in_ascii(text: str) -> str:
+    """The text with the digits, fractions and minus signs of any script as ASCII has them, raised ones behind "^"."""
+    text = re.sub("[⁰¹²³⁴-⁹⁻]+", lambda raised: f"^{unicodedata.normalize('NFKC', raised[0])}", text)
+    return _ODD_SIGN.sub(_sign_in_ascii, text)
+
+
+def _sign_in_ascii(sign: re.Match) -> str:
     """A digit of any script, a fraction such as ½, a minus sign or a wide sign as ASCII has it."""
     if (digit := unicodedata.decimal(sign[0], None)) is not None:
         return str(digit)

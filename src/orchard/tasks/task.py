@@ -8,6 +8,7 @@ the answer shows work before the final answer. ``task_code`` says which code jud
 from dataclasses import dataclass
 
 UNBALANCED, CUT_OFF, NO_ANSWER, WRONG = "unbalanced brackets", "cut off", "no answer", "wrong answer"
+UNREADABLE = "unreadable answer"
 BALANCED, OPEN, BROKEN = "balanced", "open", "broken"
 _OPENS = {")": "(", "]": "[", "}": "{"}
 

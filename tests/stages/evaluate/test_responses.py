@@ -2,8 +2,11 @@
 
 import math
 import random
+import re
+import time
 
 import pytest
+from sacrebleu.metrics import BLEU
 
 from orchard.stages.evaluate import responses
 from orchard.tasks import generated
@@ -59,6 +62,31 @@ def test_a_short_sentence_counts_by_the_orders_that_it_has():
     """ "a b" in "a b c": precisions 1 and 1, too short by e^(1 − 3/2); the other way 2/3, 1/2 and a smoothed 1/2."""
     one, other = math.exp(1 - 3 / 2), (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3)
     assert responses.self_bleu("a b\na b c") == pytest.approx((one + other) / 2)
+
+
+def scored_one_by_one(text: str) -> float:
+    """Self-BLEU-4 as sacrebleu scores each sentence against a list of all others."""
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n+", text.strip()) if part]
+    bleu = BLEU(effective_order=True)
+    pairs = ((sentences[place], sentences[:place] + sentences[place + 1 :]) for place in range(len(sentences)))
+    return min(1.0, sum(bleu.sentence_score(*pair).score for pair in pairs) / len(sentences) / 100)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_self_bleu_is_what_sacrebleu_scores_one_by_one(seed):
+    rng = random.Random(seed)
+    words = ["a", "b", "it's", "3.5", "&amp;", "x-y", "(c)", "—", "ä", ""]
+    lines = [" ".join(rng.choices(words, k=rng.randint(0, 9))) for _ in range(rng.randint(2, 12))]
+    text = "".join(line + rng.choice(["\n", ". ", "!  ", "\n \n"]) for line in [*lines, "a b", lines[0]])
+    assert responses.self_bleu(text) == scored_one_by_one(text)
+
+
+def test_measures_of_a_long_response_cost_fractions_of_a_second():
+    rng = random.Random(1)
+    text = "\n".join(f"line {number} of {rng.randrange(50)} is short" for number in range(1600))
+    started = time.monotonic()
+    responses.describe([text], [text.split()], [judge(BRACKETS, text)])
+    assert time.monotonic() - started < 3  # a tenth of it here; every pair of lines took 15 seconds
 
 
 def test_metrics_of_an_item_are_means_over_its_responses():

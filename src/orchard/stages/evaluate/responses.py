@@ -5,10 +5,13 @@ The measures of degeneration are those of arXiv 2602.01997 (section 5): rep-n, i
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from math import comb
 
 from orchard.tasks.task import BALANCED, UNBALANCED, Judgement
+
+ORDERS = 4  # of the n-grams of self-BLEU-4
 
 
 def describe(texts: list[str], tokens: list[list[int]], judgements: list[Judgement]) -> dict[str, float]:
@@ -51,21 +54,63 @@ def self_bleu(text: str) -> float:
     """The mean BLEU-4 (0 to 1) of each sentence against all others of the text; 0 for fewer than two sentences.
 
     A sentence ends at a full stop, question or exclamation mark before a space, or at a line break. sacrebleu scores,
-    with the orders that a short sentence has (effective order) and its default smoothing.
+    with the orders that a short sentence has (effective order) and its default smoothing. It counts here what all
+    sentences share once for the text, so the time grows with the length of the text and not with its square.
     """
+    from sacrebleu.metrics import BLEU  # takes seconds to import, and few tasks need it
+
     sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n+", text.strip()) if part]
     if len(sentences) < 2:
         return 0.0
-    scores = [
-        bleu().sentence_score(sentence, sentences[:place] + sentences[place + 1 :]).score
-        for place, sentence in enumerate(sentences)
-    ]
+    grams = [_grams(_tokenized(sentence)) for sentence in sentences]
+    most = _two_most(grams)
+    lengths = [sum(count for gram, count in own.items() if len(gram) == 1) for own in grams]
+    closest = _closest_others(lengths)
+    scores = []
+    for own, length in zip(grams, lengths, strict=True):
+        shared, total = [0] * ORDERS, [0] * ORDERS
+        for gram, count in own.items():
+            first, second = most[gram]
+            total[len(gram) - 1] += count
+            shared[len(gram) - 1] += min(count, second if count == first else first)
+        options = {"smooth_method": "exp", "effective_order": True}
+        scores.append(BLEU.compute_bleu(shared, total, length, closest[length], **options).score)
     return min(1.0, sum(scores) / len(scores) / 100)  # sacrebleu's 100 may be 100.00000000000004
 
 
 @functools.cache
-def bleu():
-    """sacrebleu's BLEU-4 of a sentence; imported when first used, as that takes seconds and few tasks need it."""
-    from sacrebleu.metrics import BLEU
+def _tokenizer():
+    """sacrebleu's default tokenizer, that of WMT."""
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-    return BLEU(effective_order=True)
+    return Tokenizer13a()
+
+
+def _tokenized(sentence: str) -> list[str]:
+    return _tokenizer()(sentence.rstrip()).split()
+
+
+def _grams(tokens: list[str]) -> Counter:
+    """How often a sentence has each n-gram of up to ORDERS tokens."""
+    return Counter(tuple(tokens[at : at + n]) for n in range(1, ORDERS + 1) for at in range(len(tokens) - n + 1))
+
+
+def _two_most(grams: list[Counter]) -> dict[tuple, tuple[int, int]]:
+    """For each n-gram, the most that one sentence has of it, and the most that another one has."""
+    most: dict[tuple, tuple[int, int]] = {}
+    for own in grams:
+        for gram, count in own.items():
+            first, second = most.get(gram, (0, 0))
+            most[gram] = (count, first) if count > first else (first, max(count, second))
+    return most
+
+
+def _closest_others(lengths: list[int]) -> dict[int, int]:
+    """For each length of a sentence, the closest one of another sentence, of two the shorter."""
+    times, different = Counter(lengths), sorted(set(lengths))
+    closest = {}
+    for place, length in enumerate(different):
+        neighbours = [*different[max(0, place - 1) : place], *different[place + 1 : place + 2]]
+        others = [length] if times[length] > 1 else neighbours
+        closest[length] = min(others, key=lambda other: (abs(other - length), other))  # noqa: B023
+    return closest
