@@ -4,6 +4,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import GenerationConfig
 
 from orchard.errors import UserError
+from orchard.models import templates
 
 
 class StrictLM(HFLM):
@@ -44,3 +45,6 @@ class StrictLM(HFLM):
                 why="a prompt that is cut is another task",
                 fix="lower max_new_tokens or few_shot.count, or use a model with more positions",
             )
+
+    def apply_chat_template(self, chat_history, add_generation_prompt: bool = True) -> str:
+        return templates.render(self.tokenizer, chat_history, add_generation_prompt)
