@@ -1,17 +1,18 @@
 """Fetching from outside: pip and huggingface_hub for real, without a network."""
 
 import hashlib
+import json
 import os
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from orchard import jsonl, paths
-from orchard.errors import UserError
-from orchard.stages import fetch
 from orchard.study.schema.data import Fetch, HubDataset, HubModel, Wheel
+from tests.helpers.hub import COMMIT, Hub, running
 from tests.helpers.messages import assert_one_message
 from tests.helpers.stages import ENVIRONMENT, command
 from tests.helpers.studies import write_params
@@ -91,13 +92,110 @@ def test_model_comes_from_the_hubs_cache_without_other_files():
     assert_one_message(done.stderr, ["some/model cannot be fetched"])
 
 
-def test_a_data_set_becomes_rows(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    rows = [{"question": f"What is {n} + 1?", "answer": f"It is {n + 1}."} for n in range(3)]
-    Path("set").mkdir()
-    jsonl.write(Path("set/train.jsonl"), rows)
-    source = HubDataset(kind="hub-dataset", repo=str(tmp_path / "set"), revision="a" * 40, split="train")
-    fetch.dataset_from_hub(source, tmp_path)
-    assert jsonl.read("rows.jsonl") == rows
-    with pytest.raises(UserError, match="cannot be fetched"):
-        fetch.dataset_from_hub(source.model_copy(update={"split": "none"}), tmp_path)
+MODEL = HubModel(kind="hub-model", repo="some/model", revision=COMMIT)
+FILES = {"config.json": "{}", "model.safetensors": "weights", "tokenizer.json": "[]", "pytorch_model.bin": "program"}
+
+
+def fetched_from(hub: Hub, source: Fetch, **environment: str) -> subprocess.CompletedProcess:
+    """Runs the stage against a hub that answers."""
+    with running(hub):
+        return fetched(source, HF_ENDPOINT=hub.url, HF_HOME="home/hub", HF_HUB_OFFLINE="0", **environment)
+
+
+def test_a_model_comes_from_a_hub_without_its_subfolders():
+    done = fetched_from(Hub(FILES | {"onnx/config.json": "{}"}), MODEL)
+    assert done.returncode == 0, done.stderr
+    names = {str(file.relative_to(paths.fetched("source"))) for file in paths.fetched("source").rglob("*")}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json"}
+    assert (paths.fetched("source") / "config.json").read_text() == "{}"
+
+
+# With what is said of it; None: it is not asked for, and the rest is fetched.
+BAD_HUBS = {
+    "a name that leads up": (Hub(FILES | {"../../../../../up.json": "{}"}), None),
+    "an absolute name": (Hub(FILES | {f"{Path.home()}/absolute.json": "{}"}), None),
+    "content that is called by a path": (Hub(FILES, etag="../../../../../up"), ["the hub calls a file"]),
+    "content that is called by an absolute path": (Hub(FILES, etag="/tmp/up-by-a-hub"), ["the hub calls a file"]),
+    "terms that nobody accepted": (Hub(error=(403, "GatedRepo")), ["accept its terms on https://huggingface.co/some/"]),
+    "no such commit": (Hub(error=(404, "RevisionNotFound")), ["hash of a commit"]),
+    "no such model": (Hub(error=(401, "RepoNotFound")), ["correct owner/name"]),
+    "a broken server": (Hub(error=(500, "Broken")), ["cannot be fetched"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HUBS)
+def test_a_hub_that_misbehaves_is_one_message(name):
+    hub, expected = BAD_HUBS[name]
+    done = fetched_from(hub, MODEL)
+    if expected is not None:
+        assert done.returncode == 1
+        assert_one_message(done.stderr, expected)
+        assert not paths.fetched("source").exists()
+    assert not [file for file in Path().rglob("*up*") if "home" not in file.parts]
+    assert not Path("/tmp/up-by-a-hub").exists()
+    assert not (Path.home() / "absolute.json").exists()
+
+
+def test_an_offline_node_is_told_what_to_do():
+    done = fetched(MODEL, HF_HOME="home", HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert_one_message(done.stderr, ["some/model cannot be fetched", "unset HF_HUB_OFFLINE"])
+
+
+def test_a_link_out_of_the_hubs_cache_is_refused():
+    Path("secret.json").write_text("secret")
+    snapshot = Path("home/hub/models--some--model/snapshots", COMMIT)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").symlink_to(Path("secret.json").resolve())
+    done = fetched(MODEL, HF_HOME="home", HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert_one_message(done.stderr, ["a link to", "secret.json"])
+    assert not paths.fetched("source").exists()
+
+
+SET = HubDataset(kind="hub-dataset", repo="some/set", revision=COMMIT, split="train")
+ROWS = [{"question": f"What is {n} + 1?", "answer": f"It is {n + 1}."} for n in range(3)]
+TRAIN = {"train.jsonl": "".join(f"{json.dumps(row)}\n" for row in ROWS)}
+
+
+def test_a_data_set_becomes_rows_though_a_folder_has_its_name():
+    Path("some/set").mkdir(parents=True)
+    Path("some/set/train.jsonl").write_text('{"secret": 1}\n')
+    done = fetched_from(Hub(TRAIN), SET)
+    assert done.returncode == 0, done.stderr
+    assert jsonl.read(paths.fetched("source") / "rows.jsonl") == ROWS
+
+
+def test_a_split_that_is_not_there_is_one_message():
+    done = fetched_from(Hub(TRAIN), SET.model_copy(update={"split": "none"}))
+    assert done.returncode == 1
+    assert_one_message(done.stderr, ["some/set cannot be fetched"])
+
+
+@pytest.mark.parametrize("place", ["{here}/secret.jsonl", "file://{here}/secret.jsonl", "../../../secret.jsonl"])
+def test_a_data_set_that_names_files_of_this_machine_is_refused(place):
+    Path("secret.jsonl").write_text('{"secret": 1}\n')
+    card = f"---\nconfigs:\n- config_name: default\n  data_files: {place.format(here=Path.cwd())}\n---\n"
+    done = fetched_from(Hub(TRAIN | {"README.md": card}), SET)
+    assert done.returncode == 1
+    assert_one_message(done.stderr, ["some/set"])
+    assert not paths.fetched("source").exists()
+
+
+@pytest.mark.parametrize("package", ["--requirement==evil", "--log==LOG", "-r==1", "--index-url==http://x", "a b==1"])
+def test_a_package_is_no_option_of_pip(package, wheel):
+    with pytest.raises(ValidationError, match="package and its version"):
+        Wheel.model_validate(wheel.model_dump() | {"package": package})
+
+
+@pytest.mark.parametrize("repo", ["/root/.ssh", "data/eval/x", "./set", "../set", "a/..", "hf://a/b", "name", "a/b\n"])
+def test_a_repository_is_no_path(repo):
+    for kind, model in (("hub-model", HubModel), ("hub-dataset", HubDataset)):
+        with pytest.raises(ValidationError, match="owner/name"):
+            model.model_validate({"kind": kind, "repo": repo, "revision": COMMIT, "split": "train"})
+
+
+@pytest.mark.parametrize("member", ["/etc/passwd", "../x", "a/../x", "a/..", "a/", "."])
+def test_a_member_is_a_path_in_the_wheel(member, wheel):
+    with pytest.raises(ValidationError, match="wheel's root"):
+        Wheel.model_validate(wheel.model_dump() | {"member": member})

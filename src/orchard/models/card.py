@@ -5,6 +5,7 @@ It is the folder's README.md, with the metadata that the Hugging Face hub reads.
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from pathlib import Path
@@ -61,7 +62,10 @@ def write(folder: Path, name: str, scores: pandas.DataFrame | None = None) -> No
         scores: a row per item, task and metric, with a value; None before the model is evaluated.
     """
     own, config = record.read(folder), json.loads((folder / "config.json").read_text())
-    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(own["history"], start=1))
+    # A path may look like HTML, which the hub would show as such.
+    steps = "\n".join(
+        f"{number}. {html.escape(step, quote=False)}" for number, step in enumerate(own["history"], start=1)
+    )
     size = f"{config['num_hidden_layers']} layers of width {config['hidden_size']}, {parameters(folder):,} parameters"
     (folder / FILE).write_text(f"""---
 license: {own["license"]}

@@ -6,84 +6,151 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedTokenizerFast
+from safetensors import safe_open
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard.errors import UserError
-from orchard.models import prompts, sampling
+from orchard.models import checkpoint, prompts, sampling
 
 
-def load_model(folder: str | Path, dtype: torch.dtype = torch.float32):
+def load_model(folder: str | Path, dtype: torch.dtype = torch.float32, **options):
     """The causal language model of a folder, in evaluation mode, on the GPU if there is one.
 
+    Args:
+        folder: a Hugging Face folder.
+        dtype: of the weights in memory.
+        options: more of from_pretrained's, such as a quantization of our own.
+
     Raises:
-        UserError: the folder is not a model, or its weights lack a tensor that the architecture has.
+        UserError: the folder is not a whole model, or brings code (orchard.models.checkpoint).
     """
-    if not (Path(folder) / "config.json").is_file():
-        raise UserError(
-            found=f"{folder} has no config.json",
-            rule="a model is a Hugging Face folder",
-            why="the architecture is read from it",
-            fix="name a folder made by save_pretrained",
-        )
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            found=f"{folder} cannot be loaded: {error}",
-            rule="a model folder holds whole weights that fit its config",
-            why="a part of a model gives wrong numbers",
-            fix="fetch or make the checkpoint again",
-        ) from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise UserError(
-            found=f"{folder} lacks {len(missing)} tensors, first {missing[0]}",
-            rule="a checkpoint has every tensor of its architecture",
-            why="a missing tensor would be filled with random numbers",
-            fix="fetch or make the checkpoint again",
-        )
+    checkpoint.refuse_unfit(folder)
+    model = _loaded(folder, folder, dtype=dtype, use_safetensors=True, **options)
+    if "device_map" in options:
+        return model.eval()
     # of several processes, each has its own GPU
     return model.eval().to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
 
 
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a model folder; a padding token is set when it has none, and it ends no text by itself.
+def load_gguf(file: Path):
+    """Model and tokenizer of a GGUF file, de-quantized to float32, on the CPU.
 
     Raises:
-        UserError: the folder holds no tokenizer.json, or the tokenizer has no EOS or a special token unknown to the
-            model.
+        UserError: transformers cannot read it, or it holds another set of tensors than its architecture has.
     """
-    if not (Path(folder) / "tokenizer.json").is_file():
+    checkpoint.refuse_unfit_gguf(file)
+    model = _loaded(file, file.parent, gguf_file=file.name, dtype=torch.float32)
+    # The weights are de-quantized now; with the mark left on, save_pretrained refuses.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    except Exception as error:  # a stranger's file fails anywhere in transformers
+        raise checkpoint.cannot_be_loaded(file, error) from error
+    return model, fit_tokenizer(tokenizer, file, model.config.vocab_size)
+
+
+def _loaded(source: str | Path, folder: str | Path, **options):
+    """A model by from_pretrained, with every tensor that it has and no other."""
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, trust_remote_code=False, output_loading_info=True, **options
+        )
+        unexpected = list(info["unexpected_keys"])
+        if "gguf_file" in options:
+            unexpected += checkpoint.unread_of_gguf(model, Path(source))
+    except (MemoryError, torch.OutOfMemoryError):
+        raise  # of this machine, not of the checkpoint
+    except Exception as error:  # a stranger's checkpoint fails anywhere in transformers
+        raise checkpoint.cannot_be_loaded(source, error) from error
+    checkpoint.refuse_broken(model, list(info["missing_keys"]), unexpected, source)
+    return model
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a model folder; EOS pads where it has no padding token.
+
+    Raises:
+        UserError: the folder holds no tokenizer.json, brings code, or its tokenizer does not fit (`fit_tokenizer`).
+    """
+    folder = Path(folder)
+    if not (folder / "tokenizer.json").is_file():
         raise UserError(
             found=f"{folder} has no tokenizer.json",
             rule="a model folder holds its tokenizer",
             why="text must be cut as in training",
             fix="save the tokenizer into the model's folder",
         )
-    file = Path(folder) / "config.json"
-    config = json.loads(file.read_text()) if file.is_file() else {}
-    embeddings = config.get("text_config", config).get("vocab_size")
-    return fit_tokenizer(PreTrainedTokenizerFast.from_pretrained(folder), folder, embeddings)
+    rows = checkpoint.read_settings(folder).get("vocab_size")
+    checkpoint.refuse_code(folder)
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # a stranger's tokenizer fails anywhere in two libraries
+        raise checkpoint.cannot_be_loaded(folder / "tokenizer.json", error) from error
+    return fit_tokenizer(tokenizer, folder, rows)
 
 
-def fit_tokenizer(tokenizer, source: str | Path, embeddings: int | None) -> PreTrainedTokenizerFast:
-    """A tokenizer as stages need it: with a padding token, and without an end behind every text.
+def fit_tokenizer(tokenizer, source: str | Path, rows: int | None):
+    """A tokenizer with an end and a padding token, each token of which has a row in the model's embedding.
+
+    It puts no end behind a text by itself.
 
     Args:
-        tokenizer: as it was saved.
-        source: where it comes from, for messages.
-        embeddings: the number of tokens that its model knows; None: not known.
+        tokenizer: as it was loaded.
+        source: where it was loaded from.
+        rows: of the embedding; None: not known.
 
     Raises:
-        UserError: it has no EOS, or a special token that its model does not know.
+        UserError: it has no EOS, or tokens beyond the rows.
     """
-    if tokenizer.pad_token is None:
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            found=f"the tokenizer of {source} names no EOS token",
+            rule="a tokenizer has an EOS token",
+            why="a response ends by it, in training and in evaluation",
+            fix="set eos_token in tokenizer_config.json to the token that its model writes at the end",
+        )
+    if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    prompts.check_special_tokens(tokenizer, source, embeddings)
+    if rows and (beyond := _beyond(tokenizer, rows)):
+        _drop_marks(tokenizer, beyond)
+    if rows and (beyond := _beyond(tokenizer, rows)):
+        roles = [f"{role} {token!r}" for role, token in tokenizer.special_tokens_map.items() if token in beyond]
+        shown = roles[0] if roles else f"{len(beyond)} tokens, first {min(beyond, key=beyond.__getitem__)!r}"
+        raise UserError(
+            found=f"the tokenizer of {source} has {shown}, beyond the embedding's {rows} rows",
+            rule="each token has a row",
+            why="the model has nothing to look up for another",
+            fix="name a token that has a row in tokenizer_config.json"
+            if roles
+            else "name the model's own tokenizer, or give the model more rows (resize_token_embeddings)",
+        )
     prompts.end_no_text(tokenizer)
     return tokenizer
+
+
+def _beyond(tokenizer, rows: int) -> dict[str, int]:
+    """The tokens, with their numbers, that have no row of an embedding."""
+    return {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
+
+
+def _drop_marks(tokenizer, beyond: dict[str, int]) -> None:
+    """Takes out special tokens that have neither a row nor a role: they are cut as any other text then.
+
+    Gemma 3 has such a mark for pictures, and transformers gives a GGUF file's tokenizer GPT-2's end of text.
+    """
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    in_use = tokenizer.special_tokens_map.values()
+    content["added_tokens"] = [
+        token
+        for token in content["added_tokens"]
+        if token["content"] not in beyond or token["content"] in in_use or not token["special"]
+    ]
+    tokenizer._tokenizer = Tokenizer.from_str(json.dumps(content))
 
 
 def save(model, tokenizer, folder: Path) -> None:
@@ -91,7 +158,12 @@ def save(model, tokenizer, folder: Path) -> None:
 
     Of settings for generation only the tokens that end a response are written: all scores are those of the model's own
     distribution, so what it gives by default should be that too.
+
+    Raises:
+        UserError: a weight is NaN or infinite.
     """
+    fix = "lower the learning rate of the stage; a diverged resume state goes with `rm -r .scratch/resume`"
+    checkpoint.refuse_no_numbers(model.state_dict(), f"the model to be saved ({folder.name})", fix)
     model.config._name_or_path = ""
     sampling.plain_settings(model, tokenizer)
     model.save_pretrained(folder)

@@ -167,33 +167,3 @@ def end_no_text(tokenizer) -> None:
     )
     for option in ("add_bos_token", "add_eos_token"):  # of the tokenizer's config, where they would undo this
         tokenizer.init_kwargs.pop(option, None)
-
-
-def check_special_tokens(tokenizer, source, embeddings: int | None = None) -> None:
-    """Refuses a tokenizer without EOS, or with special tokens that its model has no embedding for.
-
-    Args:
-        tokenizer: with a padding token, if it has an EOS.
-        source: where it comes from, for the message.
-        embeddings: the number of tokens that the model knows; None: not known.
-
-    Raises:
-        UserError: it is one of these.
-    """
-    if tokenizer.eos_token_id is None:
-        raise UserError(
-            found=f"the tokenizer of {source} has no EOS token",
-            rule="a tokenizer names the token that ends a text",
-            why="no response would come to an end, and none could be padded",
-            fix="set eos_token in its tokenizer_config.json",
-        )
-    for name in ("bos", "eos", "pad"):
-        number = getattr(tokenizer, f"{name}_token_id")
-        if embeddings is not None and number is not None and number >= embeddings:
-            token = f"{name}_token {getattr(tokenizer, f'{name}_token')!r}"
-            raise UserError(
-                found=f"{token} of {source} has number {number}, where the model knows {embeddings} tokens",
-                rule="every special token has a row of the embedding",
-                why="the model cannot read it",
-                fix=f"set {name}_token in tokenizer_config.json to one that the model knows, such as its EOS",
-            )

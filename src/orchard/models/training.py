@@ -10,6 +10,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard import processes
 from orchard.errors import UserError, refuse_none
+from orchard.models.checkpoint import refuse_unfit_state
 
 # Times, which differ from run to run, and what the config says already.
 NOT_IN_CURVES = ("runtime", "step_time", "per_second", "flos", "num_tokens", "epoch")
@@ -82,6 +83,8 @@ def train(trainer, state: Path) -> int:
     """
     if (checkpoint := last_checkpoint(state)) and processes.is_first():
         print(f"goes on from {checkpoint}", flush=True)
+    if checkpoint and not processes.is_sharded():
+        refuse_unfit_state(Path(checkpoint), trainer.model)
     trainer.train(resume_from_checkpoint=checkpoint)
     is_sharded = processes.is_sharded()
     weights = trainer.accelerator.get_state_dict(trainer.model) if is_sharded else None  # all processes take part

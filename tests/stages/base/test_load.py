@@ -1,5 +1,6 @@
 """Loading of a base model from a GGUF file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -13,6 +14,7 @@ from orchard.models import folders
 from orchard.stages.base import load
 from orchard.study.schema.base import Depth, Loaded
 from tests.helpers.llama import random_llama
+from tests.helpers.messages import assert_one_message
 
 
 def llama() -> LlamaForCausalLM:
@@ -28,8 +30,15 @@ def llama() -> LlamaForCausalLM:
     )
 
 
-def write_gguf(model: LlamaForCausalLM, file: Path) -> None:
-    """The model as a GGUF file of float32 tensors, with a byte-level tokenizer of 256 bytes and four special tokens."""
+def write_gguf(model: LlamaForCausalLM, file: Path, change: Callable | None = None, **fields: float) -> None:
+    """The model as a GGUF file of float32 tensors, with a byte-level tokenizer of 256 bytes and four special tokens.
+
+    Args:
+        model: any Llama.
+        file: where it goes.
+        change: from the name and the array of a tensor to those that are written.
+        fields: more settings, by their names behind ``llama.``, with a double underscore for each dot.
+    """
     config = model.config
     writer = gguf.GGUFWriter(str(file), "llama")
     writer.add_block_count(config.num_hidden_layers)
@@ -56,7 +65,11 @@ def write_gguf(model: LlamaForCausalLM, file: Path) -> None:
         heads = {"q": config.num_attention_heads, "k": config.num_key_value_heads}.get(name.split(".")[-2][0])
         if name.endswith(("q_proj.weight", "k_proj.weight")):  # GGUF keeps rotary pairs side by side
             tensor = tensor.reshape(heads, 2, -1, tensor.shape[1]).swapaxes(1, 2).reshape(tensor.shape)
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), numpy.ascontiguousarray(tensor.numpy()))
+        name, array = names.get_name(name, try_suffixes=(".weight",)), numpy.ascontiguousarray(tensor.numpy())
+        for written in change(name, array) if change else [(name, array)]:
+            writer.add_tensor(*written)
+    for key, value in fields.items():
+        writer.add_float32(f"llama.{key.replace('__', '.')}", value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -84,7 +97,7 @@ def test_gguf_model_and_tokenizer_survive_loading_saving_and_loading(tmp_path):
     original = llama()
     write_gguf(original, tmp_path / "tiny.gguf")
     load.load(gguf_base(tmp_path, layers=3), tmp_path / "model")
-    model, tokenizer = load.from_gguf(tmp_path / "tiny.gguf")
+    model, tokenizer = folders.load_gguf(tmp_path / "tiny.gguf")
     torch.testing.assert_close(logits(model), logits(original), rtol=1e-5, atol=1e-5)
     saved = folders.load_model(tmp_path / "model")
     assert saved.dtype == torch.float32
@@ -108,4 +121,44 @@ def test_wrong_number_of_layers_in_the_config_is_refused(tmp_path):
 def test_a_broken_gguf_file_is_one_message(tmp_path):
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF, but not whole")
     with pytest.raises(UserError, match=r"tiny\.gguf"):
+        load.load(gguf_base(tmp_path, layers=3), tmp_path / "model")
+
+
+GIVEN = "blk.1.ffn_up.weight"
+BAD_GGUF = {
+    "missing": (lambda n, x: [] if n == GIVEN else [(n, x)], ["lacks 1 tensors", "model.layers.1.mlp.up_proj.weight"]),
+    "renamed": (lambda n, x: [(n.replace("ffn_up", "ffn_uq"), x)], ["lacks 3 tensors"]),
+    "left over": (lambda n, x: [(n, x), *([("spare", x)] if n == GIVEN else [])], ["holds 1 tensors", "spare"]),
+    "a bias that nothing adds": (
+        lambda n, x: [(n, x), *([("blk.1.ffn_up.bias", x[:, 0].copy())] if n == GIVEN else [])],
+        ["holds 1 tensors", "blk.1.ffn_up.bias"],
+    ),
+    "frequencies of positions": (
+        lambda n, x: [(n, x), *([("rope_freqs.weight", x[0, :8].copy())] if n == GIVEN else [])],
+        ["holds 1 tensors", "rope_freqs.weight"],
+    ),
+    "one layer more": (
+        lambda n, x: [(n, x), *([(n.replace("blk.2", "blk.3"), x)] if "blk.2" in n else [])],
+        ["say 3 layers, its weights have 4"],
+    ),
+    "one layer less": (lambda n, x: [] if "blk.2" in n else [(n, x)], ["say 3 layers, its weights have 2"]),
+    "NaN": (lambda n, x: [(n, x * numpy.float32("nan") if n == GIVEN else x)], ["up_proj.weight", "NaN"]),
+    "another shape": (lambda n, x: [(n, x[:50].copy() if n == GIVEN else x)], ["another shape"]),
+    "no norm": (lambda n, x: [] if n == "output_norm.weight" else [(n, x)], ["lacks 1 tensors", "model.norm.weight"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_GGUF)
+def test_a_gguf_file_of_other_tensors_is_refused(name, tmp_path):
+    change, expected = BAD_GGUF[name]
+    write_gguf(llama(), tmp_path / "tiny.gguf", change)
+    with pytest.raises(UserError) as error:
+        load.load(gguf_base(tmp_path, layers=3), tmp_path / "model")
+    assert_one_message(str(error.value), ["tiny.gguf", *expected])
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_setting_of_positions_that_is_passed_over_is_refused(tmp_path):
+    write_gguf(llama(), tmp_path / "tiny.gguf", rope__scaling__factor=4.0)
+    with pytest.raises(UserError, match=r"llama\.rope\.scaling\.factor"):
         load.load(gguf_base(tmp_path, layers=3), tmp_path / "model")

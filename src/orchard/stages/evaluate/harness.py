@@ -8,6 +8,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
 from orchard.errors import UserError, did_you_mean, refuse_none
+from orchard.models.templates import template_of
 from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, Task
 
 YAMLS = Path(__file__).parent / "tasks"
@@ -100,7 +101,7 @@ def template_hash(lm, asked: Evaluate) -> str | None:
     """The SHA-256 of the chat template, if it is used."""
     if not uses_template(lm, asked):
         return None
-    return hashlib.sha256(lm.tokenizer.chat_template.encode()).hexdigest()
+    return hashlib.sha256(template_of(lm.tokenizer).encode()).hexdigest()
 
 
 def identity(rows: list[dict]) -> dict:

@@ -6,7 +6,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import Collator, normalize_gen_kwargs
 
 from orchard.errors import UserError
-from orchard.models import prompts, sampling
+from orchard.models import prompts, sampling, templates
 from orchard.models.prompts import Written
 
 
@@ -111,3 +111,6 @@ class StrictLM(KeepsTokens, HFLM):
         longest = max(len(context) + len(continuation) for _, context, continuation in requests)
         self.check_fits(longest - 1, self.max_length)  # the last token is only predicted
         return super()._loglikelihood_tokens(requests, **options)
+
+    def apply_chat_template(self, chat_history, add_generation_prompt: bool = True) -> str:
+        return templates.render(self.tokenizer, chat_history, add_generation_prompt)

@@ -5,7 +5,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Count, Mistake, Natural, Rate, Seed, Text
+from orchard.study.schema.common import (
+    Block,
+    Count,
+    Layers,
+    Length,
+    License,
+    Mistake,
+    Natural,
+    Place,
+    Rate,
+    Seed,
+    Threads,
+    Width,
+)
 
 
 class InitAndOrder(Block):
@@ -18,11 +31,11 @@ class InitAndOrder(Block):
 class Architecture(Block):
     """The size of a Llama that is pretrained here."""
 
-    layers: Natural = Field(description="decoder layers")
-    hidden_size: Natural = Field(description="width; a multiple of 2 × heads")
-    intermediate_size: Natural = Field(description="width of the feed-forward part")
-    heads: Natural = Field(description="attention heads")
-    positions: Natural = Field(description="longest text in tokens")
+    layers: Layers = Field(description="decoder layers")
+    hidden_size: Width = Field(description="width; a multiple of 2 × heads")
+    intermediate_size: Width = Field(description="width of the feed-forward part")
+    heads: Width = Field(description="attention heads")
+    positions: Length = Field(description="longest text in tokens")
     initializer_range: Rate = Field(0.02, description="standard deviation of the first weights; transformers' default")
 
     def mistakes(self) -> Iterator[Mistake]:
@@ -47,9 +60,9 @@ class Pretrained(Block):
     """A base model that the study pretrains."""
 
     kind: Literal["pretrain"] = Field(description="from random weights")
-    source: Text = Field(description="the set of role pretrain that it learns")
-    license: Text = Field(description="of the model, as an SPDX name in small letters")
-    threads: Natural = Field(1, description="CPU threads; another number gives other bits")
+    source: Place = Field(description="the set of role pretrain that it learns")
+    license: License = Field(description="of the model, as an SPDX name in small letters")
+    threads: Threads = Field(1, description="CPU threads; another number gives other bits")
     seed: InitAndOrder = Field(description="of the first weights, and of the order of the data")
     model: Architecture = Field(description="its size")
     steps: Natural = Field(description="optimizer steps")
@@ -65,7 +78,7 @@ class Pretrained(Block):
 class Depth(Block):
     """What must be known of a loaded model before it is there."""
 
-    layers: Natural = Field(description="decoder layers: ratios are checked against them before the model is fetched")
+    layers: Layers = Field(description="decoder layers: ratios are checked against them before the model is fetched")
 
 
 class Loaded(Block):
@@ -74,9 +87,9 @@ class Loaded(Block):
     kind: Literal["local", "hub", "gguf"] = Field(
         description="local: a Hugging Face folder; hub: one that data.fetch brings; gguf: a GGUF file"
     )
-    source: Text = Field(description="the folder or file")
-    license: Text = Field(description="of the model, as an SPDX name in small letters")
-    threads: Natural = Field(1, description="CPU threads while it is loaded")
+    source: Place = Field(description="the folder or file")
+    license: License = Field(description="of the model, as an SPDX name in small letters")
+    threads: Threads = Field(1, description="CPU threads while it is loaded")
     model: Depth = Field(description="its depth")
 
 

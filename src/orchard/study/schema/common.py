@@ -1,7 +1,9 @@
 """What blocks of the config are made of: the strict base class, and the types that several blocks share."""
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
@@ -11,13 +13,16 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     Tag,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+LIMIT = "limit"  # the type of Pydantic's error for a broken Limit; its context holds rule and why
 MISTAKES = "mistakes"  # the type of Pydantic's error for a rule of ours; its context holds each Mistake
 TYPES_ALONE = {"types_alone": True}  # a context for model_validate in which these rules are left out
 
@@ -94,12 +99,78 @@ def _sum_to_one(shares: dict[str, float], info: ValidationInfo) -> dict[str, flo
     return shares
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A bound on a value that belongs to its type: where it is broken, no other rule of the study is tried.
+
+    Args:
+        holds: whether a value keeps it.
+        rule: in words.
+        why: the reason.
+        keyword: the same in JSON schema, as a keyword and its value.
+    """
+
+    holds: Callable[[Any], bool]
+    rule: str
+    why: str
+    keyword: tuple[str, Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict:
+        return handler(schema) | dict([self.keyword])
+
+    def _checked(self, value: Any) -> Any:
+        if not self.holds(value):
+            raise PydanticCustomError(LIMIT, "{rule}", {"rule": self.rule, "why": self.why})
+        return value
+
+
+def at_most(limit: int, why: str) -> Limit:
+    """A bound on what can be: a size beyond it is a slip, or somebody's wish to fill the memory of who reads it."""
+    return Limit(lambda value: value <= limit, f"it is at most {limit:,}", why, ("maximum", limit))
+
+
+def shaped(pattern: str, rule: str, why: str) -> Limit:
+    """A pattern that a text matches as a whole."""
+    return Limit(lambda value: bool(re.fullmatch(pattern, value)), rule, why, ("pattern", f"^(?:{pattern})$"))
+
+
 Unique = AfterValidator(_without_repeats)  # a list that makes stages, or names tasks: has nothing twice
 
 Name = Annotated[str, Field(pattern=NAME)]
 Text = Annotated[str, Field(min_length=1)]
-Natural = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+# Numbers of steps, of rows a step, and the like.
+_YEARS = at_most(10**9, "each is worked through by itself, and more would take years")
+Natural = Annotated[int, Field(ge=1), _YEARS]
+Count = Annotated[int, Field(ge=0), _YEARS]
+Layers = Annotated[
+    int, Field(ge=1), at_most(1000, "the deepest published language models have some 130; checks count each layer")
+]
+Width = Annotated[
+    int, Field(ge=1), at_most(2**18, "the widest published matrix has 2**18 rows, those of a vocabulary (Gemma)")
+]
+Length = Annotated[int, Field(ge=1), at_most(10**7, "the longest published context has 10**7 tokens (Llama 4 Scout)")]
+Rows = Annotated[int, Field(ge=1), at_most(10**7, "a set is held in memory as a whole")]
+Samples = Annotated[int, Field(ge=1), at_most(10**4, "an item's responses stand in one row")]
+Threads = Annotated[int, Field(ge=1), at_most(1024, "no machine has more cores, and each thread takes memory")]
+Place = Annotated[
+    Text,
+    shaped(
+        r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+",
+        "a path is one line of text without control characters",
+        "it is written into model cards and messages",
+    ),
+]
+License = Annotated[
+    Text,
+    shaped(
+        r"(?!(?:yes|no|on|off|true|false|null|y|n)$)(?:0bsd|[a-z][a-z0-9.+-]{0,63})",
+        "it is a name of small letters, digits and the signs . + -, as apache-2.0",
+        "it is written into the YAML of model cards, which the hub reads",
+    ),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Rate = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0)]
@@ -132,7 +203,9 @@ RunRatio = Annotated[int | float, BeforeValidator(_number)]
 class FewShot(Block):
     """Worked examples before each question."""
 
-    count: Count = Field(0, description="number of examples before each question")
+    count: Annotated[Count, at_most(1000, "examples stand in one prompt")] = Field(
+        0, description="number of examples before each question"
+    )
     items: Text | None = Field(None, description="the set that they are taken from; null if and only if count is 0")
 
     def mistakes(self) -> Iterator[Mistake]:
@@ -151,7 +224,7 @@ class Sampling(Block):
     seed: Seed = Field(description="of the random numbers")
     temperature: Temperature = Field(description="0 is greedy decoding")
     top_p: Probability = Field(1.0, description="nucleus sampling; 1 is off")
-    max_new_tokens: Natural = Field(description="tokens per response at most")
+    max_new_tokens: Length = Field(description="tokens per response at most")
     keep_cut: bool = Field(
         True,
         description="learn responses that max_new_tokens cut off, without an end of text, as neither paper leaves out "
@@ -163,7 +236,7 @@ class Sampling(Block):
 class Lora(Block):
     """Low-rank adapters on every linear map, merged at the end."""
 
-    rank: Natural = Field(description="of the adapters")
+    rank: Width = Field(description="of the adapters")
     alpha: Rate = Field(description="the adapters' product is scaled by alpha / rank")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="before the adapters, while they train")
 

@@ -5,9 +5,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from orchard.study.schema.common import Block, Count, Mistake, Name, Natural, Seed, Shares, Text
+from orchard.study.schema.common import Block, Count, Mistake, Name, Natural, Place, Rows, Seed, Shares, Text, shaped
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+Package = Annotated[
+    str,
+    shaped(
+        r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.+!]*",
+        "it is a package and its version, as name==1.0",
+        "anything else could be an option of pip, which writes files and asks other servers",
+    ),
+]
+Member = Annotated[
+    Text,
+    shaped(
+        r"(?!/)(?!(?:.*/)?\.\.?(?:/|$))[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]",
+        "it is a path from the wheel's root, without ..",
+        "the file is written under its last part",
+    ),
+]
+Repo = Annotated[
+    Text,
+    shaped(
+        r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}",
+        "it is owner/name, as the hub's address has it",
+        "a path would name a folder of this machine, whose content would become a public data set",
+    ),
+]
 Range = Annotated[list[Natural], Field(min_length=2, max_length=2)]
 Role = Literal["eval", "calibration", "prompts", "recovery"]
 
@@ -16,18 +40,16 @@ class Wheel(Block):
     """One file out of a wheel of the Python package index."""
 
     kind: Literal["wheel"] = Field(description="a file in a wheel")
-    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")] = Field(
-        description="the package and its version: name==1.0"
-    )
+    package: Package = Field(description="the package and its version: name==1.0")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(description="of the wheel")
-    member: Text = Field(description="the file's path in the wheel")
+    member: Member = Field(description="the file's path in the wheel")
 
 
 class HubModel(Block):
     """A model of the Hugging Face hub, at a commit."""
 
     kind: Literal["hub-model"] = Field(description="a model of the hub")
-    repo: Text = Field(description="owner/name on the hub")
+    repo: Repo = Field(description="owner/name on the hub")
     revision: Commit = Field(description="the commit, whole")
 
 
@@ -35,7 +57,7 @@ class HubDataset(Block):
     """One split of a data set of the Hugging Face hub, at a commit."""
 
     kind: Literal["hub-dataset"] = Field(description="a data set of the hub")
-    repo: Text = Field(description="owner/name on the hub")
+    repo: Repo = Field(description="owner/name on the hub")
     revision: Commit = Field(description="the commit, whole")
     config: Text | None = Field(None, description="the configuration; null: the data set has one only")
     split: Text = Field(description="train, test, ...")
@@ -45,7 +67,7 @@ class Ingest(Block):
     """A benchmark's files that are brought into orchard's form."""
 
     role: Role = Field(description="what the set is for; it decides the folder")
-    path: Text = Field(description="a file, or a folder of files")
+    path: Place = Field(description="a file, or a folder of files")
     origin: Text | None = Field(None, description="where it can be had, for those who miss it")
     format: Literal["gsm8k", "math", "bbh", "blimp", "humaneval", "mbpp", "jsonl"] = Field(
         description="how rows become items; jsonl: they are items already"
@@ -71,7 +93,7 @@ class PretrainSet(Block):
 
     role: Literal["pretrain"] = Field(description="text to pretrain on")
     seed: Seed = Field(description="of the items")
-    items: Natural = Field(description="number of items")
+    items: Rows = Field(description="number of items")
     mix: Shares = Field(description="share of each task")
     steps: Range = Field(description="[low, high] number of steps, operations or brackets")
     styles: Shares = Field(description="share of each style of response")
@@ -86,7 +108,7 @@ class PromptSet(Block):
 
     role: Role = Field(description="what the set is for; it decides the split of prompts and the folder")
     seed: Seed = Field(description="of the items")
-    items: Natural = Field(description="number of items; fewer come where a task has no more different prompts")
+    items: Rows = Field(description="number of items; fewer come where a task has no more different prompts")
     mix: Shares = Field(description="share of each task")
     steps: Range = Field(description="[low, high] number of steps, operations or brackets")
 
@@ -99,7 +121,7 @@ class GameSet(Block):
 
     role: Role = Field(description="what the set is for; it decides the split of prompts and the folder")
     seed: Seed = Field(description="the game's own")
-    items: Natural = Field(description="number of items")
+    items: Rows = Field(description="number of items")
     game: Text = Field(description="its name in reasoning-gym")
     options: dict[str, Any] = Field(default_factory=dict, description="those of the game, without seed and size")
 

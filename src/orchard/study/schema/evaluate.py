@@ -5,7 +5,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Count, FewShot, Mistake, Name, Natural, Run, Seed, Temperature, Text
+from orchard.study.schema.common import (
+    Block,
+    Count,
+    FewShot,
+    Length,
+    Mistake,
+    Name,
+    Natural,
+    Run,
+    Samples,
+    Seed,
+    Temperature,
+    Text,
+)
 from orchard.study.schema.prune import same_set_twice
 
 
@@ -29,9 +42,9 @@ class GenerationTask(_OwnTask):
     kind: Literal["generation", "summary"] = Field(
         description="generation: a verifier says whether it is right; summary: ROUGE-L says how like the reference"
     )
-    samples: Natural = Field(1, description="responses per item; the largest k of pass@k")
+    samples: Samples = Field(1, description="responses per item; the largest k of pass@k")
     temperature: Temperature = Field(0.0, description="0 is greedy decoding")
-    max_new_tokens: Natural = Field(description="tokens per response at most")
+    max_new_tokens: Length = Field(description="tokens per response at most")
     stop: list[Text] = Field(default_factory=list, description="texts that end a response")
 
     def mistakes(self) -> Iterator[Mistake]:

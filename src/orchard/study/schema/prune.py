@@ -8,6 +8,7 @@ from pydantic import Field
 from orchard.study.schema.common import (
     Block,
     FewShot,
+    Length,
     Method,
     Mistake,
     Name,
@@ -73,7 +74,7 @@ class SelectionGeneration(_SelectionTask):
     kind: Literal["generation"] = Field(description="a verifier judges what the model writes")
     temperature: Temperature = Field(0.0, description="0 is greedy decoding")
     seed: Seed = Field(0, description="of the samples")
-    max_new_tokens: Natural = Field(description="tokens per response at most")
+    max_new_tokens: Length = Field(description="tokens per response at most")
     stop: list[Text] = Field(default_factory=list, description="texts that end a response")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Name, Natural, Rate, Run, Schedule, Seed, Text
+from orchard.study.schema.common import Block, Length, Name, Natural, Rate, Run, Samples, Schedule, Seed, Text
 
 ENOUGH_PROMPTS = "a recipe's prompts fill a step"
 WHY_ENOUGH = "a step that cannot be filled is not taken, so RL would end where it started"
@@ -17,8 +17,8 @@ class Recipe(Block):
     seed: Seed = Field(description="the replicate's number is added to it")
     steps: Natural = Field(description="optimizer steps")
     prompts_per_step: Natural = Field(description="prompts per step")
-    samples_per_prompt: Annotated[int, Field(ge=2)] = Field(description="responses per prompt, which are compared")
-    max_new_tokens: Natural = Field(description="tokens per response at most")
+    samples_per_prompt: Annotated[Samples, Field(ge=2)] = Field(description="responses per prompt, which are compared")
+    max_new_tokens: Length = Field(description="tokens per response at most")
     temperature: Rate = Field(1.0, description="of the samples")
     partial_credit: bool = Field(False, description="reward a task's score, 0 to 1, instead of right or wrong")
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(0.0, description="weight of the KL from the start of RL")

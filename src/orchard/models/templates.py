@@ -1,0 +1,138 @@
+"""Chat templates, which are programs of whoever made a checkpoint: rendered in a process apart, within limits.
+
+    python -m orchard.models.templates FILE_DESCRIPTOR
+
+transformers renders them in Jinja's sandbox. That keeps them from files and attributes, and lets them run for ever.
+"""
+
+import contextlib
+import functools
+import json
+import multiprocessing
+import resource
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+
+from orchard import processes
+from orchard.errors import UserError
+
+STARTS_WITHIN = 120  # seconds: ours; the libraries take one on an idle machine
+SECONDS = 10  # for one text: ours; a template of a real model takes a millisecond, on a busy node a few
+BYTES = 2**30  # of memory beside the libraries: ours; a template of a real model takes a few megabytes
+ANSWER = 2**24  # bytes of a rendered text: ours; no model reads as much
+
+
+def render(tokenizer, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+    """Messages as one text, by a tokenizer's chat template; without those of the system where it takes none.
+
+    Args:
+        tokenizer: one with a chat template.
+        messages: mappings of role and content.
+        add_generation_prompt: the text ends where the model's turn begins; otherwise in the last message.
+
+    Raises:
+        UserError: the template refuses the messages, or does not end within the limits.
+    """
+    asked = {
+        "chat_template": template_of(tokenizer),
+        "add_generation_prompt": add_generation_prompt,
+        "continue_final_message": not add_generation_prompt,
+        **tokenizer.special_tokens_map,
+    }
+    without_system = [message for message in messages if message["role"] != "system"]
+    for given in (messages, without_system):
+        answer = _worker().ask(asked | {"conversations": [given]})
+        if "text" in answer:
+            return answer["text"]
+    raise _unfit(answer["error"])
+
+
+def template_of(tokenizer) -> str:
+    """A tokenizer's chat template; of several, the default.
+
+    Raises:
+        UserError: it has none, or several and no default.
+    """
+    try:
+        return tokenizer.get_chat_template()
+    except ValueError as error:
+        raise _unfit(" ".join(str(error).split())) from error
+
+
+class Worker:
+    """The process that renders; it is started anew after a text that it did not end."""
+
+    def __init__(self):
+        self.process: subprocess.Popen | None = None
+        self.connection: Connection | None = None
+
+    def ask(self, asked: dict) -> dict:
+        """What it answers: ``text``, or ``error``. No pickles are exchanged."""
+        if self.process is None:
+            self._start()
+        try:
+            self.connection.send_bytes(json.dumps(asked).encode())
+            if self.connection.poll(SECONDS):
+                return json.loads(self.connection.recv_bytes(ANSWER))
+            reason = f"no text after {SECONDS} seconds"
+        except (EOFError, OSError):
+            reason = "the process that rendered it ended, or its text was longer than any"
+        self._end()
+        raise _unfit(reason)
+
+    def _start(self) -> None:
+        self.connection, other = multiprocessing.Pipe()
+        command = [sys.executable, "-m", "orchard.models.templates", str(other.fileno())]
+        self.process = subprocess.Popen(command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL)
+        other.close()
+        with contextlib.suppress(EOFError):
+            if self.connection.poll(STARTS_WITHIN) and self.connection.recv_bytes():
+                return
+        self._end()
+        raise RuntimeError("the process that renders chat templates does not start")
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+        self.process = None
+
+
+@functools.cache
+def _worker() -> Worker:
+    return Worker()
+
+
+def _unfit(reason: str) -> UserError:
+    return UserError(
+        found=f"the model's chat template: {reason}",
+        rule=f"a chat template makes one text of the messages, within {SECONDS} seconds and {BYTES >> 20} MB",
+        why="it is a program that came with the checkpoint",
+        fix="set evaluate.chat_template: false, or correct chat_template in the checkpoint's tokenizer",
+    )
+
+
+def serve(connection: Connection) -> None:
+    """Renders what it is asked, until nobody asks any more."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    with open("/proc/self/statm") as sizes:
+        used = int(sizes.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
+    connection.send_bytes(b"ready")
+    while True:
+        try:
+            asked = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            answer = {"text": render_jinja_template(**asked)[0][0]}
+        except Exception as error:  # a stranger's program fails in any way
+            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+        connection.send_bytes(json.dumps(answer).encode())
+
+
+if __name__ == "__main__":
+    processes.die_with_parent()
+    serve(Connection(int(sys.argv[1])))
