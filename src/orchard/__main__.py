@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchard import paths
-from orchard.errors import UserError
+from orchard.errors import UserError, printable
 
 
 class Answer(NamedTuple):
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    print(answer.text)
+    print(printable(answer.text))
     return answer.status
 
 

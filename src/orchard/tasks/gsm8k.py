@@ -2,7 +2,7 @@
 
 import re
 
-from orchard.tasks.fields import text
+from orchard.tasks import fields
 from orchard.tasks.text import Text, agrees
 
 FINAL = re.compile(r"#### (-?[0-9.,]+)")  # lm-eval's strict-match
@@ -16,16 +16,24 @@ class Gsm8k(Text):
         return bool(found) and agrees(item["final"], found[1])
 
 
+class Row(fields.Row):
+    """A row of GSM8K's files."""
+
+    question: fields.Text
+    answer: fields.Text
+
+
 def from_row(row: dict, name: str, number: int) -> dict:
     """An item of a row of GSM8K's files; the answer is the worked solution."""
-    if "####" not in text(row, "answer"):
+    given = fields.read(Row, row)
+    if "####" not in given.answer:
         raise ValueError("the answer has no final number after ####")
     return {
         "id": f"gsm8k-{name}-{number:05d}",
         "task": "gsm8k",
-        "prompt": f"Question: {text(row, 'question')}\nAnswer:",
-        "answer": row["answer"],
-        "final": row["answer"].rpartition("####")[2].strip(),
+        "prompt": f"Question: {given.question}\nAnswer:",
+        "answer": given.answer,
+        "final": given.answer.rpartition("####")[2].strip(),
     }
 
 
