@@ -47,12 +47,12 @@ def config(options) -> Answer:
 
 
 def check(options) -> Answer:
-    from orchard.study import load, params
+    from orchard.study import load, overlaps, params
 
     study = load.load(options.file)
     if options.file == paths.CONFIG:
         params.write(study)
-    return Answer(f"OK: {options.file} is a valid study, {study.name!r}")
+    return Answer("\n".join([f"OK: {options.file} is a valid study, {study.name!r}", *overlaps.notes(study)]))
 
 
 def schema(options) -> Answer:

@@ -8,6 +8,7 @@ from orchard.study import runs
 from orchard.study.schema.study import Study
 
 HEADER = "# The whole study and its runs, made from config.yaml by `orchard check` and by every run: do not edit.\n"
+RUNS = "runs"
 
 
 def tree(study: Study) -> dict:
@@ -16,12 +17,18 @@ def tree(study: Study) -> dict:
         family: {name: run.model_dump(exclude_none=True) for name, run in members.items()}
         for family, members in runs.expand(study).items()
     }
-    return study.model_dump() | {"runs": families}
+    return study.model_dump() | {RUNS: families}
 
 
 def text(study: Study) -> str:
     """The text of params.yaml."""
     return HEADER + yamls.dumps(tree(study))
+
+
+def read() -> Study:
+    """The study that params.yaml holds."""
+    tree = yamls.read(paths.PARAMS)
+    return Study.model_validate({key: value for key, value in tree.items() if key != RUNS})
 
 
 def write(study: Study) -> None:

@@ -28,7 +28,6 @@ UNFIT = {
         "arc_agi boxnet graph_color propositional_logic rearc rubiks_cube rush_hour"
     ),
     "it makes every question at once, in minutes": "acre",
-    "its questions cannot be stored as JSON": "gsm_symbolic",
     "it is made of other games": "composite",
 }
 

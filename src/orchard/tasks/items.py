@@ -11,6 +11,14 @@ from pydantic import ConfigDict, model_validator
 from orchard.errors import shown
 from orchard.tasks.fields import MaybeEmpty, Name, Row, Text
 
+NEEDED = {  # by a task of each kind of its items: fields that are there and not empty
+    "choice": ("choices",),
+    "minimal-pair": ("choices",),
+    "likelihood": ("answer",),
+    "generation": ("prompt", "answer"),
+    "summary": ("prompt", "answer"),
+}
+
 
 class Item(Row):
     """A question with a reference answer.

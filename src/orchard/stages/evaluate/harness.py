@@ -8,6 +8,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
 from orchard.errors import UserError, did_you_mean
+from orchard.stages.evaluate import callbacks
 from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, Task
 
 YAMLS = Path(__file__).parent / "tasks"
@@ -44,7 +45,11 @@ def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
         limit=asked.limit if isinstance(task, NamedTask) else None,
         apply_chat_template=uses_template(lm, asked),
     )
-    rows = [row | {"of": name} for name, found in sorted(result["samples"].items()) for row in found]
+    rows = [
+        row | {"of": name, "doc": callbacks.item_of(row["doc"])}
+        for name, found in sorted(result["samples"].items())
+        for row in found
+    ]
     return sorted(rows, key=lambda row: (row["of"], row["doc_id"], row["filter"]))
 
 
@@ -57,6 +62,7 @@ def spec_of(task: Task, asked: Evaluate, tokenizer) -> dict:
         "task": f"orchard-{task.kind}",
         "num_fewshot": task.few_shot.count,
         "dataset_kwargs": {
+            "kind": task.kind,
             "items_path": task.items,
             "limit": asked.limit,
             "shots": task.few_shot.count,

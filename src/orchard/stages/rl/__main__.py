@@ -18,6 +18,7 @@ from orchard.stages import stage
 from orchard.stages.rl.rollouts import SharedDraws
 from orchard.study.schema.rl import Recipe, RlRun
 from orchard.tasks import registry
+from orchard.tasks.items import NEEDED
 
 # TRL measures the KL from the start only where it counts. So small a coefficient is lost in rounding even beside
 # gradients of 1e-20, so the weights are those of coefficient 0, bit for bit.
@@ -56,7 +57,7 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
 
     The RL seed is the recipe's own plus the number of the replicate, so it has nothing to do with the SFT seed.
     """
-    items = registry.read(recipe.prompts)
+    items = registry.read(recipe.prompts, NEEDED["generation"])
     return GRPOTrainer(
         model=model,
         reward_funcs=partial_credit if recipe.partial_credit else right_or_wrong,
