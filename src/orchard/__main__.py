@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchard import paths, processes
-from orchard.errors import of_machine
+from orchard.errors import of_machine, printable
 
 
 class Answer(NamedTuple):
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"\n{message}", file=sys.stderr)
         return 1
-    print(answer.text)
+    print(printable(answer.text))
     return answer.status
 
 
@@ -49,12 +49,12 @@ def config(options) -> Answer:
 
 
 def check(options) -> Answer:
-    from orchard.study import load, params
+    from orchard.study import load, overlaps, params
 
     study = load.load(options.file)
     if options.file == paths.CONFIG:
         (params.refuse_behind if options.look else params.write)(study)
-    return Answer(f"OK: {options.file} is a valid study, {study.name!r}")
+    return Answer("\n".join([f"OK: {options.file} is a valid study, {study.name!r}", *overlaps.notes(study)]))
 
 
 def schema(options) -> Answer:

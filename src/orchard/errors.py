@@ -3,6 +3,10 @@
 import difflib
 import errno
 from collections.abc import Iterable
+from typing import Any
+
+CONTINUED = "\n" + 8 * " "  # a line within a part, which cannot pass for another part
+LONGEST_SHOWN = 80  # characters
 
 
 class UserError(Exception):
@@ -16,7 +20,29 @@ class UserError(Exception):
     """
 
     def __init__(self, *, found: str, rule: str, why: str, fix: str):
-        super().__init__(f"found: {found}\n rule: {rule}\n  why: {why}\n  fix: {fix}")
+        parts = (printable(part).replace("\n", CONTINUED) for part in (found, rule, why, fix))
+        super().__init__("found: {}\n rule: {}\n  why: {}\n  fix: {}".format(*parts))
+
+
+def printable(text: str) -> str:
+    """A text in which nothing but line breaks and tabs steers a terminal: all else that has no glyph is written out.
+
+    Control characters could hide or forge what stands there, marks of direction turn it round, and a lone surrogate
+    cannot be printed at all.
+    """
+    signs = (
+        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode() for sign in str(text)
+    )
+    return "".join(signs)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: in Python's form, at most 80 characters."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} of very many levels"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 def refuse_none(count: int, found: str, fix: str) -> None:

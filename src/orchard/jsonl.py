@@ -1,49 +1,157 @@
-"""Reading and writing of JSONL files: one JSON object per line."""
+"""Reading and writing of JSONL files: one JSON object per line, in UTF-8.
+
+A file is data from anywhere, so what JSON leaves open is settled here: a key stands once in an object, a number is
+finite, and text can be written as UTF-8. Only a line feed ends a line; other separators may stand in a string. A byte
+order mark and blank lines say nothing, and are passed over.
+"""
 
 import json
+import math
+import os
+import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from orchard.errors import UserError
+from orchard.errors import UserError, shown
+
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # the escape of half a character
+ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}  # the byte order marks of what else editors write
 
 
-def read(path: str | Path) -> list[dict]:
+class Line(NamedTuple):
+    """A row with the number of its line, counted from 1."""
+
+    number: int
+    row: dict
+
+
+def read(path: str | Path, texts: Collection[str] = ()) -> list[dict]:
     """The rows of a JSONL file.
 
+    Args:
+        path: of the file.
+        texts: fields that must be there and text, in each row.
+
     Raises:
-        UserError: the file is missing, empty, or has a line that is not a JSON object (its number is named).
+        UserError: the file is missing, empty or unreadable, or has a line that is not one JSON object with these
+            fields (its number is named).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(
-            found=f"no file {path}",
-            rule="a data set that the config names exists",
-            why="a stage reads it",
-            fix="correct the path in config.yaml, or put the file there",
-        )
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    found = lines(path)
+    for number, row in found:
+        for key in texts:
+            if not isinstance(row.get(key), str):
+                raise broken(f"{path}, line {number}", f"field {key!r} is {shown(row.get(key))}, not text")
+    return [row for _, row in found]
+
+
+def lines(path: str | Path) -> list[Line]:
+    """The rows of a JSONL file with the numbers of their lines.
+
+    Raises:
+        UserError: as `read`.
+    """
+    found = []
+    for number, line in enumerate(text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line)
+            row = parse(line)
             if not isinstance(row, dict):
                 raise ValueError("not an object")
         except ValueError as error:
-            raise UserError(
-                found=f"{path}, line {number}: {line[:60]!r} ({error})",
-                rule="every line is one whole JSON object",
-                why="a truncated file would silently become a smaller data set",
-                fix="fetch or write the file again",
-            ) from error
-        rows.append(row)
-    if not rows:
+            raise broken(f"{path}, line {number}: {line[:60]!r}", str(error)) from error
+        found.append(Line(number, row))
+    if not found:
         raise UserError(
             found=f"{path} has no rows",
             rule="a data set has at least one row",
             why="nothing can be learnt or scored on none",
             fix="check the step that made it, and the limits in config.yaml",
         )
-    return rows
+    return found
+
+
+def text(path: str | Path) -> str:
+    """The text of a file of data.
+
+    Raises:
+        UserError: there is no such file, or it is not in UTF-8 (the line is named).
+    """
+    if not os.path.isfile(path):  # neither a folder, nor a device or a pipe, which would never end
+        raise UserError(
+            found=f"{path}, which is no file" if os.path.exists(path) else f"no file {path}",
+            rule="a data set that the config names exists, as a file",
+            why="a stage reads it",
+            fix="correct the path in config.yaml, or put the file there",
+        )
+    try:
+        content = Path(path).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise broken(str(path), f"{error.strerror}") from error
+    except UnicodeDecodeError as error:
+        guess = ENCODINGS.get(content[:2], "Latin-1 or another encoding")
+        place = f"{path}, line {content.count(10, 0, error.start) + 1}: byte {error.object[error.start]:#04x}"
+        raise UserError(
+            found=f"{place} is no UTF-8 (it may be {guess})",
+            rule="a file of data is written in UTF-8",
+            why="read as anything else it would be another text",
+            fix=f"convert it: `iconv -f {guess.partition(' ')[0]} -t UTF-8`",
+        ) from error
+
+
+def parse(source: str) -> Any:
+    """The value of one JSON text.
+
+    Raises:
+        ValueError: it is no JSON, an object has a key twice, a number is not finite, a text holds half a character, or
+            it is nested too deeply.
+    """
+    try:
+        value = DECODER.decode(source)
+        if SURROGATE.search(source):
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("half a character (a lone surrogate) in a text, which no tokenizer takes") from None
+    return value
 
 
 def write(path: Path, rows: list[dict]) -> None:
     """Writes rows, one per line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def broken(place: str, problem: str) -> UserError:
+    """The message for a line, or a file, that cannot be read."""
+    return UserError(
+        found=f"{place} ({problem})",
+        rule="every line is one whole JSON object",
+        why="a truncated file would silently become a smaller data set",
+        fix="fetch or write the file again",
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {shown(key)} twice in one object")
+        found[key] = value
+    return found
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _fraction(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(digits)} is too large a number")
+    return number
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction)

@@ -3,16 +3,17 @@
 A pruned model's folder holds their digests, and so does that of a model recovered from it.
 """
 
-import hashlib
 import json
 from pathlib import Path
+
+from orchard.tasks import content
 
 FILE = "chosen_on.json"
 
 
 def digests(rows: list[dict]) -> list[str]:
-    """A short hash of each different prompt, in order: enough to tell whether two sets share any."""
-    return sorted({hashlib.sha256(row["prompt"].encode()).hexdigest()[:16] for row in rows})
+    """A short hash of each different question, in order: enough to tell whether two sets share any."""
+    return sorted(set(map(content.digest, rows)))
 
 
 def write(folder: Path, prompts: list[str]) -> None:

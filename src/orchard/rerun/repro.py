@@ -9,6 +9,9 @@ import sys
 from orchard import paths, processes
 from orchard.errors import UserError, of_machine
 from orchard.rerun import alive, dvc_patches, remote
+from orchard.study import overlaps, params
+
+INGEST = "ingest@"
 
 
 def repro(name: str) -> int:
@@ -28,6 +31,8 @@ def repro(name: str) -> int:
         dvc_patches.install()
         alive.mark_job()
         remote.bring(name)
+        if name.startswith(INGEST):  # what was fetched meanwhile could not be compared when the run began
+            overlaps.refuse(params.read())
     except DvcException as error:  # of a file that changed since the run began
         print(f"\n{unreadable(error)}", file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
 """Which files the stages of a study read, and the rules on their paths."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,32 @@ def _of_tasks(key: str, tasks: dict, role: str) -> Iterator[tuple[str, str, list
             yield f"{key}.{name}.few_shot.items", task.few_shot.items, [role]
 
 
+def _broken_outside(path: str) -> tuple[str, str, str] | None:
+    """The rule that a path outside data/ breaks: it is there, and it and all in it are files and folders.
+
+    Links count as what they lead to, and are followed to a file alone.
+    """
+    fix = "correct the path, or put the file there"
+    if not os.path.exists(path):
+        return EXISTS, "a stage reads it", fix
+    inside = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    for each in [path, *inside]:
+        if not _has_an_end(each):
+            rule = f"it is a file or a folder of files, and {each} is a device, a pipe or the like"
+            return rule, "reading it might never end", fix
+    return None
+
+
+def _has_an_end(path: str) -> bool:
+    """Whether a path is an ordinary file, a folder, or nothing. What the kernel makes up (/proc, /sys) is none."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return True
+    is_made_up = Path(os.path.realpath(path)).parts[:2] in (("/", "proc"), ("/", "sys"))
+    return (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and not is_made_up
+
+
 def _broken_rule(path: str, roles: list[str], made: set[str], fetched: set[str]) -> tuple[str, str, str] | None:
     """The rule that a path breaks, why it is one, and the fix; nothing if the path is good.
 
@@ -115,8 +142,7 @@ def _broken_rule(path: str, roles: list[str], made: set[str], fetched: set[str])
         why = "stages are joined by names, not by paths"
         return "inputs lie outside results/", why, "name a data set, or a file of your own"
     if parts[:1] != ("data",):
-        fix = "correct the path, or put the file there"
-        return None if Path(path).exists() else (EXISTS, "a stage reads it", fix)
+        return _broken_outside(path)
     if parts[:2] == ("data", "fetched"):
         rule = "data/fetched/<name> is made by data.fetch.<name>"
         return None if "/".join(parts[:3]) in fetched else (rule, "no stage would make it", did_you_mean(path, fetched))

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchard import paths, yamls
-from orchard.study import checks, messages, overlay
+from orchard.study import checks, messages, overlaps, overlay
 from orchard.study.overlay import Resolved
 from orchard.study.schema.common import TYPES_ALONE
 from orchard.study.schema.study import Study
@@ -27,6 +27,8 @@ def load(path: Path = paths.CONFIG) -> Study:
 def validate(resolved: Resolved, path: Path | str = paths.CONFIG) -> Study:
     """The study of a tree: types first; if these are right, the rules within its blocks and those across them.
 
+    If these are kept, the sets that are at hand are read and compared.
+
     Args:
         resolved: the study, put together.
         path: the file to name in the message.
@@ -42,7 +44,7 @@ def validate(resolved: Resolved, path: Path | str = paths.CONFIG) -> Study:
             raise messages.ConfigError(path, wrong + messages.broken_rules(error, resolved)) from None
         mistakes = messages.broken_rules(error, resolved)
         study = Study.model_validate(resolved.tree, context=TYPES_ALONE)
-    if mistakes := mistakes + list(checks.mistakes(study)):
+    if mistakes := mistakes + list(checks.mistakes(study)) or list(overlaps.mistakes(study)):
         raise messages.ConfigError(path, mistakes)
     return study
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchard.errors import UserError
+from orchard.errors import UserError, printable, shown
 from orchard.study.overlay import Resolved, kinds
 from orchard.study.schema.common import LIMIT, MISTAKES, NAME
 from orchard.study.schema.study import Study
+
+MOST = 50  # mistakes in one message: ours, because a reader mends the first before the last
 
 
 class ConfigError(UserError):
@@ -24,7 +26,9 @@ class ConfigError(UserError):
     def __init__(self, path: str | Path, mistakes: list[UserError]):
         self.mistakes = mistakes
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        Exception.__init__(self, f"{path}: {count}\n\n" + "\n\n".join(map(str, mistakes)))
+        parts = [f"{printable(path)}: {count}", *map(str, mistakes[:MOST])]
+        parts += [f"… and {len(mistakes) - MOST} more"] if len(mistakes) > MOST else []
+        Exception.__init__(self, "\n\n".join(parts))
 
 
 def broken_rules(error: ValidationError, study: Resolved) -> list[UserError]:
@@ -84,7 +88,7 @@ def _wrong_value(error: dict, key: str, study: Resolved) -> UserError:
         )
     if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME:
         return UserError(
-            found=f"{key}: {_shown(value)}{where}",
+            found=f"{key}: {shown(value)}{where}",
             rule="a name is made of small letters and digits, joined by single hyphens",
             why="it becomes a part of file names and of DVC's stage names",
             fix=f"rename it, for example to {'-'.join(re.findall('[a-z0-9]+', str(value).lower())) or 'a-name'!r}",
@@ -97,7 +101,7 @@ def _wrong_value(error: dict, key: str, study: Resolved) -> UserError:
     if kind == "literal_error":
         expected = error["ctx"]["expected"]
         return UserError(
-            found=f"{key}: {_shown(value)}{where}",
+            found=f"{key}: {shown(value)}{where}",
             rule=f"it is {expected}",
             why="each stands for code that exists",
             fix="write one of them",
@@ -105,7 +109,7 @@ def _wrong_value(error: dict, key: str, study: Resolved) -> UserError:
     is_number_in_text = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", value.strip())
     unquote = is_number_in_text and kind in ("float_type", "int_type")
     return UserError(
-        found=f"{key}: {_shown(value)}{where}",
+        found=f"{key}: {shown(value)}{where}",
         rule=error["msg"].replace("Input should be", "it is", 1).replace(" or object to extract fields from", ""),
         why=error["ctx"]["why"] if kind == LIMIT else "a stage takes the value as it stands; nothing is converted",
         fix="write the number without quotes" if unquote else f"correct {key}",
@@ -123,12 +127,6 @@ def dotted(error: dict, tree: Any) -> str:
         elif error["type"] == "missing" and position == len(error["loc"]):
             key = f"{key}.{part}"
     return key.lstrip(".") or "the config"
-
-
-def _shown(value: Any) -> str:
-    """A value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _known_keys(block: type[BaseModel]) -> set[str]:

@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from orchard import paths, yamls
-from orchard.errors import UserError, did_you_mean
+from orchard.errors import UserError, did_you_mean, shown
 from orchard.study.schema.common import Block
 from orchard.study.schema.study import Study
 
@@ -76,15 +76,14 @@ def study_file(name: Any, told_in: Path | str) -> Path:
     Raises:
         UserError: there is no such study.
     """
-    file = paths.STUDIES / f"{name}.yaml"
-    if not isinstance(name, str) or not file.is_file():
+    if not isinstance(name, str) or name not in names():
         raise UserError(
-            found=f"{told_in}: no study {name!r}",
+            found=f"{told_in}: no study {shown(name)}",
             rule=f"it is one of {paths.STUDIES}/: {', '.join(names()) or 'none is there'}",
             why="the study is put together from its file",
             fix=did_you_mean(str(name), names()),
         )
-    return file
+    return paths.STUDIES / f"{name}.yaml"
 
 
 def names() -> list[str]:

@@ -9,6 +9,7 @@ from orchard.study import runs
 from orchard.study.schema.study import Study
 
 HEADER = "# The whole study and its runs, made from config.yaml by `orchard check` and by every run: do not edit.\n"
+RUNS = "runs"
 
 
 def tree(study: Study) -> dict:
@@ -17,7 +18,7 @@ def tree(study: Study) -> dict:
         family: {name: run.model_dump(exclude_none=True) for name, run in members.items()}
         for family, members in runs.expand(study).items()
     }
-    return study.model_dump() | {"runs": families}
+    return study.model_dump() | {RUNS: families}
 
 
 def text(study: Study) -> str:
@@ -34,6 +35,12 @@ def refuse_behind(study: Study) -> None:
             why="DVC reads params.yaml alone: it would run the study before the edit, without its new runs",
             fix="`orchard check`, then the command again; or `snakemake --cores all`, which needs no check before it",
         )
+
+
+def read() -> Study:
+    """The study that params.yaml holds."""
+    tree = yamls.read(paths.PARAMS)
+    return Study.model_validate({key: value for key, value in tree.items() if key != RUNS})
 
 
 def write(study: Study) -> None:

@@ -2,33 +2,24 @@
 
 from collections.abc import Callable
 
-from orchard.tasks import bbh, blimp, calc, english, gsm8k, mathematics, programs, text, words
-from orchard.tasks.fields import text as text_of
-from orchard.tasks.registry import GAME
+from orchard.tasks import (
+    bbh,
+    blimp,
+    calc,
+    english,
+    gsm8k,
+    mathematics,
+    programs,
+    registry,
+    text,
+    words,
+)
 
 # The tasks that a row of format jsonl may name: ingest depends on their code, because it stamps items with its hash.
 TASKS = [*calc.TASKS, *words.TASKS, *english.TASKS, *gsm8k.TASKS, *mathematics.TASKS, *programs.TASKS, *text.TASKS]
 
 
-def from_item(row: dict, name: str, number: int) -> dict:
-    """A row that is an item already."""
-    for key in ("id", "task", "prompt", "answer"):
-        text_of(row, key, may_be_empty=key in ("prompt", "answer"))
-    if row["task"].startswith(GAME):
-        raise ValueError(f"task {row['task']!r}: questions of games are generated here (data.generate), not read")
-    if row["task"] == programs.NAME:
-        for key in ("test", "entry_point"):
-            text_of(row, key)
-        if not isinstance(row["begun"], bool):
-            raise ValueError(f"field 'begun' is {row['begun']!r}, not true or false")
-    if ("choices" in row) != ("label" in row):
-        raise ValueError("`choices` and `label` come together")
-    if "choices" in row and row["label"] not in range(len(row["choices"])):
-        raise ValueError(f"label {row['label']} is not the index of one of {len(row['choices'])} choices")
-    return row
-
-
-# A function of a row, the name of its file and its number there; a ValueError or KeyError says what is wrong with it.
+# A function of a row, the name of its file and its number there; a ValueError says what is wrong with it.
 FORMATS: dict[str, Callable[[dict, str, int], dict]] = {
     "gsm8k": gsm8k.from_row,
     "math": mathematics.from_row,
@@ -36,5 +27,24 @@ FORMATS: dict[str, Callable[[dict, str, int], dict]] = {
     "blimp": blimp.from_row,
     "humaneval": programs.from_humaneval,
     "mbpp": programs.from_mbpp,
-    "jsonl": from_item,
 }
+ITEMS = "jsonl"  # rows that are items already
+
+
+def item(form: str, row: dict, name: str, number: int) -> dict:
+    """The item of a row of a benchmark's file.
+
+    Args:
+        form: one of FORMATS, or ITEMS.
+        row: as it was read.
+        name: that of the file, without its ending.
+        number: of the row, from 1.
+
+    Raises:
+        ValueError: a field is missing or not what it should be, or the task is a game.
+    """
+    if form != ITEMS:
+        return registry.item(FORMATS[form](row, name, number))
+    if str(row.get("task")).startswith(registry.GAME):
+        raise ValueError(f"task {row['task']!r}: {registry.NO_GAME}")
+    return {key: value for key, value in registry.item(row).items() if key != registry.CODE}

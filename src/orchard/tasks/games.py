@@ -1,12 +1,15 @@
 """Games of reasoning-gym (arXiv 2505.24760): questions from a seed, and a scorer that comes with each game."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from orchard.errors import UserError
+from orchard.errors import UserError, shown
 from orchard.sandbox.timeout import OutOfTimeError, time_limit
+from orchard.tasks import fields
+from orchard.tasks.items import Question
 from orchard.tasks.text import Text
 
 INSTRUCTION = "Write the final answer between <answer> and </answer>."
@@ -25,11 +28,11 @@ UNFIT = {
         "arc_agi boxnet graph_color propositional_logic rearc rubiks_cube rush_hour"
     ),
     "it makes every question at once, in minutes": "acre",
-    "its questions cannot be stored as JSON": "gsm_symbolic",
     "it is made of other games": "composite",
 }
 
 
+@functools.cache
 def games() -> dict[str, list[str]]:
     """The games that fit, each with the options that it knows."""
     from dataclasses import fields
@@ -73,15 +76,11 @@ def open_game(game: str, options: dict, seed: int = 0, size: int = 1):
 
 
 def sample(game: str, options: dict, seed: int, most: int) -> Iterator[dict]:
-    """Up to ``most`` questions as prompt, answer and, as JSON, what the scorer needs; some may be alike."""
-    questions = open_game(game, options, seed, most)
-    for number in range(most):
-        entry = {key: questions[number][key] for key in ("question", "answer", "metadata")}
-        yield {
-            "prompt": f"Question: {entry['question']}\n{INSTRUCTION}\nAnswer:",
-            "answer": f"<answer>{entry['answer']}</answer>",
-            "game": json.dumps({"name": game, "options": options, "entry": entry}),
-        }
+    """Up to ``most`` questions as prompt, answer and which question of the game it is; some may be alike."""
+    for place in range(most):
+        question = {"name": game, "options": options, "seed": seed, "size": most, "place": place}
+        entry = _entry(json.dumps(question))
+        yield {"prompt": _prompt(entry), "answer": f"<answer>{entry['answer']}</answer>", "game": question}
 
 
 class Game(Text):
@@ -91,26 +90,68 @@ class Game(Text):
         """The game's own score, 0 to 1, of the last answer between the tags; 0 if none is there or it is unreadable.
 
         Args:
-            item: with ``game``: JSON with the game's name, its options and the entry that the question came from.
+            item: with ``game``: which question of which game it is. The game makes it again: some scorers run parts of
+                it as code, so none comes from a file.
             response: any text.
+
+        Raises:
+            UserError: the game does not make this question.
         """
         from reasoning_gym.utils import extract_answer  # installed apart, and slow to import
 
-        answer = extract_answer(response)
+        answer, question = extract_answer(response), fields.read(Question, item["game"])
+        entry = _made_again(question, item["prompt"])
         if answer is None or len(answer) > LONGEST_ANSWER:
             return 0.0
-        game = json.loads(item["game"])
-        scorer = _scorer(game["name"], json.dumps(game["options"]))
         try:
             with time_limit(SECONDS):
-                return min(max(float(scorer(answer, game["entry"])), 0.0), 1.0)
+                return min(max(float(_questions(*_set(question)).score_answer(answer, entry)), 0.0), 1.0)
         except (Exception, OutOfTimeError):  # a scorer may stumble over what is no answer at all
             return 0.0
 
 
-@functools.cache
-def _scorer(name: str, options: str):
-    return open_game(name, json.loads(options)).score_answer
+def _made_again(question: Question, prompt: str) -> dict:
+    """The question, as the game makes it.
+
+    Raises:
+        UserError: the game does not fit, or makes another question there.
+    """
+    entry = None
+    if question.name in games():
+        with contextlib.suppress(Exception):  # games check their options by assertions, or stumble over them
+            entry = _entry(question.model_dump_json())
+    if entry is None or _prompt(entry) != prompt:
+        raise UserError(
+            found=f"a question of game {question.name!r}, which the game does not make: {shown(prompt)}",
+            rule="a question of a game is one that the game makes (data.generate)",
+            why="scorers of games run parts of their questions as code",
+            fix="make the set anew by `snakemake --cores all`, with the reasoning-gym of requirements-games.lock",
+        )
+    return entry
+
+
+def _prompt(entry: dict) -> str:
+    return f"Question: {entry['question']}\n{INSTRUCTION}\nAnswer:"
+
+
+@functools.lru_cache(maxsize=10_000)  # questions: ours, more than a set has
+def _entry(question: str) -> dict:
+    """What a game makes at a place, and what its scorer reads.
+
+    Args:
+        question: which one, as JSON.
+    """
+    asked = Question.model_validate_json(question)
+    return _questions(*_set(asked))[asked.place]
+
+
+def _set(asked: Question) -> tuple[str, str, int, int]:
+    return asked.name, json.dumps(asked.options), asked.seed, asked.size
+
+
+@functools.lru_cache(maxsize=100)
+def _questions(name: str, options: str, seed: int, size: int):
+    return open_game(name, json.loads(options), seed, size)
 
 
 def library_version() -> str:

@@ -13,8 +13,7 @@ where lm-eval stops it.
 import re
 from fractions import Fraction
 
-from orchard.tasks import quantities
-from orchard.tasks.fields import text
+from orchard.tasks import fields, quantities
 from orchard.tasks.text import Text, final_of, number_in
 
 FINAL = re.compile(r"####[ \t]{0,3}(?=[-−\d.])")
@@ -48,16 +47,24 @@ def _own(response: str) -> str:
     return NEXT_QUESTION.split(response, maxsplit=1)[0]
 
 
+class Row(fields.Row):
+    """A row of GSM8K's files."""
+
+    question: fields.Text
+    answer: fields.Text
+
+
 def from_row(row: dict, name: str, number: int) -> dict:
     """An item of a row of GSM8K's files; the answer is the worked solution."""
-    if "####" not in text(row, "answer"):
+    given = fields.read(Row, row)
+    if "####" not in given.answer:
         raise ValueError("the answer has no final number after ####")
     return {
         "id": f"gsm8k-{name}-{number:05d}",
         "task": "gsm8k",
-        "prompt": f"Question: {text(row, 'question')}\nAnswer:",
-        "answer": row["answer"],
-        "final": row["answer"].rpartition("####")[2].strip(),
+        "prompt": f"Question: {given.question}\nAnswer:",
+        "answer": given.answer,
+        "final": given.answer.rpartition("####")[2].strip(),
     }
 
 

@@ -27,9 +27,8 @@ from dataclasses import replace
 
 from orchard.errors import UserError
 from orchard.sandbox.timeout import OutOfTimeError, time_limit
-from orchard.tasks import quantities
+from orchard.tasks import fields, quantities
 from orchard.tasks.boxes import last_box
-from orchard.tasks.fields import text
 from orchard.tasks.task import UNREADABLE, WRONG, Judgement, Task
 from orchard.tasks.text import final_of, number_in
 
@@ -184,15 +183,29 @@ def library():
     return math_verify
 
 
+class Row(fields.Row):
+    """A row of MATH or the like: a problem, or question, with its solution, its final answer, or both."""
+
+    problem: fields.Text | None = None
+    question: fields.Text | None = None
+    solution: fields.Text | None = None
+    answer: fields.Text | None = None
+
+
 def from_row(row: dict, name: str, number: int) -> dict:
     """An item of a row of MATH or the like. The answer is the worked solution, if there is one, or the final one."""
-    problem = text(row, "problem" if "problem" in row else "question")
-    final = text(row, "answer") if "answer" in row else _in_last_box(text(row, "solution"))
+    given = fields.read(Row, row)
+    problem = given.problem or given.question
+    if problem is None:
+        raise ValueError("no field 'question', and none 'problem'")
+    if given.answer is None and given.solution is None:
+        raise ValueError("no field 'solution', and none 'answer'")
+    final = given.answer if given.answer is not None else _in_last_box(given.solution)
     return {
         "id": f"math-{name}-{number:05d}",
         "task": "math",
         "prompt": f"Problem: {problem}\n{INSTRUCTION}\nSolution:",
-        "answer": text(row, "solution") if "solution" in row else f"\\boxed{{{final}}}",
+        "answer": given.solution if given.solution is not None else f"\\boxed{{{final}}}",
         "final": final,
     }
 

@@ -7,8 +7,7 @@ prose with a fenced block of code, or a whole function, as a chat model writes i
 import re
 
 from orchard.sandbox import sandbox
-from orchard.tasks import extraction
-from orchard.tasks.fields import text
+from orchard.tasks import extraction, fields
 from orchard.tasks.task import BALANCED, BROKEN, CUT_OFF, UNBALANCED, Judgement, Task
 
 NAME = "program"
@@ -54,36 +53,55 @@ def code_of(item: dict, response: str, is_strict: bool = False) -> str:
     return prompt + response if is_strict else extraction.program_of(prompt, item["entry_point"], response)
 
 
+class HumanEvalRow(fields.Row):
+    """A row of HumanEval's file."""
+
+    prompt: fields.Text
+    canonical_solution: fields.Text
+    test: fields.Text
+    entry_point: fields.Text
+
+
 def from_humaneval(row: dict, name: str, number: int) -> dict:
     """An item of a row of HumanEval's file (arXiv 2107.03374): the prompt is the beginning of the function."""
-    for key in ("prompt", "canonical_solution", "test", "entry_point"):
-        text(row, key)
+    given = fields.read(HumanEvalRow, row)
     return {
         "id": f"humaneval-{name}-{number:05d}",
         "task": NAME,
-        "prompt": row["prompt"],
-        "answer": row["canonical_solution"],
-        "entry_point": row["entry_point"],
-        "test": f"{row['test']}\ncheck({row['entry_point']})\n",
+        "prompt": given.prompt,
+        "answer": given.canonical_solution,
+        "entry_point": given.entry_point,
+        "test": f"{given.test}\ncheck({given.entry_point})\n",
         "begun": True,
     }
 
 
+class MbppRow(fields.Row):
+    """A row of MBPP's file."""
+
+    text: fields.Text
+    code: fields.Text
+    test_list: list[fields.Text]
+    test_setup_code: fields.MaybeEmpty | None = None
+
+
 def from_mbpp(row: dict, name: str, number: int) -> dict:
     """An item of a row of MBPP's file (arXiv 2108.07732): the prompt is the task in words, with its tests."""
-    for key in ("text", "code"):
-        text(row, key)
-    if not isinstance(row["test_list"], list) or not all(isinstance(each, str) for each in row["test_list"]):
-        raise ValueError(f"field 'test_list' is {row['test_list']!r}, not a list of text")
-    tests = "\n".join(row["test_list"])
-    called = re.search(r"^assert\s+(?:\w+\()*(\w+)\(", row["test_list"][0])
+    given = fields.read(MbppRow, row)
+    if not given.test_list:
+        raise ValueError("field 'test_list' is empty: any program would pass")
+    tests = "\n".join(given.test_list)
+    called = re.search(r"^assert\s+(?:\w+\()*(\w+)\(", given.test_list[0])
+    named = called or re.search(r"^def (\w+)", given.code, re.MULTILINE)
+    if not named:
+        raise ValueError("neither the first test calls a function, nor does the code define one")
     return {
         "id": f"mbpp-{name}-{number:05d}",
         "task": NAME,
-        "prompt": f'"""\n{row["text"]}\n{tests}\n"""\n',
-        "answer": row["code"],
-        "entry_point": called[1] if called else re.search(r"^def (\w+)", row["code"], re.MULTILINE)[1],
-        "test": "\n".join(filter(None, [row.get("test_setup_code"), tests])) + "\n",
+        "prompt": f'"""\n{given.text}\n{tests}\n"""\n',
+        "answer": given.code,
+        "entry_point": named[1],
+        "test": "\n".join(filter(None, [given.test_setup_code, tests])) + "\n",
         "begun": False,
     }
 

@@ -8,13 +8,17 @@ exactly the stages that read one.
 import functools
 import hashlib
 import importlib
+from collections.abc import Collection
 from pathlib import Path
 
 from orchard import imports, jsonl
-from orchard.errors import UserError
+from orchard.errors import UserError, shown
+from orchard.tasks import fields, items
+from orchard.tasks.generated_task import GeneratedTask
 from orchard.tasks.task import Task
 
 CODE = "task_code"
+NO_GAME = "questions of games are generated here (data.generate), not read"
 GAME = "gym-"  # what the name of a game's task begins with
 MODULES = {
     "calc": "calc",
@@ -27,6 +31,9 @@ MODULES = {
     "math": "mathematics",
     "program": "programs",
 }
+ITEMS = {"program": items.ProgramItem, "gsm8k": items.WithFinal}  # of the tasks whose items hold more than others
+MADE_HERE = ("data",)  # where stages write sets
+FROM_OUTSIDE = ("data", "fetched")
 JUDGES = ("tasks", "sandbox")  # the packages whose code makes up a verifier
 
 
@@ -59,14 +66,77 @@ def stamped(items: list[dict]) -> list[dict]:
     return [item | {CODE: code(item["task"])} for item in items]
 
 
-def read(path: str | Path) -> list[dict]:
-    """The items of a set that a stage of the study made.
+def item(row: dict) -> dict:
+    """A row as an item: the row itself, in which a field that is null is left out.
 
     Raises:
-        UserError: the file is missing or broken, or the code that judges its items has changed since.
+        ValueError: it lacks a field, has one that no item of its task has, or one that is not what it should be.
     """
-    items = jsonl.read(path)
-    for name, made_by in {(item["task"], item.get(CODE)) for item in items}:
+    found = {key: value for key, value in row.items() if value is not None}
+    name = found.get("task")
+    is_game = isinstance(name, str) and name.startswith(GAME)
+    kind = items.GameItem if is_game else ITEMS.get(name, items.Item) if isinstance(name, str) else items.Item
+    fields.read(kind, found)
+    task = None if is_game else load(name)
+    if isinstance(task, GeneratedTask):
+        _refuse_other_answer(task, found)
+    return found
+
+
+def _refuse_other_answer(task: GeneratedTask, item: dict) -> None:
+    """Refuses a prompt that its task cannot read, and an answer that is not the one that the task judges by."""
+    try:
+        right = task.answer(item["prompt"])
+    except (ValueError, LookupError):
+        raise ValueError(f"prompt {shown(item['prompt'])} is none of task {item['task']}") from None
+    if item["answer"] != right:
+        raise ValueError(f"answer {shown(item['answer'])} where task {item['task']} works out {shown(right)}")
+
+
+def read(path: str | Path, needs: Collection[str] = ("prompt",)) -> list[dict]:
+    """The items of a set that a stage of the study made.
+
+    Args:
+        path: of the set.
+        needs: fields without which the reader can do nothing: they are there and not empty in each item.
+
+    Raises:
+        UserError: the file is missing or broken, a row is no item or lacks a field, a question of a game comes from
+            elsewhere, or the code that judges the items has changed since.
+    """
+    found = []
+    for number, row in jsonl.lines(path):
+        try:
+            found.append(item(row))
+            _refuse_lacks(found[-1], needs)
+            if found[-1]["task"].startswith(GAME) and not _is_made_here(Path(path)):
+                raise ValueError(f"task {row['task']!r}: {NO_GAME}")
+        except ValueError as error:
+            raise UserError(
+                found=f"{path}, line {number}: {error}",
+                rule="a row has the fields of its task's items, as far as they are read here, and no others",
+                why="a row is data: nothing else of it can be judged or learnt",
+                fix="correct the row, or what made it",
+            ) from error
+    _refuse_other_code(path, found)
+    return found
+
+
+def _refuse_lacks(item: dict, needs: Collection[str]) -> None:
+    for key in needs:
+        if key not in item:
+            raise ValueError(f"no field '{key}', which is needed here")
+        if not item[key] or (isinstance(item[key], str) and not item[key].strip()):
+            raise ValueError(f"field '{key}' is empty, and is needed here")
+
+
+def _is_made_here(path: Path) -> bool:
+    """Whether a stage writes this file; those that make sets of others' rows refuse games."""
+    return path.parts[:1] == MADE_HERE and path.parts[:2] != FROM_OUTSIDE and ".." not in path.parts
+
+
+def _refuse_other_code(path: str | Path, found: list[dict]) -> None:
+    for name, made_by in {(item["task"], item.get(CODE)) for item in found}:
         if made_by != code(name):
             raise UserError(
                 found=f"{path}: items of task {name!r} that were made with other code ({made_by}, now {code(name)})",
@@ -74,4 +144,3 @@ def read(path: str | Path) -> list[dict]:
                 why="scores of two verifiers cannot be compared",
                 fix="`snakemake --cores all` makes the set anew, and then what reads it",
             )
-    return items

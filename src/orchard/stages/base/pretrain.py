@@ -39,7 +39,7 @@ def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) ->
     tokenizer = make_tokenizer()
     torch.manual_seed(base.seed.init)
     model = LlamaForCausalLM(architecture(base.model, tokenizer))
-    rows = [prompts.example(row, tokenizer) for row in jsonl.read(base.source)]
+    rows = [prompts.example(row, tokenizer) for row in jsonl.read(base.source, ("prompt", "response"))]
     arguments = TrainingArguments(
         output_dir=str(state),
         max_steps=base.steps,

@@ -1,17 +1,39 @@
 """What the task YAMLs call: the loading of items, and the scores that need no verifier."""
 
 import functools
+import json
 
 from datasets import Dataset
 
 from orchard.tasks import registry
+from orchard.tasks.items import NEEDED
+
+ITEM = "item"
 
 
-def load(items_path: str, limit: int | None = None, shots: int = 0, shots_path: str | None = None, **_) -> dict:
+def load(
+    kind: str, items_path: str, limit: int | None = None, shots: int = 0, shots_path: str | None = None, **_
+) -> dict:
     """The items of a task (split ``test``) and its few-shot examples (split ``shots``)."""
-    splits = {"test": Dataset.from_list(registry.read(items_path)[:limit])}
-    splits["shots"] = Dataset.from_list(registry.read(shots_path)[:shots]) if shots else splits["test"].select([])
+    splits = {"test": dataset(items_path, limit, kind)}
+    splits["shots"] = dataset(shots_path, shots, kind) if shots else splits["test"].select([])
     return splits
+
+
+def dataset(path: str, limit: int | None, kind: str) -> Dataset:
+    """The first items of a set, each with what a task of a kind shows of it.
+
+    The item itself is one text beside that: in a table, where rows differ in their fields, some would be lost, and
+    others would come to be null.
+    """
+    shown = ("prompt", "answer", *(("choices", "label") if "choices" in NEEDED[kind] else ()))
+    items = registry.read(path, NEEDED[kind])[:limit]
+    return Dataset.from_list([{key: item[key] for key in shown} | {ITEM: json.dumps(item)} for item in items])
+
+
+def item_of(doc: dict) -> dict:
+    """The item of a document of lm-eval; a document of its own tasks as it is."""
+    return json.loads(doc[ITEM]) if ITEM in doc else doc
 
 
 def nothing(doc: dict, results: list) -> dict[str, float]:

@@ -9,6 +9,7 @@ from lm_eval.tasks import TaskManager
 
 from orchard.errors import UserError, did_you_mean, refuse_none
 from orchard.models.templates import template_of
+from orchard.stages.evaluate import callbacks
 from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, Task
 
 YAMLS = Path(__file__).parent / "tasks"
@@ -52,7 +53,7 @@ def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
         apply_chat_template=uses_template(lm, asked),
     )
     rows = [
-        row | {"of": name, "written": lm.written.get((name, row["doc_id"]), [])}
+        row | {"of": name, "doc": callbacks.item_of(row["doc"]), "written": lm.written.get((name, row["doc_id"]), [])}
         for name, found in sorted(result["samples"].items())
         for row in found
     ]
@@ -69,6 +70,7 @@ def spec_of(task: Task, asked: Evaluate, tokenizer) -> dict:
         "task": f"orchard-{task.kind}",
         "num_fewshot": task.few_shot.count,
         "dataset_kwargs": {
+            "kind": task.kind,
             "items_path": task.items,
             "limit": asked.limit,
             "shots": task.few_shot.count,

@@ -55,7 +55,7 @@ def measure(
     method: str, model, tokenizer, count: int, asked: Calibration, name: str
 ) -> tuple[list[int], list[str], dict]:
     """The layers that a method of orchard.stages.prune.importance chooses, the prompts it saw, and what it measured."""
-    items = jsonl.read(asked.items)
+    items = jsonl.read(asked.items, ("prompt",))
     texts = [text_of(item) for item in items]
     calibration = importance.CalibrationTexts(tokenizer, texts, asked.batch_size, reporter(name))
     dropped, measured = importance.choose(method, model, count, calibration)

@@ -19,6 +19,7 @@ from orchard.stages import stage
 from orchard.stages.rl.rollouts import SharedDraws
 from orchard.study.schema.rl import ENOUGH_PROMPTS, WHY_ENOUGH, Recipe, RlRun
 from orchard.tasks import registry
+from orchard.tasks.items import NEEDED
 
 # TRL measures the KL from the start only where it counts. So small a coefficient is lost in rounding even beside
 # gradients of 1e-20, so the weights are those of coefficient 0, bit for bit.
@@ -59,7 +60,7 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
 
     The RL seed is the recipe's own plus the number of the replicate, so it has nothing to do with the SFT seed.
     """
-    items = registry.read(recipe.prompts)
+    items = registry.read(recipe.prompts, NEEDED["generation"])
     refuse_too_few(recipe, len(items))
     sampling.plain_settings(model, tokenizer)
     return RenderingTrainer(

@@ -26,6 +26,7 @@ from transformers import LogitsProcessor
 from orchard.models import prompts, sampling, surgery
 from orchard.study.schema.prune import SelectionGeneration, SelectionTask
 from orchard.tasks import registry
+from orchard.tasks.items import NEEDED
 
 LAYER_TOKENS = 2048  # of one pass of a layer: ours; of 512 to 8,192 the fastest on a CPU core
 HEAD_POSITIONS = 512  # of one pass of the head: ours; their logits over 150,000 words are 0.3 GB
@@ -405,8 +406,9 @@ def load(tasks: dict[str, SelectionTask], tokenizer) -> dict[str, Likelihood | G
 
 
 def _load(task: SelectionTask, tokenizer) -> Likelihood | Generation:
-    rows, shots = registry.read(task.items)[: task.limit], task.few_shot
-    examples = registry.read(shots.items)[: shots.count] if shots.count else []
+    needed, shots = NEEDED[task.kind], task.few_shot
+    rows = registry.read(task.items, needed)[: task.limit]
+    examples = registry.read(shots.items, needed)[: shots.count] if shots.count else []
     before = "".join(f"{row['prompt']} {row['answer']}\n" for row in examples)
     if isinstance(task, SelectionGeneration):
         return Generation(
