@@ -160,7 +160,7 @@ def test_the_outcome_of_a_program(program, expected):
     [
         ("assert answer == 42", None),
         ("assert answer == 43", "wrong answer"),
-        ("assert anwser == 42", "not tested"),
+        ("assert anwser == 42", "NameError"),
         ("assert True", "not tested"),
         ("answer(", "unbalanced brackets"),
         ("answer / 0", "ZeroDivisionError"),

@@ -282,12 +282,13 @@ def verdict(client: Client, script: str, entry_point: str, prelude: str, referen
         with contextlib.suppress(Exception):
             exec(_compiled(prelude), names)
         tests = compile(script, "tests", "exec")
-        if not _bind(client, names, _names(tests) | {entry_point}, entry_point, _classes(reference)):
-            return kinds.NOT_TESTED, "the tests use nothing that the program defines"
+        bound = _bind(client, names, _names(tests) | {entry_point}, entry_point, _classes(reference))
         exec(tests, names)
     except BaseException as raised:
         names = getattr(raised, "orchard_names", None) or kinds.names_of(raised)
         return client.broken or (kinds.of_exception(names), shown(raised))
+    if not bound:
+        return kinds.NOT_TESTED, "the tests pass, and use nothing that the program defines"
     return client.broken or (None, "")
 
 

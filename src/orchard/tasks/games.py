@@ -9,7 +9,8 @@ from orchard.errors import UserError
 from orchard.sandbox.timeout import OutOfTimeError, time_limit
 from orchard.tasks.text import Text
 
-INSTRUCTION = "Write the final answer between <answer> and </answer>."
+OPENS, CLOSES = "<answer>", "</answer>"
+INSTRUCTION = f"Write the final answer between {OPENS} and {CLOSES}."
 LONGEST_ANSWER = 2000  # characters
 SECONDS = 10
 SET_BY_ORCHARD = {"seed", "size"}
@@ -94,9 +95,7 @@ class Game(Text):
             item: with ``game``: JSON with the game's name, its options and the entry that the question came from.
             response: any text.
         """
-        from reasoning_gym.utils import extract_answer  # installed apart, and slow to import
-
-        answer = extract_answer(response)
+        answer = answer_of(response)
         if answer is None or len(answer) > LONGEST_ANSWER:
             return 0.0
         game = json.loads(item["game"])
@@ -106,6 +105,19 @@ class Game(Text):
                 return min(max(float(scorer(answer, game["entry"])), 0.0), 1.0)
         except (Exception, OutOfTimeError):  # a scorer may stumble over what is no answer at all
             return 0.0
+
+
+def answer_of(response: str) -> str | None:
+    """What stands between the last pair of tags; None if there is none.
+
+    It reads what `reasoning_gym.utils.extract_answer` reads, whose regular expression takes minutes for a response that
+    opens the tag ten thousand times and never closes it.
+    """
+    answer, place = None, response.find(OPENS)
+    while place >= 0 and (end := response.find(CLOSES, place)) >= 0:
+        answer = response[place + len(OPENS) : end].strip()
+        place = response.find(OPENS, end)
+    return answer
 
 
 @functools.cache
