@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -84,3 +85,28 @@ def test_partial_credit_is_the_games_own_score():
     assert (right, wrong) == (1.0, 0.0)
     assert 0 < partly < 1
     assert rl.right_or_wrong(**arguments) == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "<answer> 1 </answer>",
+        "<answer>1</answer> or <answer>2\n</answer>",
+        "<answer>1<answer>2</answer></answer>",
+        "<answer>1</answer><answer>2",
+        "</answer><answer>1",
+        "<answer></answer>",
+        "",
+    ],
+)
+def test_an_answer_is_read_as_the_library_reads_it(response):
+    from reasoning_gym.utils import extract_answer
+
+    assert games.answer_of(response) == extract_answer(response)
+
+
+def test_an_answer_is_read_in_no_time():
+    start = time.monotonic()
+    assert games.answer_of("<answer>" * 20_000) is None
+    assert games.answer_of("<answer>" * 20_000 + "</answer>")
+    assert time.monotonic() - start < 1

@@ -2,8 +2,9 @@
 
 import pytest
 
+from orchard.errors import UserError
 from orchard.tasks import programs
-from tests.helpers.judging import judge
+from tests.helpers.judging import ODD, judge
 from tests.helpers.problems import PROBLEMS
 from tests.helpers.sandboxes import needs_bubblewrap
 
@@ -53,3 +54,51 @@ def test_mbpp_asks_in_words_and_takes_a_function():
     assert judge(item, "def add(a, b):\n    return a - b").error == "wrong answer"
     assert judge(item, "def plus(a, b):\n    return a + b").error == "NameError"
     assert judge(item, "def add(a, b:\n    return a + b").error == "unbalanced brackets"
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("response", ODD)
+def test_an_odd_response_is_wrong(response):
+    assert not judge(ITEM, response).right
+
+
+@pytest.mark.parametrize("name", ["(a+)+$", ".*", "(", "a b", "", "1a", "def", "a\n", "running_total|x"])
+def test_what_is_tested_has_a_name(name):
+    with pytest.raises(UserError, match="entry_point"):
+        judge(ITEM | {"entry_point": name}, "def a(): pass")
+
+
+def test_no_row_runs_outside_the_sandbox(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no bubblewrap
+    with pytest.raises(UserError, match="no bubblewrap"):
+        judge(ITEM | {"unsafe": True, "unsafe_programs": True}, BODY)
+
+
+@needs_bubblewrap
+def test_what_the_prompt_defines_no_program_defines_anew():
+    """HumanEval's tests of `find_zero` ask `poly`, which the prompt defines, whether the answer is right."""
+    row = {
+        "prompt": 'def poly(x):\n    return x - 2\n\n\ndef zero():\n    """Return where poly is 0."""\n',
+        "canonical_solution": "    return 2\n",
+        "entry_point": "zero",
+        "test": "def check(candidate):\n    assert poly(candidate()) == 0\n",
+    }
+    item = programs.from_humaneval(row, "problems", 1)
+    assert judge(item, "    return 2\n").right
+    assert not judge(item, "    return 1\n\n\ndef poly(x):\n    return 0\n").right
+    assert not judge(item, "```python\ndef poly(x):\n    return 0\ndef zero():\n    return 1\n```").right
+
+
+@needs_bubblewrap
+def test_a_class_of_the_reference_solution_is_the_programs():
+    """MBPP's tests make the trees that they ask about."""
+    row = {
+        "text": "Write a class Node and a function that adds up a tree.",
+        "code": "class Node:\n    def __init__(self, x):\n        self.x, self.left = x, None\n"
+        "def total(a):\n    return a.x + (total(a.left) if a.left else 0)",
+        "test_list": ["assert total(root) == 3"],
+        "test_setup_code": "root = Node(1)\nroot.left = Node(2)",
+    }
+    item = programs.from_mbpp(row, "problems", 1)
+    assert judge(item, item["answer"]).right
+    assert judge(item, item["answer"].replace("Node", "Tree")).error == "NameError"

@@ -12,7 +12,8 @@ from orchard.tasks import fields
 from orchard.tasks.items import Question
 from orchard.tasks.text import Text
 
-INSTRUCTION = "Write the final answer between <answer> and </answer>."
+OPENS, CLOSES = "<answer>", "</answer>"
+INSTRUCTION = f"Write the final answer between {OPENS} and {CLOSES}."
 LONGEST_ANSWER = 2000  # characters
 SECONDS = 10
 SET_BY_ORCHARD = {"seed", "size"}
@@ -97,9 +98,7 @@ class Game(Text):
         Raises:
             UserError: the game does not make this question.
         """
-        from reasoning_gym.utils import extract_answer  # installed apart, and slow to import
-
-        answer, question = extract_answer(response), fields.read(Question, item["game"])
+        answer, question = answer_of(response), fields.read(Question, item["game"])
         entry = _made_again(question, item["prompt"])
         if answer is None or len(answer) > LONGEST_ANSWER:
             return 0.0
@@ -152,6 +151,19 @@ def _set(asked: Question) -> tuple[str, str, int, int]:
 @functools.lru_cache(maxsize=100)
 def _questions(name: str, options: str, seed: int, size: int):
     return open_game(name, json.loads(options), seed, size)
+
+
+def answer_of(response: str) -> str | None:
+    """What stands between the last pair of tags; None if there is none.
+
+    It reads what `reasoning_gym.utils.extract_answer` reads, whose regular expression takes minutes for a response that
+    opens the tag ten thousand times and never closes it.
+    """
+    answer, place = None, response.find(OPENS)
+    while place >= 0 and (end := response.find(CLOSES, place)) >= 0:
+        answer = response[place + len(OPENS) : end].strip()
+        place = response.find(OPENS, end)
+    return answer
 
 
 def library_version() -> str:

@@ -4,8 +4,10 @@ A response is read in two ways. Strictly, it goes on where the prompt ends, as a
 prose with a fenced block of code, or a whole function, as a chat model writes it; that is the usual reading.
 """
 
+import keyword
 import re
 
+from orchard.errors import UserError
 from orchard.sandbox import sandbox
 from orchard.tasks import extraction, fields
 from orchard.tasks.task import BALANCED, BROKEN, CUT_OFF, UNBALANCED, Judgement, Task
@@ -21,11 +23,14 @@ class Program(Task):
         """Runs the response with its item's tests, once in each reading that differs.
 
         Raises:
-            UserError: there is no sandbox here, and a program may not run without one.
+            UserError: there is no sandbox here, and a program may not run without one; or the item tests what cannot
+                be the name of a function.
         """
-        flexible, strict = (with_tests(item, response, is_strict) for is_strict in (False, True))
-        error = sandbox.run(flexible, LIMITS, unsafe).error
-        strict_error = error if strict == flexible else sandbox.run(strict, LIMITS, unsafe).error
+        _require_name(item)
+        tests = tests_of(item)
+        flexible, strict = (code_of(item, response, is_strict) for is_strict in (False, True))
+        error = sandbox.run(flexible, tests, LIMITS, unsafe).error
+        strict_error = error if strict == flexible else sandbox.run(strict, tests, LIMITS, unsafe).error
         return Judgement(
             right=error is None,
             strict=strict_error is None,
@@ -36,9 +41,25 @@ class Program(Task):
         )
 
 
-def with_tests(item: dict, response: str, is_strict: bool = False) -> str:
-    """The program of a response, with the tests of its item."""
-    return f"{code_of(item, response, is_strict)}\n{item['test']}"
+def tests_of(item: dict) -> sandbox.Suite:
+    """What a program for an item is to pass. What the prompt defines the tests use as the prompt has it."""
+    beginning = item["prompt"] if item["begun"] else ""
+    return sandbox.Suite(item["test"], item["entry_point"], beginning, beginning + item["answer"])
+
+
+def is_name(text: str) -> bool:
+    """Whether a function can be called so."""
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
+def _require_name(item: dict) -> None:
+    if not is_name(item["entry_point"]):
+        raise UserError(
+            found=f"item {item['id']!r}: `entry_point` is {item['entry_point'][:80]!r}",
+            rule="it is the name of a Python function or class",
+            why="what has no name is not defined by any program, and is never tested",
+            fix="correct the row in the file that it comes from",
+        )
 
 
 def code_of(item: dict, response: str, is_strict: bool = False) -> str:
