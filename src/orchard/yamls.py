@@ -51,18 +51,34 @@ def read(path: Path, kind: str = "safe") -> Any:
         )
     try:
         text = path.read_text(encoding="utf-8")
-        refuse_conflict(path, text)
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from None
+    return parse(text, path, kind)
+
+
+def parse(text: str, source: Path | str, kind: str = "safe") -> Any:
+    """The content of a YAML text that a message calls ``source``.
+
+    Raises:
+        UserError: git left conflict marks in it, it is no YAML, or a key stands twice.
+    """
+    refuse_conflict(source, text)
+    try:
         return loads(text, kind)
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(
-            found=f"{path}{_place(error)}: {_problem(error)}",
-            rule="it is YAML 1.2, and each key of a mapping stands once",
-            why="what cannot be read cannot be run, and of a key twice only one value would count",
-            fix="correct the line, or what stands before it",
-        ) from None
+    except (YAMLError, RecursionError) as error:
+        raise _unreadable(source, error) from None
 
 
-def refuse_conflict(path: Path, text: str) -> None:
+def _unreadable(source: Path | str, error: Exception) -> UserError:
+    return UserError(
+        found=f"{source}{_place(error)}: {_problem(error)}",
+        rule="it is YAML 1.2, and each key of a mapping stands once",
+        why="what cannot be read cannot be run, and of a key twice only one value would count",
+        fix="correct the line, or what stands before it",
+    )
+
+
+def refuse_conflict(path: Path | str, text: str) -> None:
     """Raises a UserError if git left marks of a merge conflict in a file."""
     if mark := CONFLICT.search(text):
         raise UserError(

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 
 import pandas
 
-from orchard import git, paths, yamls
+from orchard import git, paths
 from orchard.errors import UserError
+from orchard.lineage import gate
 from orchard.lineage.leaves import MISSING, changes
-from orchard.lineage.lock import CODE, Lock, parse
+from orchard.lineage.lock import CODE, Lock, of_commit
 
 CLAIMS = paths.REPORT / "claims.csv"
 NUMBERS = ["ours", "low", "high"]
@@ -63,7 +64,7 @@ def commit_of(revision: str) -> str:
 
 def lock_of(commit: str) -> Lock:
     """The stages in a commit's dvc.lock, by name."""
-    lock = parse(yamls.loads(git.ask("show", f"{commit}:{paths.LOCK}")), f"the dvc.lock of {commit[:10]}")
+    lock = of_commit(commit)
     if "report" not in lock:
         raise UserError(
             found=f"the dvc.lock of {commit[:10]} names no report",
@@ -80,6 +81,7 @@ def claims_of(revision: str, commit: str) -> pandas.DataFrame:
     from dvc.exceptions import DvcException
     from dvc_data.index import DataIndexDirError
 
+    gate.install()
     try:
         text = dvc.api.read(str(CLAIMS), repo=".", rev=commit)
     except (DvcException, DataIndexDirError, FileNotFoundError) as error:

@@ -4,11 +4,15 @@ Times differ from run to run, so they stand in logs/, beside the outputs that DV
 """
 
 import csv
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from orchard import paths
+from orchard.errors import UserError
+
+COLUMNS = {"s", "max_rss", "cpu_time"}  # of Snakemake's benchmark files, that are read here
 
 
 def expected(stages: list[str]) -> tuple[float, int]:
@@ -19,8 +23,8 @@ def expected(stages: list[str]) -> tuple[float, int]:
 
 def durations(stages: Iterable[str]) -> dict[str, float]:
     """The expected seconds of each stage whose duration is known: its own in this folder, or its family's mean."""
-    shipped = {row["family"]: float(row["seconds"]) for row in _rows(paths.COSTS, ",")}
-    own = {stage: float(row["s"]) for stage, file in ran().items() for row in _rows(file, "\t")}
+    shipped = _shipped()
+    own = {stage: _number(row["s"]) for stage, file in ran().items() for row in _rows(file)}
     known = {stage: own.get(stage, shipped.get(stage.partition("@")[0])) for stage in stages}
     return {stage: seconds for stage, seconds in known.items() if seconds is not None}
 
@@ -43,12 +47,12 @@ def by_stage() -> list[dict]:
         {
             "family": stage.partition("@")[0],
             "stage": stage,
-            "minutes": float(row["s"]) / 60,
+            "minutes": _number(row["s"]) / 60,
             "cpu_minutes": _number(row["cpu_time"]) / 60,
             "peak_mib": _number(row["max_rss"]),
         }
         for stage, file in sorted(ran().items())
-        for row in _rows(file, "\t")
+        for row in _rows(file)
     ]
 
 
@@ -78,6 +82,29 @@ def table() -> str:
     return "\n".join([*lines, "", note])
 
 
+def _shipped() -> dict[str, float]:
+    """The mean seconds of each family that come with the project.
+
+    Raises:
+        UserError: measured/costs.csv is broken.
+    """
+    if not paths.COSTS.is_file():
+        return {}
+    try:
+        with paths.COSTS.open(encoding="utf-8", newline="") as lines:
+            found = {row["family"]: float(row["seconds"]) for row in csv.DictReader(lines, strict=True)}
+        if not all(0 <= seconds < math.inf for seconds in found.values()):
+            raise ValueError("a time that is negative or no number")
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            found=f"{paths.COSTS}: {type(error).__name__}: {error}"[:300],
+            rule="it has the columns family and seconds, and a time in each line",
+            why="the time that a run takes is foretold from it",
+            fix=f"`git checkout {paths.COSTS}`",
+        ) from None
+    return found
+
+
 def _number(text: str) -> float:
     """A number of a benchmark file; a dash or NA stands where a job was too short to be looked at."""
     try:
@@ -86,8 +113,11 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _rows(file: Path, delimiter: str) -> list[dict]:
+def _rows(file: Path) -> list[dict]:
+    """The lines of a benchmark file; none of one that a kill cut."""
     if not file.is_file():
         return []
-    with file.open() as lines:
-        return list(csv.DictReader(lines, delimiter=delimiter))
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return [
+            row for row in csv.DictReader(lines, delimiter="\t") if None not in row.values() and set(row) >= COLUMNS
+        ]

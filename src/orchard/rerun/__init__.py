@@ -2,5 +2,5 @@
 
 Starting a run, its jobs, the remote, and every patch of both tools.
 
-Imports: errors, paths, processes, yamls, study, lineage.
+Imports: errors, links, paths, processes, yamls, study, lineage.
 """

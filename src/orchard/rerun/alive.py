@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from orchard import paths
+from orchard import links, paths
 from orchard.errors import UserError
 
 RUNNING = Path(".snakemake/orchard.lock")  # held by the one run of the folder
@@ -28,7 +28,7 @@ def be_the_only_run() -> None:
         UserError: another run is there.
     """
     RUNNING.parent.mkdir(exist_ok=True)
-    _held[RUNNING] = open(RUNNING, "w")  # noqa: SIM115  (held until the process ends)
+    _held[RUNNING] = links.open_own(RUNNING, "w")  # held until the process ends
     try:
         fcntl.flock(_held[RUNNING], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -48,7 +48,7 @@ def mark_job() -> None:
     On a file system without such locks, a new run does not wait.
     """
     JOBS.parent.mkdir(parents=True, exist_ok=True)
-    _held[JOBS] = open(JOBS, "a")  # noqa: SIM115  (held until the process ends)
+    _held[JOBS] = links.open_own(JOBS, "a")  # held until the process ends
     with contextlib.suppress(OSError):
         fcntl.flock(_held[JOBS], fcntl.LOCK_SH)
 
@@ -75,7 +75,7 @@ def _is_busy() -> bool:
 def jobs_live() -> bool:
     """Whether a job of an earlier run still lives."""
     JOBS.parent.mkdir(parents=True, exist_ok=True)
-    with open(JOBS, "a") as file:
+    with links.open_own(JOBS, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -24,7 +24,7 @@ from snakemake.io import ancient
 
 from orchard import paths, yamls
 from orchard.errors import UserError
-from orchard.lineage import graph, project
+from orchard.lineage import gate, graph, project
 from orchard.lineage.graph import Graph
 from orchard.rerun import alive, aside, dvc_patches, progress, remote
 from orchard.study import load, params
@@ -125,9 +125,7 @@ class Run:
 
 
 def _filled_in(tree: dict) -> Graph:
-    from dvc.repo import Repo
-
-    with Repo(config={"core": {"no_scm": True}}) as repo:
+    with gate.repository({"no_scm": True}) as repo:
         return graph.fill_in(repo, graph.read(), tree)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchard import git, paths
 from orchard.errors import UserError
-from orchard.lineage import project
+from orchard.lineage import gate, project
 from orchard.share import push
 
 VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")  # what `dvc artifacts get` takes for one
@@ -62,9 +62,7 @@ def refuse(tag: str) -> None:
 
 def refuse_stale() -> None:
     """Raises a UserError if there is no remote, or an output is missing or not of this commit's code and config."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    with gate.repository() as repo:
         if not repo.config["core"].get("remote"):
             raise UserError(
                 found="no DVC remote",

@@ -1,6 +1,6 @@
 """What a job does: one module or package per family of stages, named as its rule.
 
-Imports: errors, jsonl, paths, processes, yamls, tasks, study, models, report.
+Imports: errors, jsonl, links, paths, processes, yamls, tasks, study, models, report.
 
 What a stage's process needs before its libraries are loaded is set here.
 """

@@ -1,0 +1,47 @@
+"""Bringing outputs of dvc.lock here by DVC, behind the gate: for data, a remote or a dvc.lock of others."""
+
+from orchard import paths
+from orchard.errors import UserError
+from orchard.lineage import gate, project
+from orchard.rerun import remote
+
+
+def pull(targets: list[str]) -> str:
+    """Does what `dvc pull` does; returns how much came.
+
+    Args:
+        targets: outputs; none: all of dvc.lock.
+
+    Raises:
+        UserError: there is no remote, what it has is not what its names say, or what comes would lie outside the
+            project. Nothing is changed then, but for DVC's cache.
+    """
+    from dvc.exceptions import DvcException
+
+    with project.opened() as opened:
+        wanted = [opened.graph.outs[out] for target in targets for out in opened.graph.made(paths.from_root(target))]
+        if targets and not wanted:
+            raise UserError(
+                found=f"{targets[0]}, which no stage of this study makes",
+                rule="what is pulled is an output, a file in one, or a folder of some",
+                why="only these are on the remote",
+                fix="`orchard plan --all` names the stages",
+            )
+    with gate.repository() as repo:
+        if not remote.remote_name(repo):
+            raise UserError(
+                found="no DVC remote",
+                rule="the project names one",
+                why="outputs come from there",
+                fix="make remote REMOTE=/path/or/url",
+            )
+        try:
+            done = repo.pull([paths.from_root(target) for target in targets] or None)
+        except (DvcException, OSError) as error:
+            raise UserError(
+                found=f"{remote.named(repo)}: {remote.words_of(error)}",
+                rule="what dvc.lock names is on the remote, as its name says, and nothing here is in its place",
+                why="what is missing there, or was changed here, is not replaced unasked",
+                fix="`orchard verify` says what was changed here; docs/sharing.md how to repair a remote",
+            ) from error
+    return ", ".join(f"{count if isinstance(count, int) else len(count)} {what}" for what, count in done.items())
