@@ -50,6 +50,7 @@ def _section(title: str, lines: Iterable[str]) -> str:
 
 def commit_of(revision: str) -> str:
     """The hash of the commit that a revision names."""
+    git.refuse_none("what is compared is what git keeps")
     if commit := git.ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
         return commit
     names = git.ask("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").splitlines()
@@ -84,14 +85,27 @@ def claims_of(revision: str, commit: str) -> pandas.DataFrame:
     gate.install()
     try:
         text = dvc.api.read(str(CLAIMS), repo=".", rev=commit)
-    except (DvcException, DataIndexDirError, FileNotFoundError) as error:
+    except UserError:  # the gate's
+        raise
+    except (DvcException, DataIndexDirError, OSError) as error:
         raise UserError(
             found=f"the report of {revision} is neither in DVC's cache nor in a remote ({error})",
             rule="its claims are read from there",
             why="git holds dvc.lock, not results",
             fix=f"`git checkout {revision} && dvc pull results/report`, or run the study there",
         ) from error
-    return pandas.read_csv(io.StringIO(text)).set_index("id")
+    try:
+        claims = pandas.read_csv(io.StringIO(text)).set_index("id")
+        claims[NUMBERS] = claims[NUMBERS].apply(pandas.to_numeric)
+        claims["verdict"]
+        return claims
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            found=f"{CLAIMS} of {revision}: {' '.join(str(error).split())}",
+            rule="it has the columns id, verdict, ours, low and high",
+            why="its claims are read from there",
+            fix="name a revision whose report orchard made",
+        ) from error
 
 
 def claim_changes(before: pandas.DataFrame, after: pandas.DataFrame) -> Iterator[str]:

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from orchard import paths, yamls
+from orchard import git, paths, yamls
 from orchard.errors import UserError
 from orchard.lineage import lock
 
@@ -38,6 +38,9 @@ STAGE = re.compile(r"[a-z]+(@[a-z0-9]+([-.][a-z0-9]+)*)?")
 OPTION = re.compile(r"[a-z]+(_[a-z]+)*")
 SITE_CACHE = "DVC_SITE_CACHE_DIR"  # DVC's variable for where it keeps the hashes of files that it saw
 SECRETS = ("password", "token", "secret", "account_key", "connection_string")  # in the names of a remote's settings
+
+
+_refused: list[UserError] = []  # in the block of `unswallowed`
 
 
 # Opening DVC
@@ -51,15 +54,46 @@ def repository(core: dict | None = None) -> Iterator:
         core: settings of DVC's section ``core``, for this time alone.
 
     Raises:
-        UserError: dvc.lock or the settings of a remote break a rule.
+        UserError: dvc.lock or the settings of a remote break a rule, or DVC cannot open the folder.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     install()
     lock.read_if_there()
-    with Repo(config={"core": core} if core else None) as repo:
+    try:
+        opened = Repo(config={"core": core} if core else None)
+    except SCMError as error:
+        raise git.no_repository("DVC notes in git what it tracks") from error
+    except DvcException as error:
+        raise stopped(error) from error
+    except OSError as error:
+        raise UserError(
+            found=f"DVC cannot open the project: {error}",
+            rule="the project's folder can be written",
+            why=f"DVC keeps locks in {paths.DVC_SCRATCH}, and the hashes that it has seen",
+            fix="copy or clone the project to where you can write; `orchard trace` and `orchard config` only read",
+        ) from error
+    with opened as repo:
         refuse_secrets(repo.config.read("repo")["remote"], repo.config["remote"])
-        yield repo
+        with unswallowed():
+            yield repo
+
+
+@contextlib.contextmanager
+def unswallowed() -> Iterator[None]:
+    """Raises at the end of the block what the gate refused in it: DVC goes on after some errors.
+
+    Raises:
+        UserError: something was refused.
+    """
+    _refused.clear()
+    try:
+        yield
+    finally:
+        if _refused:
+            raise _refused[0]
 
 
 @functools.cache
@@ -104,6 +138,16 @@ def keep_private(file: Path) -> None:
     if file.is_file() and not file.is_symlink() and file.stat().st_mode & 0o077:
         with contextlib.suppress(PermissionError):  # another user's
             file.chmod(0o600)
+
+
+def stopped(error: Exception) -> UserError:
+    """The message for an error of DVC's own."""
+    return UserError(
+        found=f"DVC stops: {error}",
+        rule="DVC can read the stages of dvc.yaml, in a folder with .dvc",
+        why="they say what is stale",
+        fix="correct what it names; `git status` shows what differs from the commit",
+    )
 
 
 def refuse_secrets(committed: dict, all_levels: dict) -> None:
@@ -184,6 +228,21 @@ def _escapes(out: str, reason: str) -> UserError:
     )
 
 
+def _kept(check):
+    """A check in one of DVC's readers, whose refusal is kept for `unswallowed`."""
+
+    @functools.wraps(check)
+    def kept(*arguments, **options):
+        try:
+            return check(*arguments, **options)
+        except UserError as error:
+            _refused.append(error)
+            raise
+
+    return kept
+
+
+@_kept
 def _output(make, stage, path: str, **options):
     """DVC's maker of an output, from a dvc.yaml, a .dvc file or an entry of the run cache."""
     from dvc.fs import LocalFileSystem
@@ -197,6 +256,7 @@ def _output(make, stage, path: str, **options):
 # dvc.lock, and lists of folders
 
 
+@_kept
 def _passed(schema, data: object) -> object:
     """DVC's own check of a dvc.lock behind this one's."""
     lock.parse(data)
@@ -215,6 +275,7 @@ class _File(BaseModel):
 _FILES = TypeAdapter(list[_File])
 
 
+@_kept
 def _list(make, kind, files: object, hash_name: str | None = None):
     """DVC's reader of a list of a folder's files."""
     check_list(files)
@@ -247,6 +308,7 @@ def _hostile_list(what: str) -> UserError:
 # Objects
 
 
+@_kept
 def _refuse_object(oid: str) -> None:
     if not (isinstance(oid, str) and OBJECT.fullmatch(oid)):
         raise UserError(
@@ -273,17 +335,22 @@ def _cached_object(place):
     def checked(self, oid: str) -> str:
         _refuse_object(oid)
         path = place(self, oid)
-        for link in (path, os.path.dirname(path)):
-            if os.path.islink(link):
-                raise UserError(
-                    found=f"{link} is a link to {os.readlink(link)}",
-                    rule="what lies in DVC's cache is a file of its own",
-                    why="DVC would hand out, change or remove what lies elsewhere",
-                    fix=f"`rm {link}`; what is missing is fetched or made anew",
-                )
+        _refuse_link(path)
         return path
 
     return checked
+
+
+@_kept
+def _refuse_link(path: str) -> None:
+    for link in (path, os.path.dirname(path)):
+        if os.path.islink(link):
+            raise UserError(
+                found=f"{link} is a link to {os.readlink(link)}",
+                rule="what lies in DVC's cache is a file of its own",
+                why="DVC would hand out, change or remove what lies elsewhere",
+                fix=f"`rm {link}`; what is missing is fetched or made anew",
+            )
 
 
 # The run cache
@@ -330,6 +397,7 @@ def broken_run(file: Path) -> str | None:
     return None if named == (file.parent.name, file.name) else "its name is not that of its content"
 
 
+@_kept
 def _newest_run(self, stage) -> dict | None:
     """DVC's look into the run cache for a stage."""
     from dvc.stage.cache import _get_stage_hash
@@ -346,9 +414,7 @@ def _transfer_runs(self, from_odb, to_odb, force: bool = True) -> list[tuple[str
         to_odb: where they go.
         force: also where there is an entry of the same key.
     """
-    from dvc.fs import HTTPFileSystem, LocalFileSystem
-    from dvc.fs.generic import copy as copy_file
-    from dvc.fs.generic import log_exceptions
+    from dvc.fs import HTTPFileSystem, LocalFileSystem, generic
     from dvc.stage.cache import RunCacheNotSupported
 
     here, there = from_odb.fs, to_odb.fs
@@ -363,7 +429,7 @@ def _transfer_runs(self, from_odb, to_odb, force: bool = True) -> list[tuple[str
         elif not force and there.exists(there.parent(target)) and there.find(there.parent(target)):
             continue
         elif not (reason := (isinstance(here, LocalFileSystem) and broken_run(Path(source))) or None):
-            log_exceptions(copy_file)(here, source, there, target)
+            generic.log_exceptions(generic.copy)(here, source, there, target)
             if isinstance(there, LocalFileSystem) and Path(target).exists() and (reason := broken_run(Path(target))):
                 Path(target).unlink()
         if reason:

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from orchard import paths
-from orchard.errors import UserError
 from orchard.lineage import gate, graph, leaves, lock
 from orchard.lineage.graph import Graph, Stage
 from orchard.lineage.lock import Lock
@@ -46,12 +45,7 @@ def opened(tree: dict | None = None, names: list[str] | None = None) -> Iterator
             gate.refuse_outs(stages.outs, Path(repo.cache.local_cache_dir))
             yield Project(repo, tree, stages, recorded)
     except DvcException as error:
-        raise UserError(
-            found=f"DVC stops: {error}",
-            rule="DVC can read the stages of dvc.yaml, in a folder with .dvc",
-            why="they say what is stale",
-            fix="correct what it names; `git status` shows what differs from the commit",
-        ) from error
+        raise gate.stopped(error) from error
 
 
 def short(md5: str) -> str:

@@ -7,6 +7,7 @@ import sys
 
 from orchard import processes
 from orchard.errors import UserError
+from orchard.lineage import gate
 from orchard.rerun import alive, dvc_patches, remote
 
 
@@ -21,12 +22,13 @@ def repro(name: str) -> int:
         dvc_patches.install()
         alive.mark_job()
         remote.bring(name)
+        from dvc.cli import main
+
+        with gate.unswallowed():
+            return main(["--wait-for-lock", "repro", "--single-item", name])
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    from dvc.cli import main
-
-    return main(["--wait-for-lock", "repro", "--single-item", name])
 
 
 if __name__ == "__main__":

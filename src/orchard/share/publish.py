@@ -76,7 +76,8 @@ def replace(folder: Path, files: dict[str, bytes]) -> None:
     Raises:
         UserError: the folder has something else, or is reached through a link. Nothing is changed then.
     """
-    links.refuse(paths.from_root(folder))
+    folder = Path(os.path.relpath(folder))
+    links.refuse(folder)
     refuse_other_files(folder)
     for name in written(folder):
         (folder / name).unlink()
