@@ -3,6 +3,7 @@
 from orchard import paths
 from orchard.errors import UserError
 from orchard.lineage import gate, project
+from orchard.lineage.graph import Graph
 from orchard.rerun import remote
 
 
@@ -19,14 +20,7 @@ def pull(targets: list[str]) -> str:
     from dvc.exceptions import DvcException
 
     with project.opened() as opened:
-        wanted = [opened.graph.outs[out] for target in targets for out in opened.graph.made(paths.from_root(target))]
-        if targets and not wanted:
-            raise UserError(
-                found=f"{targets[0]}, which no stage of this study makes",
-                rule="what is pulled is an output, a file in one, or a folder of some",
-                why="only these are on the remote",
-                fix="`orchard plan --all` names the stages",
-            )
+        wanted = [path for target in targets for path in outputs_of(opened.graph, paths.from_root(target))]
     with gate.repository() as repo:
         if not remote.remote_name(repo):
             raise UserError(
@@ -36,7 +30,7 @@ def pull(targets: list[str]) -> str:
                 fix="make remote REMOTE=/path/or/url",
             )
         try:
-            done = repo.pull([paths.from_root(target) for target in targets] or None)
+            done = repo.pull(wanted or None)
         except (DvcException, OSError) as error:
             raise UserError(
                 found=f"{remote.named(repo)}: {remote.words_of(error)}",
@@ -45,3 +39,19 @@ def pull(targets: list[str]) -> str:
                 fix="`orchard verify` says what was changed here; docs/sharing.md how to repair a remote",
             ) from error
     return ", ".join(f"{count if isinstance(count, int) else len(count)} {what}" for what, count in done.items())
+
+
+def outputs_of(stages: Graph, target: str) -> list[str]:
+    """What DVC pulls for a path: an output or a file in one by itself, of a folder that holds outputs each of these.
+
+    Raises:
+        UserError: no stage makes it.
+    """
+    if not (made := stages.made(target)):
+        raise UserError(
+            found=f"{target}, which no stage of this study makes",
+            rule="what is pulled is an output, a file in one, or a folder of some",
+            why="only these are on the remote",
+            fix="`orchard plan --all` names the stages",
+        )
+    return [target] if target.startswith(f"{made[0]}/") else made
