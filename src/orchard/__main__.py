@@ -201,7 +201,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "pull": Command(
             "bring outputs here, as `dvc pull` does, but check first what comes from others",
             pull,
-            [("outputs", {"nargs": "*", "help": "without any: all of dvc.lock"})],
+            [("outputs", {"nargs": "*", "help": "without any: all of this study"})],
         ),
         "publish": Command(
             "put a run's findings into docs/ and the README",

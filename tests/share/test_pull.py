@@ -25,14 +25,15 @@ def friend(owner, tmp_path) -> Project:
     return owner.clone(tmp_path / "friend")
 
 
-@pytest.mark.parametrize("target", [OUT, "data/eval"])
-def test_an_output_is_brought(friend, owner, target):
-    friend.orchard("pull", target)
+@pytest.mark.parametrize("targets", [[OUT], ["data/eval"], []], ids=str)
+def test_an_output_is_brought(friend, owner, targets):
+    friend.orchard("pull", *targets)
     assert (friend.folder / OUT).read_bytes() == (owner.folder / OUT).read_bytes()
     assert "Nothing to be done" in friend.snakemake("-n", OUT)
 
 
-def test_what_no_stage_makes_is_named(friend):
+def test_what_nobody_made_is_named(friend):
+    assert_one_message(friend.orchard("pull", "results/report", ok=False).stderr, ["nothing of results/report"])
     assert_one_message(friend.orchard("pull", "data/nothing", ok=False).stderr, ["data/nothing"])
 
 

@@ -11,16 +11,25 @@ def pull(targets: list[str]) -> str:
     """Does what `dvc pull` does; returns how much came.
 
     Args:
-        targets: outputs; none: all of dvc.lock.
+        targets: outputs; none: all of this study in dvc.lock.
 
     Raises:
-        UserError: there is no remote, what it has is not what its names say, or what comes would lie outside the
-            project. Nothing is changed then, but for DVC's cache.
+        UserError: there is no remote, dvc.lock has nothing of it, what the remote has is not what its names say, or
+            what comes would lie outside the project. Nothing is changed then, but for DVC's cache.
     """
     from dvc.exceptions import DvcException
 
     with project.opened() as opened:
-        wanted = [path for target in targets for path in outputs_of(opened.graph, paths.from_root(target))]
+        recorded = [stage.out for stage in opened.stages.values() if opened.recorded(stage)]
+        asked = [path for target in targets for path in outputs_of(opened.graph, paths.from_root(target))]
+    wanted = [path for path in asked if paths.overlapping(path, recorded)] if targets else recorded
+    if not wanted:
+        raise UserError(
+            found=f"nothing of {', '.join(targets) or 'this study'} in {paths.LOCK}",
+            rule="what is pulled was made by somebody, and is in dvc.lock",
+            why="the remote has it by the hash that dvc.lock names",
+            fix="`git pull`, for a dvc.lock that has it, or `snakemake --cores all`",
+        )
     with gate.repository() as repo:
         if not remote.remote_name(repo):
             raise UserError(
@@ -30,7 +39,7 @@ def pull(targets: list[str]) -> str:
                 fix="make remote REMOTE=/path/or/url",
             )
         try:
-            done = repo.pull(wanted or None)
+            done = repo.pull(wanted)
         except (DvcException, OSError) as error:
             raise UserError(
                 found=f"{remote.named(repo)}: {remote.words_of(error)}",
