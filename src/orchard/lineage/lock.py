@@ -178,9 +178,9 @@ def of_text(text: str, source: str) -> Lock:
     Raises:
         UserError: it is not what DVC writes, to the last line.
     """
+    tree = yamls.parse(text, source)
     if text and not text.endswith("\n"):
         raise _garbled(source, "its last line is cut")
-    tree = yamls.parse(text, source)
     if _is_larger(tree, len(text)):
         raise _garbled(source, "it has YAML's aliases")
     return parse(tree, source)
