@@ -4,8 +4,13 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
+# As they were given: recipes read them from the environment, so that neither make nor a shell takes them for code.
+override REMOTE := $(value REMOTE)
+override TAG := $(value TAG)
+override WORKERS := $(value WORKERS)
+export REMOTE TAG WORKERS
 
-.PHONY: reproduce test lint verify plan publish remote share release games cluster merge-driver
+.PHONY: reproduce test lint verify plan publish remote share release games cluster merge-driver own-cache
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -13,7 +18,7 @@ reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 
 test: $(VENV)/.made cluster lint ## passes the tests, WORKERS files at a time
 	pip install --quiet --no-deps --requirement requirements-tests.lock
-	python -m pytest -q --durations=10 --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	python -m pytest -q --durations=10 --numprocesses "$$WORKERS" --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.made
 	ruff check src tests benchmarks
@@ -36,23 +41,23 @@ publish: $(VENV)/.made ## puts the findings of the run in results/ into docs/ an
 	orchard publish
 
 remote: ## make remote REMOTE=<folder, ssh:// or s3:// URL>: names the DVC remote
-	@test -n "$(REMOTE)" || { printf '%s\n' 'found: no REMOTE' ' rule: name one' '  why: outputs go there' \
-		'  fix: make $(MAKECMDGOALS) REMOTE=/path/or/url'; exit 1; }
-	dvc remote add --force --default shared "$(REMOTE)"
-	dvc remote modify shared verify true
+	@orchard remote -- "$$REMOTE"
 
 share: $(if $(REMOTE),remote) ## pushes every output to the DVC remote; with REMOTE=<URL> names it first
 	@orchard share
 
 release: ## make release TAG=<name>: pushes the outputs, tags the commit, packs the report
-	@orchard release "$(TAG)"
+	@orchard release -- "$$TAG"
 
 merge-driver: ## lets git merge dvc.lock stage by stage in this clone; part of making the environment
 	@test ! -e .git || git config merge.dvc-lock.driver "$(BIN)/python -m orchard merge-lock %O %A %B"
+
+own-cache: ## keeps DVC's list of hashes in your own folder in this clone, also where you call `dvc` yourself
+	@umask 077; dvc config --local core.site_cache_dir "$${XDG_CACHE_HOME:-$$HOME/.cache}/orchard/dvc/$$(uname -n)"
 
 $(VENV)/.made: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	$(MAKE) merge-driver
+	$(MAKE) merge-driver own-cache
 	touch $@

@@ -93,6 +93,18 @@ def compare(options) -> Answer:
     return Answer(compare.compare(options.before, options.after))
 
 
+def pull(options) -> Answer:
+    from orchard.share import pull
+
+    return Answer(pull.pull(options.outputs))
+
+
+def remote(options) -> Answer:
+    from orchard.share import name
+
+    return Answer(name.name(options.url))
+
+
 def share(options) -> Answer:
     from orchard.share import push
 
@@ -189,7 +201,13 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
     },
     "share and publish": {
+        "remote": Command("name the DVC remote", remote, [("url", {"help": "a folder, or a URL that DVC knows"})]),
         "share": Command("push every output to the DVC remote", share),
+        "pull": Command(
+            "bring outputs here, as `dvc pull` does, but check first what comes from others",
+            pull,
+            [("outputs", {"nargs": "*", "help": "without any: all of this study"})],
+        ),
         "publish": Command(
             "put a run's findings into docs/ and the README",
             publish,

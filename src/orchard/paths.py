@@ -18,6 +18,7 @@ REQUIREMENTS = Path("requirements.lock")
 GRAPH = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 DVC_SCRATCH = Path(".dvc/tmp")
+DVC_LOCAL = Path(".dvc/config.local")
 
 # What stages write
 DATA = Path("data")

@@ -170,10 +170,10 @@ def write_lock(root):
             ("model", f"results/models/{name}", reads),
             ("evaluate", f"results/evals/{name}", []),
         ):
-            deps = [{"path": path} for path in deps or [f"results/models/{name}"]]
+            deps = [{"path": path, "md5": "1" * 32} for path in deps or [f"results/models/{name}"]]
             stages[f"{family}@{name}"] = {"cmd": family, "deps": deps, "outs": [{"path": key, "md5": "1" * 32}]}
     stages["generate@left"] = {"cmd": "g", "outs": [{"path": "data/of-another-study", "md5": "2" * 32}]}
-    stages["evaluate@base-tiny"]["deps"].append({"path": "data"})
+    stages["evaluate@base-tiny"]["deps"].append({"path": "data", "md5": "3" * 32})
     for path in ("data/a", *(f"results/models/{name}" for name in evaluations_of(root).facts)):
         (root / path).mkdir(parents=True)
     (root / "dvc.lock").write_text(yamls.dumps({"schema": "2.0", "stages": stages}))

@@ -1,8 +1,12 @@
 """What stages cost, from Snakemake's benchmark files and the jobs' logs."""
 
+import pytest
+
 from orchard import paths
 from orchard.__main__ import main
+from orchard.errors import UserError
 from orchard.lineage import costs
+from tests.helpers.messages import assert_one_message
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 RAN = "Running stage '{}':\n> python\nused {} CPU s and at most {} MiB\nused 6.00 CPU s and at most 70 MiB\n"
@@ -42,3 +46,34 @@ def test_a_stage_is_expected_to_take_what_it_took_here_else_its_familys_mean(tmp
     stages = ["sft@nll-1", "sft@nll-2", "generate@calc", "rl@grpo-nll-1"]
     assert costs.durations(stages) == {"sft@nll-1": 30.0, "sft@nll-2": 50.0, "generate@calc": 4.0}
     assert costs.expected(stages) == (84.0, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"family,seconds\nsft\n",
+        b"family,seconds\nsft,fast\n",
+        b"family,seconds\nsft,nan\n",
+        b"family,seconds\nsft,inf\n",
+        b"family,seconds\nsft,-1\n",
+        b"name\nsft\n",
+        b"family,seconds\n\xff,1\n",
+        b'family,seconds\n"sft,1\n',
+        b"<<<<<<< ours\nfamily,seconds\n",
+    ],
+)
+def test_broken_times_are_one_message(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    paths.COSTS.parent.mkdir()
+    paths.COSTS.write_bytes(content)
+    with pytest.raises(UserError) as refused:
+        costs.expected(["sft@nll-1"])
+    assert_one_message(str(refused.value), ["measured/costs.csv", "`git checkout measured/costs.csv`"])
+
+
+@pytest.mark.parametrize("row", ["30", "", "30\t0:00:30\t400"])
+def test_a_benchmark_that_a_kill_cut_is_left_out(tmp_path, monkeypatch, row):
+    monkeypatch.chdir(tmp_path)
+    write("results/models/sft-nll-1", row, RAN.format("sft@nll-1"))
+    assert costs.durations(["sft@nll-1"]) == {}
+    assert costs.by_stage() == []

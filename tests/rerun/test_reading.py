@@ -73,6 +73,60 @@ def test_what_came_by_a_pull_before_any_run_comes_back_too(tmp_path, monkeypatch
     assert here() == {"one"}
 
 
+@pytest.mark.parametrize("at", ["results", "results/models", ".scratch", ".scratch/studies", ".scratch/studies/first"])
+@pytest.mark.parametrize("way", ["away", "back"])
+def test_nothing_moves_through_a_link(tmp_path, monkeypatch, at, way):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    put("results/models/one", "one")
+    put("results/models/none", "none")
+    aside.swap(["results/models/one", "results/models/none"], "first")
+    if way == "back":
+        aside.swap(["results/models/none"], "second")
+    Path(at).parent.mkdir(parents=True, exist_ok=True)
+    place = tmp_path / "elsewhere"
+    Path(at).rename(place) if Path(at).exists() else place.mkdir()
+    Path(at).symlink_to(place)
+    before = sorted(map(str, tmp_path.rglob("*")))
+    with pytest.raises(UserError) as refused:
+        aside.swap(*((["results/models/none"], "second") if way == "away" else (["results/models/one"], "first")))
+    assert_one_message(str(refused.value), [f"{at} is a link"])
+    assert sorted(map(str, tmp_path.rglob("*"))) == before
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "/tmp", "", "a/b", "a\nb", "A"])
+def test_the_last_studys_name_is_no_path(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    put("results/models/one", "one")
+    Path(".scratch").mkdir()
+    Path(".scratch/last-study").write_text(name)
+    with pytest.raises(UserError) as refused:
+        aside.swap([], "second")
+    assert_one_message(str(refused.value), [".scratch/last-study"])
+    assert here() == {"one"}
+
+
+def test_the_last_studys_name_is_read_through_no_link(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(".scratch").mkdir()
+    Path("victim").write_text("first")
+    Path(".scratch/last-study").symlink_to(Path("victim").absolute())
+    with pytest.raises(UserError, match=r"\.scratch/last-study is a link"):
+        aside.swap([], "second")
+    assert Path("victim").read_text() == "first"
+
+
+def test_a_link_that_leads_nowhere_is_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put("results/models/one", "one")
+    aside.swap(["results/models/one"], "first")
+    Path(".scratch/studies/first/results/models").mkdir(parents=True)
+    Path(".scratch/studies/first/results/models/one").symlink_to("nowhere")
+    aside.swap([], "second")
+    assert Path(".scratch/studies/first/results/models/one").is_symlink()
+    assert Path(".scratch/studies/first/results/models/one~1/weights").read_text() == "one"
+
+
 @pytest.mark.parametrize("package", dvc_patches.TRIED)
 def test_another_version_of_a_patched_tool_is_refused(package, monkeypatch):
     found = {**dvc_patches.TRIED, package: "9.99.0"}

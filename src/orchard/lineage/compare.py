@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 
 import pandas
 
-from orchard import git, paths, yamls
+from orchard import git, paths
 from orchard.errors import UserError
+from orchard.lineage import gate
 from orchard.lineage.leaves import MISSING, changes
-from orchard.lineage.lock import CODE, Lock, parse
+from orchard.lineage.lock import CODE, Lock, of_commit
 
 CLAIMS = paths.REPORT / "claims.csv"
 NUMBERS = ["ours", "low", "high"]
@@ -49,6 +50,7 @@ def _section(title: str, lines: Iterable[str]) -> str:
 
 def commit_of(revision: str) -> str:
     """The hash of the commit that a revision names."""
+    git.refuse_none("what is compared is what git keeps")
     if commit := git.ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
         return commit
     names = git.ask("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").splitlines()
@@ -63,7 +65,7 @@ def commit_of(revision: str) -> str:
 
 def lock_of(commit: str) -> Lock:
     """The stages in a commit's dvc.lock, by name."""
-    lock = parse(yamls.loads(git.ask("show", f"{commit}:{paths.LOCK}")), f"the dvc.lock of {commit[:10]}")
+    lock = of_commit(commit)
     if "report" not in lock:
         raise UserError(
             found=f"the dvc.lock of {commit[:10]} names no report",
@@ -80,16 +82,30 @@ def claims_of(revision: str, commit: str) -> pandas.DataFrame:
     from dvc.exceptions import DvcException
     from dvc_data.index import DataIndexDirError
 
+    gate.install()
     try:
         text = dvc.api.read(str(CLAIMS), repo=".", rev=commit)
-    except (DvcException, DataIndexDirError, FileNotFoundError) as error:
+    except UserError:  # the gate's
+        raise
+    except (DvcException, DataIndexDirError, OSError) as error:
         raise UserError(
             found=f"the report of {revision} is neither in DVC's cache nor in a remote ({error})",
             rule="its claims are read from there",
             why="git holds dvc.lock, not results",
             fix=f"`git checkout {revision} && dvc pull results/report`, or run the study there",
         ) from error
-    return pandas.read_csv(io.StringIO(text)).set_index("id")
+    try:
+        claims = pandas.read_csv(io.StringIO(text)).set_index("id")
+        claims[NUMBERS] = claims[NUMBERS].apply(pandas.to_numeric)
+        claims["verdict"]
+        return claims
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            found=f"{CLAIMS} of {revision}: {' '.join(str(error).split())}",
+            rule="it has the columns id, verdict, ours, low and high",
+            why="its claims are read from there",
+            fix="name a revision whose report orchard made",
+        ) from error
 
 
 def claim_changes(before: pandas.DataFrame, after: pandas.DataFrame) -> Iterator[str]:

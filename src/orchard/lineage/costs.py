@@ -4,11 +4,13 @@ Times differ from run to run, so they stand in logs/, beside the outputs that DV
 """
 
 import csv
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from orchard import paths, processes
+from orchard.errors import UserError
 
 
 def expected(stages: list[str]) -> tuple[float, int]:
@@ -19,7 +21,7 @@ def expected(stages: list[str]) -> tuple[float, int]:
 
 def durations(stages: Iterable[str]) -> dict[str, float]:
     """The expected seconds of each stage whose duration is known: its own in this folder, or its family's mean."""
-    shipped = {row["family"]: float(row["seconds"]) for row in _rows(paths.COSTS, ",")}
+    shipped = _shipped()
     own = {stage: seconds(log) for stage, log in ran().items()}
     known = {stage: own.get(stage) or shipped.get(stage.partition("@")[0]) for stage in stages}
     return {stage: seconds for stage, seconds in known.items() if seconds is not None}
@@ -36,7 +38,7 @@ def ran() -> dict[str, Path]:
 
 def seconds(log: Path) -> float | None:
     """How long the job of a log took, as Snakemake measured it; None if it did not end well."""
-    rows = _rows(paths.BENCHMARKS / log.relative_to(paths.LOGS).with_suffix(".tsv"), "\t")
+    rows = _rows(paths.BENCHMARKS / log.relative_to(paths.LOGS).with_suffix(".tsv"))
     return float(rows[0]["s"]) if rows else None
 
 
@@ -87,8 +89,32 @@ def table() -> str:
     return "\n".join([*lines, "", note])
 
 
-def _rows(file: Path, delimiter: str) -> list[dict]:
+def _shipped() -> dict[str, float]:
+    """The mean seconds of each family that come with the project.
+
+    Raises:
+        UserError: measured/costs.csv is broken.
+    """
+    if not paths.COSTS.is_file():
+        return {}
+    try:
+        with paths.COSTS.open(encoding="utf-8", newline="") as lines:
+            found = {row["family"]: float(row["seconds"]) for row in csv.DictReader(lines, strict=True)}
+        if not all(0 <= seconds < math.inf for seconds in found.values()):
+            raise ValueError("a time that is negative or no number")
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            found=f"{paths.COSTS}: {type(error).__name__}: {error}"[:300],
+            rule="it has the columns family and seconds, and a time in each line",
+            why="the time that a run takes is foretold from it",
+            fix=f"`git checkout {paths.COSTS}`",
+        ) from None
+    return found
+
+
+def _rows(file: Path) -> list[dict]:
+    """The lines of a benchmark file; none of one that a kill cut."""
     if not file.is_file():
         return []
-    with file.open() as lines:
-        return list(csv.DictReader(lines, delimiter=delimiter))
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return [row for row in csv.DictReader(lines, delimiter="\t") if row.get("s")]

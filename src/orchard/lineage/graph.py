@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchard import imports, paths, yamls
 from orchard.errors import UserError
+from orchard.lineage import gate
 from orchard.lineage.lock import CODE
 
 NO_FOLDER = ".dvc/none"  # DVC would read params.yaml beside dvc.yaml, and what is asked is the tree that is given
@@ -118,6 +119,9 @@ def fill_in(repo, definitions: dict, tree: dict, names: list[str] | None = None)
 
     resolver = DataResolver(repo, NO_FOLDER, definitions | {"vars": [tree]})
     found = [entry for name in names or resolver.get_keys() for entry in resolver.resolve_one(name).items()]
+    runs = [run for family in (tree.get("runs") or {}).values() for run in family.values()]
+    gate.refuse_names((name for name, _ in found), {option for run in runs for option in run})
+    gate.refuse_outs(out for _, entry in found for out in entry["outs"])
     return Graph(
         [
             Stage(name, entry["cmd"], entry.get("deps", []), entry.get("params", []), entry["outs"][0])

@@ -1,19 +1,104 @@
 """The one reader of dvc.lock: what each stage ran, read and wrote, by the hashes of contents.
 
-It needs neither DVC nor any output, so a result can be traced in any clone.
+It needs neither DVC nor any output, so a result can be traced in any clone. The file may come from anyone, and DVC
+makes paths of its hashes; so its form is checked to the last key, and what is printed of it cannot steer a terminal.
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
 
-from orchard import paths, yamls
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from orchard import git, paths, yamls
 from orchard.errors import UserError
 
 HEAD = "schema: '2.0'\nstages:\n"
 CODE = ("src/", "requirements")  # how the paths of code and of lock files begin
-UNKNOWN = "unknown"
+OID = r"^[0-9a-f]{32}(\.dir)?$"  # DVC's name of an object: an MD5, with .dir if it is of the list of a folder's files
+T = TypeVar("T", bound=BaseModel)
+
+
+# The form of the file
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it has a control character")
+    return text
+
+
+def inside(path: str) -> str:
+    """The path, if it can be that of an output or of a file in one; else a ValueError says why not."""
+    if reason := outside(path):
+        raise ValueError(reason)
+    return path
+
+
+def outside(path: str) -> str | None:
+    """Why a path cannot be that of an output, or of a file in one; None if it can: it is relative and stays inside."""
+    if not path.isprintable():
+        return "it has a control character"
+    if path.startswith("/") or not path:
+        return "it is not relative"
+    if {"", ".", ".."} & set(path.split("/")):
+        return "it is not written the short way, or leads out of its folder"
+    return None
+
+
+def hidden(path: str) -> bool:
+    """Whether a path lies in a folder such as .git or .dvc, in which no stage writes."""
+    return PurePosixPath(path).parts[0].startswith(".")
+
+
+def _not_hidden(path: str) -> str:
+    if hidden(path):
+        raise ValueError("no stage writes there")
+    return path
+
+
+Line = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
+Out = Annotated[str, AfterValidator(inside), AfterValidator(_not_hidden)]
+Size = Annotated[int, Field(ge=0)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Content(_Form):
+    hash: Literal["md5"] = "md5"
+    md5: Annotated[str, Field(pattern=OID)]
+    size: Size | None = None
+    nfiles: Size | None = None
+    isexec: bool = False
+
+
+class _Read(_Content):
+    path: Line  # of a file from outside, it may be anywhere
+
+
+class _Written(_Content):
+    path: Out
+
+
+class StageForm(_Form):
+    """A stage in dvc.lock; an entry of DVC's run cache is the same."""
+
+    cmd: Line
+    deps: list[_Read] = []
+    params: dict[Line, dict[Line, Any]] = {}
+    outs: Annotated[list[_Written], Field(min_length=1)]
+
+
+class _LockForm(_Form):
+    schema_: Literal["2.0"] = Field(alias="schema")
+    stages: Annotated[dict[Line, StageForm], Field(min_length=1)]
+
+
+# What it says
 
 
 @dataclass(frozen=True)
@@ -61,19 +146,47 @@ def read(path: Path = paths.LOCK) -> Lock:
             why="it says what each result was made of",
             fix="go to the project's root, or run `snakemake --cores all` first",
         )
-    return parse(yamls.read(path), path)
+    return of_text(_text(path), str(path))
 
 
 def read_if_there(path: Path = paths.LOCK) -> Lock:
     """The stages of a dvc.lock; none where there is no such file.
 
     Raises:
-        UserError: it is garbled.
+        UserError: it is garbled, cut or empty.
     """
     return read(path) if path.is_file() else {}
 
 
-def parse(tree: object, source: Path | str = paths.LOCK) -> Lock:
+def of_commit(commit: str) -> Lock:
+    """The stages of a commit's dvc.lock; none where the commit has no such file.
+
+    Raises:
+        UserError: it is garbled, cut or empty.
+    """
+    shown = git.run("show", f"{commit}:{paths.LOCK}")
+    return {} if shown.returncode else of_text(shown.stdout, f"the dvc.lock of {commit[:10]}")
+
+
+def of_text(text: str, source: str) -> Lock:
+    """The stages in the text of a dvc.lock.
+
+    Args:
+        text: all of it.
+        source: what to call it in a message.
+
+    Raises:
+        UserError: it is not what DVC writes, to the last line.
+    """
+    tree = yamls.parse(text, source)
+    if text and not text.endswith("\n"):
+        raise _garbled(source, "its last line is cut")
+    if _is_larger(tree, len(text)):
+        raise _garbled(source, "it has YAML's aliases")
+    return parse(tree, source)
+
+
+def parse(tree: object, source: str = str(paths.LOCK)) -> Lock:
     """The stages in the content of a dvc.lock.
 
     Args:
@@ -83,24 +196,61 @@ def parse(tree: object, source: Path | str = paths.LOCK) -> Lock:
     Raises:
         UserError: it is not what DVC writes.
     """
+    if not tree or (isinstance(tree, dict) and "stages" in tree and not tree["stages"]):
+        raise _garbled(source, "no stage is in it")
+    return {name: _entry(name, stage) for name, stage in checked(_LockForm, tree, source).stages.items()}
+
+
+def checked(form: type[T], tree: object, source: str) -> T:
+    """The content of a dvc.lock, or of an entry of the run cache, in its form.
+
+    Raises:
+        UserError: it has another form.
+    """
     try:
-        return {name: _entry(name, stage) for name, stage in ((tree or {}).get("stages") or {}).items()}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(
-            found=f"{source}: not what DVC writes ({type(error).__name__}: {error})",
-            rule="each stage has its command and its outputs",
-            why="it says what each result was made of",
-            fix=f"`git checkout {source}`, then `snakemake --cores all`",
-        ) from error
+        return form.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])).replace("schema_", "schema")
+        more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        raise _garbled(source, f"{place}: {str(first['input'])[:60]!r} ({first['msg']}){more}") from None
 
 
-def _entry(name: str, stage: dict) -> Entry:
+def _garbled(source: str, what: str) -> UserError:
+    here = source == str(paths.LOCK)
+    return UserError(
+        found=f"{source}: not what DVC writes: {what}"[:600],
+        rule="each stage has its command and its outputs, whose hashes are MD5s, and whose paths stay in the project",
+        why="it says what each result was made of, and DVC reads, writes and deletes files by these hashes and paths",
+        fix=f"`git checkout {source}`, or remove it if this study never ran; then `snakemake --cores all`"
+        if here
+        else "do not use it: take it from where it is whole, or remove it",
+    )
+
+
+def _is_larger(tree: object, most: int) -> bool:
+    """Whether a tree has more values than a number: of a text without aliases, each takes a character at least."""
+    left = [tree]
+    while left and most >= 0:
+        most, node = most - 1, left.pop()
+        left += [*node.values()] if isinstance(node, dict) else node if isinstance(node, list) else []
+    return most < 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise _garbled(str(path), " ".join(str(error).split())) from None
+
+
+def _entry(name: str, stage: StageForm) -> Entry:
     return Entry(
         name=name,
-        command=str(stage["cmd"]),
-        deps={dep["path"]: dep.get("md5", UNKNOWN) for dep in stage.get("deps", [])},
-        params=dict(stage.get("params", {}).items()),
-        outs={out["path"]: out.get("md5", UNKNOWN) for out in stage["outs"]},
+        command=stage.cmd,
+        deps={dep.path: dep.md5 for dep in stage.deps},
+        params=stage.params,
+        outs={out.path: out.md5 for out in stage.outs},
     )
 
 

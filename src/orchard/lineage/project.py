@@ -11,9 +11,8 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
-from orchard import paths, yamls
-from orchard.errors import UserError
-from orchard.lineage import graph, leaves, lock
+from orchard import paths
+from orchard.lineage import gate, graph, leaves, lock
 from orchard.lineage.graph import Graph, Stage
 from orchard.lineage.lock import Lock
 from orchard.study import load, params
@@ -36,20 +35,16 @@ def opened(tree: dict | None = None, names: list[str] | None = None) -> Iterator
         UserError: config.yaml, dvc.yaml or dvc.lock cannot be read or breaks a rule, or DVC does not know the folder.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     tree = params.tree(load.load()) if tree is None else tree
     definitions, recorded = graph.read(), lock.read_if_there()
     try:
-        with Repo(config={"core": {"no_scm": True}}) as repo:
-            yield Project(repo, tree, graph.fill_in(repo, definitions, tree, names), recorded)
+        with gate.repository({"no_scm": True}) as repo:
+            stages = graph.fill_in(repo, definitions, tree, names)
+            gate.refuse_outs(stages.outs, Path(repo.cache.local_cache_dir))
+            yield Project(repo, tree, stages, recorded)
     except DvcException as error:
-        raise UserError(
-            found=f"DVC stops: {error}",
-            rule="DVC can read the stages of dvc.yaml, in a folder with .dvc",
-            why="they say what is stale",
-            fix="correct what it names; `git status` shows what differs from the commit",
-        ) from error
+        raise gate.stopped(error) from error
 
 
 def short(md5: str) -> str:
@@ -197,10 +192,8 @@ class Project:
             return None
         values = {"params": {str(paths.PARAMS): self.params(stage)}} if stage.params else {}
         key = dict_sha256({"cmd": stage.command, "deps": inputs, "outs": [stage.out], **values})
-        entries = sorted(
-            self.stage_cache.glob(f"{key[:2]}/{key}/*"), key=lambda file: file.stat().st_mtime
-        )  # DVC takes the newest as well
-        return yamls.read(entries[-1])["outs"][0]["md5"] if entries else None
+        entry = gate.newest_run(self.stage_cache / key[:2] / key)
+        return entry["outs"][0]["md5"] if entry else None
 
     def _here(self, path: str) -> str:
         """The MD5 of a file or folder here; DVC hashes anew only what has changed since it last saw it."""

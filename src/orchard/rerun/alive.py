@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from orchard import paths
+from orchard import links, paths
 from orchard.errors import UserError
 
 SNAKEMAKE_LOCKS = paths.SNAKEMAKE / "locks"
@@ -27,7 +27,7 @@ def be_the_only_run() -> None:
         UserError: another run is there.
     """
     paths.RUNNING.parent.mkdir(exist_ok=True)
-    _held[paths.RUNNING] = open(paths.RUNNING, "w")  # noqa: SIM115  (held until the process ends)
+    _held[paths.RUNNING] = links.open_own(paths.RUNNING, "w")  # held until the process ends
     try:
         fcntl.flock(_held[paths.RUNNING], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -47,7 +47,7 @@ def mark_job() -> None:
     On a file system without such locks, a new run does not wait.
     """
     JOBS.parent.mkdir(parents=True, exist_ok=True)
-    _held[JOBS] = open(JOBS, "a")  # noqa: SIM115  (held until the process ends)
+    _held[JOBS] = links.open_own(JOBS, "a")  # held until the process ends
     with contextlib.suppress(OSError):
         fcntl.flock(_held[JOBS], fcntl.LOCK_SH)
 
@@ -74,7 +74,7 @@ def _is_busy() -> bool:
 def jobs_live() -> bool:
     """Whether a job of an earlier run still lives."""
     JOBS.parent.mkdir(parents=True, exist_ok=True)
-    with open(JOBS, "a") as file:
+    with links.open_own(JOBS, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Every patch of DVC and Snakemake, with the versions that it was tried with.
+"""Every patch of DVC and Snakemake but the gate's (orchard.lineage.gate), with the versions that all were tried with.
 
 DVC asks git whether it ignores an output, and refuses outputs behind a link out of the repository. It hashes what a
 stage read when the command has ended, so that an edit meanwhile is recorded with what was made before it. Snakemake
@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from orchard import paths
+from orchard import links, paths
 from orchard.errors import UserError
-from orchard.lineage import lock
+from orchard.lineage import gate, lock
 from orchard.rerun import began, lockfile, warm
 
 TRIED = {"dvc": "3.67.1", "flufl.lock": "9.2.0", "snakemake": "9.27.1"}
@@ -50,6 +50,7 @@ def install() -> None:
     import flufl.lock
 
     refuse_other_versions()
+    gate.install()
     dvc.lock.Lock.lock = _lock_in_line
     dvc.lock.HardlinkLock.lock = _lock_unless_dead
     dvc.lock.HardlinkLock._set_claimfile = flufl.lock.Lock._set_claimfile  # DVC's is a hash, without host and process
@@ -67,7 +68,7 @@ def install() -> None:
 def _lock_in_line(self) -> None:
     """Waits for a lock in the operating system's line. It is the same lock of the same file that DVC itself takes."""
     with _logged_wait():
-        self._lock = open(self.lockfile, "a")  # noqa: SIM115  (held until DVC closes it)
+        self._lock = links.open_own(self.lockfile, "a")  # held until DVC closes it
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
 
@@ -225,7 +226,7 @@ def write_lock_whole() -> None:
         before = lockfile.as_json(data)
         yield data
         half = Path(f"{path}.half")
-        half.write_text(lockfile.changed_text(old, before, data, dumper), encoding="utf-8")
+        links.write_own(half, lockfile.changed_text(old, before, data, dumper))
         half.replace(path)
 
     _yaml._modify_data = modify

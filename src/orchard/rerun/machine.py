@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchard import paths
 from orchard.errors import UserError, of_machine
+from orchard.lineage import gate
 
 ROOM = 2**20  # bytes that must fit into each folder: ours; with less, not even the log of a stage could be written
 
@@ -26,10 +27,8 @@ def refuse_unfit() -> None:
 
 
 def _folders() -> Iterator[Path]:
-    from dvc.repo import Repo
-
     yield from (Path(), paths.DATA, paths.RESULTS, paths.SCRATCH, paths.LOGS, paths.SNAKEMAKE)
-    with Repo(config={"core": {"no_scm": True}}) as repo:
+    with gate.repository({"no_scm": True}) as repo:
         yield from map(Path, (repo.tmp_dir, repo.site_cache_dir, repo.cache.local.path))
     yield Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchard import paths, yamls
 from orchard.errors import UserError
-from orchard.lineage import project
+from orchard.lineage import gate, project
 from orchard.lineage.graph import Stage
 
 ANSWERS_WITHIN = 60  # seconds for a remote to answer at all: ours; an SSH connection alone would wait for half an hour
@@ -35,10 +35,8 @@ def meet(changed: list[str]) -> None:
     Raises:
         UserError: it cannot be reached, and outputs in dvc.lock are missing here, which others have computed.
     """
-    from dvc.repo import Repo
-
     os.environ.pop(ALONE, None)
-    with Repo() as repo:
+    with gate.repository() as repo:
         if not (name := remote_name(repo)):
             return
         if reason := trouble(repo):
@@ -103,6 +101,8 @@ def bring_objects(out, infos: list) -> bool:
     try:
         out.repo.cloud.pull(missing)
         reason = None
+    except UserError:  # the gate's
+        raise
     except Exception as error:  # every kind of remote has errors of its own
         reason = trouble(out.repo) or words_of(error)
     finally:

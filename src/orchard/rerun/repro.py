@@ -8,6 +8,7 @@ import sys
 
 from orchard import paths, processes
 from orchard.errors import UserError, of_machine
+from orchard.lineage import gate
 from orchard.rerun import alive, dvc_patches, remote
 from orchard.study import overlaps, params
 
@@ -33,6 +34,8 @@ def repro(name: str) -> int:
         remote.bring(name)
         if name.startswith(INGEST):  # what was fetched meanwhile could not be compared when the run began
             overlaps.refuse(params.read())
+        with gate.unswallowed():
+            return main(["--wait-for-lock", "repro", "--single-item", name])
     except DvcException as error:  # of a file that changed since the run began
         print(f"\n{unreadable(error)}", file=sys.stderr)
         return 1
@@ -41,8 +44,6 @@ def repro(name: str) -> int:
             raise
         print(f"\n{message}", file=sys.stderr)
         return 1
-
-    return main(["--wait-for-lock", "repro", "--single-item", name])
 
 
 def unreadable(error: Exception) -> UserError:

@@ -21,7 +21,7 @@ from snakemake.io import ancient
 
 from orchard import paths, processes, yamls
 from orchard.errors import UserError, did_you_mean, of_machine
-from orchard.lineage import graph, project
+from orchard.lineage import gate, graph, project
 from orchard.lineage.graph import Graph
 from orchard.rerun import alive, aside, began, dvc_patches, machine, progress, remote, warm
 from orchard.study import load, params
@@ -132,9 +132,7 @@ class Run:
 
 
 def _filled_in(tree: dict) -> Graph:
-    from dvc.repo import Repo
-
-    with Repo(config={"core": {"no_scm": True}}) as repo:
+    with gate.repository({"no_scm": True}) as repo:
         return graph.fill_in(repo, graph.read(), tree)
 
 

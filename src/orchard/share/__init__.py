@@ -1,4 +1,4 @@
 """How findings leave the folder: outputs pushed to a remote, a release tagged, a report published in the repository.
 
-Imports: errors, git, paths, lineage, rerun.
+Imports: errors, git, links, paths, lineage, rerun.
 """

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 
 from orchard.errors import UserError
+from orchard.lineage import gate
 from orchard.rerun import remote
 
 LOGGERS = ("dvc", "dvc_data", "dvc_objects")
@@ -18,9 +19,7 @@ def push() -> str:
         UserError: there is no remote, it cannot be written, or an object was not taken. What was pushed stays, and
             nothing local changes.
     """
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    with gate.repository() as repo:
         if not remote.remote_name(repo):
             raise UserError(
                 found="no DVC remote",
@@ -37,6 +36,8 @@ def push() -> str:
         repo.drop_data_index()  # a push that was killed leaves a part of it, and DVC would push that part alone
         try:
             pushed = repo.push(run_cache=True)
+        except UserError:  # the gate's
+            raise
         except Exception as error:  # every kind of remote has errors of its own
             raise refused(repo, reasons.text() or remote.words_of(error)) from error
         if reasons.counts:

@@ -1,13 +1,12 @@
 """A release: outputs pushed, the commit tagged, the report packed; what others start from."""
 
 import re
-import subprocess
 import zipfile
 from pathlib import Path
 
 from orchard import git, paths
 from orchard.errors import UserError
-from orchard.lineage import project
+from orchard.lineage import gate, project
 from orchard.share import push
 
 VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")  # what `dvc artifacts get` takes for one
@@ -25,17 +24,28 @@ def release(tag: str) -> str:
         UserError: the tag is no new one, the working tree is dirty, a stage is stale, there is no remote, or the push
             failed. Nothing is tagged then.
     """
-    refuse(tag)
+    tags = [tag, *(f"{folder.name}@{tag}" for folder in sorted(paths.ARTIFACTS.glob("*")) if folder.is_dir())]
+    refuse(tag, tags)
     push.push()
     packed = pack(tag)
-    tags = [tag, *(f"{folder.name}@{tag}" for folder in sorted(paths.ARTIFACTS.glob("*")) if folder.is_dir())]
     for name in tags:
-        subprocess.run(["git", "tag", "--annotate", name, "--message", f"Release {tag}"], check=True)
+        if (done := git.run("tag", "--annotate", name, "--message", f"Release {tag}")).returncode:
+            raise UserError(
+                found=f"git does not make the tag {name}: {' '.join(done.stderr.split())}",
+                rule="a release is a tag",
+                why="others find it by its tag; all is pushed, and the tags before this one stand",
+                fix="do what git says; delete the tags of this version that stand (`git tag --delete`), then again",
+            )
     return f"Tagged {', '.join(tags)}; the report is in {packed}. Next: git push --follow-tags"
 
 
-def refuse(tag: str) -> None:
-    """Raises a UserError unless all is as a release needs it; the cheap checks come first."""
+def refuse(tag: str, tags: list[str]) -> None:
+    """Raises a UserError unless all is as a release needs it; the cheap checks come first.
+
+    Args:
+        tag: the version.
+        tags: all the tags that it makes.
+    """
     if not VERSION.fullmatch(tag):
         raise UserError(
             found=f"TAG={tag!r}",
@@ -43,12 +53,20 @@ def refuse(tag: str) -> None:
             why="`dvc artifacts get` finds the newest version of a checkpoint by these tags",
             fix="make release TAG=v1.0.0",
         )
-    if not git.run("rev-parse", "--quiet", "--verify", f"refs/tags/{tag}").returncode:
+    git.refuse_none("a release is a commit with a tag")
+    if old := [name for name in tags if not git.run("rev-parse", "-q", "--verify", f"refs/tags/{name}").returncode]:
         raise UserError(
-            found=f"the tag {tag} exists",
+            found=f"the tag {old[0]} exists",
             rule="a release is a new tag",
             why="others may have what it names",
             fix="take another TAG",
+        )
+    if (who := git.run("var", "GIT_COMMITTER_IDENT")).returncode:
+        raise UserError(
+            found=f"git does not know who you are ({who.stderr.strip().rpartition(chr(10))[2]})",
+            rule="a release has a maker",
+            why="its tag says who made it",
+            fix="`git config user.name NAME` and `git config user.email ADDRESS`",
         )
     if dirty := git.run("status", "--porcelain").stdout.splitlines():
         raise UserError(
@@ -62,9 +80,7 @@ def refuse(tag: str) -> None:
 
 def refuse_stale() -> None:
     """Raises a UserError if there is no remote, or an output is missing or not of this commit's code and config."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    with gate.repository() as repo:
         if not repo.config["core"].get("remote"):
             raise UserError(
                 found="no DVC remote",

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar, get_origin
 
 from pydantic import TypeAdapter
 
-from orchard import files, paths, processes, yamls
+from orchard import files, links, paths, processes, yamls
 from orchard.errors import UserError, of_machine
 from orchard.study.schema.common import Run
 
@@ -120,7 +120,7 @@ def output(path: Path) -> Iterator[Path]:
         yield scratch
         return
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{scratch}.lock", "w") as lock:
+    with links.open_own(f"{scratch}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a process that a killed run left behind may still write here
         files.remove(scratch)
         yield scratch
