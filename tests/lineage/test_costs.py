@@ -74,6 +74,6 @@ def test_broken_times_are_one_message(tmp_path, monkeypatch, content):
 @pytest.mark.parametrize("row", ["30", "", "30\t0:00:30\t400"])
 def test_a_benchmark_that_a_kill_cut_is_left_out(tmp_path, monkeypatch, row):
     monkeypatch.chdir(tmp_path)
-    write("results/models/sft-nll-1", row, RAN.format("sft@nll-1"))
+    write("results/models/sft-nll-1", row, RAN.format("sft@nll-1", 1, 1))
     assert costs.durations(["sft@nll-1"]) == {}
     assert costs.by_stage() == []

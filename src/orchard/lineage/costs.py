@@ -117,4 +117,4 @@ def _rows(file: Path) -> list[dict]:
     if not file.is_file():
         return []
     with file.open(encoding="utf-8", errors="replace") as lines:
-        return [row for row in csv.DictReader(lines, delimiter="\t") if row.get("s")]
+        return [row for row in csv.DictReader(lines, delimiter="\t") if row.get("s") and None not in row.values()]
