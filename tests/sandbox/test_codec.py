@@ -102,3 +102,15 @@ def test_modules_of_the_library_have_names_and_others_have_none():
     assert module_name(np) == "numpy"
     assert module_name(pytest) is None
     assert module_name("json") is None
+
+
+def test_a_list_is_written_as_it_was_then():
+    """A program may change its argument, and the two are compared."""
+    value = [1, 2]
+    before = Plain().encode(value)
+    value.pop()
+    assert before != Plain().encode(value)
+
+
+def test_large_integers_in_a_list_arrive():
+    assert sent([1, 2**60, -(10**5000)]) == [1, 2**60, -(10**5000)]

@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import json
 import sys
-from types import ModuleType
+from types import ModuleType, NoneType
 
 LONGEST = 8 * 2**20  # bytes of a message from a program; ours: no benchmark's result comes near
 SAFE = 2**53  # integers from here on are written in base 16, which takes no time that grows with the square
@@ -85,6 +85,14 @@ BASES = {  # what a value of a derived type is sent as
 TYPES = {each: name for name, each in vars(builtins).items() if isinstance(each, type)}  # sent by name
 
 
+def _is_simple(values: list) -> bool:
+    """Whether JSON takes a list as it is; it is asked in C, as lists of benchmarks are long."""
+    types = set(map(type, values))
+    if types <= {str, float, bool, NoneType}:
+        return True
+    return types == {int} and min(values) > -SAFE and max(values) < SAFE
+
+
 class Codec:
     """Writes and reads values. Each side says how it names what is no plain data, and what such a name stands for."""
 
@@ -109,6 +117,8 @@ class Codec:
         if kind is int:
             return value if -SAFE < value < SAFE else {"int": hex(value)}
         if kind is list:
+            if _is_simple(value):
+                return value[:]  # the program may change its own
             return [self.encode(each, flat) for each in value]
         if kind is type and value in TYPES:
             return {"type": TYPES[value]}
@@ -129,6 +139,8 @@ class Codec:
             Exception: of any kind, for what no encoder writes.
         """
         if isinstance(data, list):
+            if {list, dict}.isdisjoint(map(type, data)):
+                return data
             return [self.decode(each) for each in data]
         if not isinstance(data, dict):
             return data
