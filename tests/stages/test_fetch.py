@@ -115,7 +115,7 @@ BAD_HUBS = {
     "a name that leads up": (Hub(FILES | {"../../../../../up.json": "{}"}), None),
     "an absolute name": (Hub(FILES | {f"{Path.home()}/absolute.json": "{}"}), None),
     "content that is called by a path": (Hub(FILES, etag="../../../../../up"), ["the hub calls a file"]),
-    "content that is called by an absolute path": (Hub(FILES, etag="/tmp/up-by-a-hub"), ["the hub calls a file"]),
+    "content that is called by an absolute path": (Hub(FILES, etag="/tmp/orchard-up"), ["the hub calls a file"]),
     "terms that nobody accepted": (Hub(error=(403, "GatedRepo")), ["accept its terms on https://huggingface.co/some/"]),
     "no such commit": (Hub(error=(404, "RevisionNotFound")), ["hash of a commit"]),
     "no such model": (Hub(error=(401, "RepoNotFound")), ["correct owner/name"]),
@@ -132,7 +132,7 @@ def test_a_hub_that_misbehaves_is_one_message(name):
         assert_one_message(done.stderr, expected)
         assert not paths.fetched("source").exists()
     assert not [file for file in Path().rglob("*up*") if "home" not in file.parts]
-    assert not Path("/tmp/up-by-a-hub").exists()
+    assert not Path("/tmp/orchard-up").exists()
     assert not (Path.home() / "absolute.json").exists()
 
 
