@@ -142,3 +142,13 @@ def test_a_lock_that_is_not_dvcs_is_one_message(tmp_path, monkeypatch, capsys, t
     Path("dvc.lock").write_text(yamls.dumps(tree))
     assert main(["trace", "results"]) == 1
     assert "dvc.lock: not what DVC writes" in capsys.readouterr().err
+
+
+def test_a_parameter_cannot_steer_the_terminal(project, capsys):
+    tree = yamls.read(Path("dvc.lock"))
+    tree["stages"]["generate@mix"]["params"]["params.yaml"]["data.generate.mix"] = "\x9b2J\x1b[2J\x7fä"
+    Path("dvc.lock").write_text(yamls.dumps(tree))
+    assert main(["trace", "data/pretrain/mix.jsonl"]) == 0
+    printed = capsys.readouterr().out
+    assert not set(printed) & set("\x9b\x1b")
+    assert "2J" in printed

@@ -211,7 +211,7 @@ def checked(form: type[T], tree: object, source: str) -> T:
         return form.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])).replace("schema_", "schema")
+        place = repr(".".join(map(str, first["loc"])).replace("schema_", "schema"))[1:-1]
         more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
         raise _garbled(source, f"{place}: {str(first['input'])[:60]!r} ({first['msg']}){more}") from None
 

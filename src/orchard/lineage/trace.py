@@ -1,12 +1,12 @@
 """Where a result comes from: the chain of stages back to data and code, as dvc.lock has it."""
 
 import difflib
-import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from orchard import git, paths
 from orchard.errors import UserError
+from orchard.lineage.leaves import shown
 from orchard.lineage.lock import CODE, Lock, makers, read, with_hash
 
 INDENT = "    "
@@ -44,7 +44,7 @@ def _describe(name: str, lock: Lock, seen: set[str]) -> Iterator[str]:
         yield f"{INDENT}output: {with_hash(*out)}"
     for file, values in entry.params.items():
         for key, value in values.items():
-            yield f"{INDENT}parameter: {file}: {key} = {json.dumps(value, ensure_ascii=False)}"
+            yield f"{INDENT}parameter: {file}: {key} = {shown(value)}"
     for dep, md5 in entry.deps.items():
         if dep.startswith(CODE):
             yield f"{INDENT}code: {with_hash(dep, md5)}"
