@@ -61,7 +61,7 @@ def test_a_path_through_a_link(victim, path):
 @pytest.mark.parametrize(
     ("path", "call"),
     [
-        (alive.RUNNING, alive.be_the_only_run),
+        (paths.RUNNING, alive.be_the_only_run),
         (alive.JOBS, alive.mark_job),
         (alive.JOBS, alive.jobs_live),
         (Path(f"{paths.SCRATCH}/results/x.lock"), lambda: stage.output(Path("results/x")).__enter__()),

@@ -11,6 +11,13 @@ from tests.helpers.messages import assert_one_message
 from tests.helpers.studies import edited
 
 ROWS = "".join(json.dumps({"question": f"{n} + 1?", "answer": f"#### {n + 1}"}) + "\n" for n in range(10))
+ITEMS = "".join(
+    json.dumps(
+        {"id": f"own-{n}", "task": "gsm8k", "prompt": f"{n} + 1?", "answer": f"#### {n + 1}", "final": str(n + 1)}
+    )
+    + "\n"
+    for n in range(10)
+)
 WORDS = {"role": "prompts", "path": "words.jsonl", "format": "gsm8k"}
 PROMPTS = "data/prompts/words.jsonl"
 GIVEN = {"kind": "given", "model": "base-tiny", "prompts": PROMPTS}
@@ -22,6 +29,8 @@ def folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("words.jsonl").write_text(ROWS)
     Path("blank.jsonl").write_text(ROWS.replace("\n", "\n\n"))
+    Path("items.jsonl").write_text(ITEMS)
+    Path("blank-items.jsonl").write_text(ITEMS.replace("\n", "\n\n"))
 
 
 def check(changes: dict) -> int:
@@ -36,8 +45,8 @@ def check(changes: dict) -> int:
         (WORDS | {"limit": 7}, PROMPTS, 7),
         (WORDS | {"limit": 7, "offset": 6}, PROMPTS, 4),
         (WORDS | {"path": "blank.jsonl"}, PROMPTS, 10),
-        (WORDS, "words.jsonl", 10),
-        (WORDS, "blank.jsonl", 10),
+        (WORDS, "items.jsonl", 10),
+        (WORDS, "blank-items.jsonl", 10),
     ],
 )
 def test_a_recipes_prompts_fill_a_step(words, prompts, most, capsys):

@@ -445,7 +445,7 @@ def test_programs_are_run_and_their_errors_found(manager):
 def test_programs_run_without_a_sandbox_where_the_config_says_so_alone(unsafe, manager, monkeypatch):
     given = []
 
-    def pretended(program, limits, unsafe):
+    def pretended(program, tests, limits, unsafe):
         given.append(unsafe)
         return sandbox.Outcome(None)
 
