@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from gguf import GGUFReader
+from gguf import MODEL_ARCH_NAMES, GGUFReader, get_tensor_name_map
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import AutoConfig
@@ -135,36 +135,46 @@ def refuse_broken(model, missing: list[str], unexpected: list[str], source: str 
     refuse_no_numbers(model.state_dict(), source)
 
 
-def refuse_unfit_gguf(file: Path) -> None:
-    """Refuses a GGUF file by its header alone.
+def read_gguf(file: Path) -> GGUFReader:
+    """The header of a GGUF file, as long as it agrees with itself on the number of layers.
 
     Raises:
-        UserError: it cannot be read, or its settings and its tensors disagree on the number of layers.
+        UserError: it does not, or cannot be read.
     """
     try:
         reader = GGUFReader(file)
-        kind = reader.fields["general.architecture"].contents()
-        said = reader.fields[f"{kind}.block_count"].contents()
+        said = reader.fields[f"{_architecture(reader)}.block_count"].contents()
     except Exception as error:  # a stranger's file fails anywhere in the reader
         raise cannot_be_loaded(file, error) from error
     _compare_layers(file, [tensor.name for tensor in reader.tensors], said)
+    return reader
 
 
-def unread_of_gguf(model, file: Path) -> list[str]:
+def unread_of_gguf(model, reader: GGUFReader) -> list[str]:
     """The tensors and settings of a GGUF file that its loading passed over.
 
     transformers reads most architectures by a table of names, and leaves out what stands in none: `rope_freqs.weight`
     of Llama 3, say, without which positions are other ones.
     """
-    reader = GGUFReader(file)
     rope = [key for key in reader.fields if ".rope.scaling." in key]
     is_scaled = (getattr(model.config, "rope_parameters", None) or {}).get("rope_type", "default") != "default"
     unread = [] if is_scaled else rope
     if model.hf_quantizer.supported:  # read by another way, which tells what is left over
         return unread
-    processor = TENSOR_PROCESSORS.get(reader.fields["general.architecture"].contents(), TensorProcessor)
-    read = get_gguf_hf_weights_map(model, processor(config=model.config.to_dict()))
-    return unread + [tensor.name for tensor in reader.tensors if tensor.name not in read]
+    kind, names = _architecture(reader), [tensor.name for tensor in reader.tensors]
+    if arch := next((key for key, name in MODEL_ARCH_NAMES.items() if name == kind), None):
+        table = get_tensor_name_map(arch, model.config.num_hidden_layers)
+        read = {table.get_name(name, try_suffixes=(".weight", ".bias")) for name in model.state_dict()}
+        names = [name for name in names if name not in read]
+    if names:  # transformers' own table, which takes a minute for a deep model
+        processor = TENSOR_PROCESSORS.get(kind, TensorProcessor)(config=model.config.to_dict())
+        read = get_gguf_hf_weights_map(model, processor)
+        names = [name for name in names if name not in read]
+    return unread + names
+
+
+def _architecture(reader: GGUFReader) -> str:
+    return reader.fields["general.architecture"].contents()
 
 
 def refuse_no_numbers(weights: dict[str, torch.Tensor], source: str | Path, fix: str = FETCH_AGAIN) -> None:

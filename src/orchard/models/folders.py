@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import torch
+from gguf import GGUFReader
 from safetensors import safe_open
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -40,8 +41,8 @@ def load_gguf(file: Path):
     Raises:
         UserError: transformers cannot read it, or it holds another set of tensors than its architecture has.
     """
-    checkpoint.refuse_unfit_gguf(file)
-    model = _loaded(file, file.parent, gguf_file=file.name, dtype=torch.float32)
+    reader = checkpoint.read_gguf(file)
+    model = _loaded(file, file.parent, reader, gguf_file=file.name, dtype=torch.float32)
     # The weights are de-quantized now; with the mark left on, save_pretrained refuses.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -54,15 +55,15 @@ def load_gguf(file: Path):
     return model, fit_tokenizer(tokenizer, file, model.config.vocab_size)
 
 
-def _loaded(source: str | Path, folder: str | Path, **options):
-    """A model by from_pretrained, with every tensor that it has and no other."""
+def _loaded(source: str | Path, folder: str | Path, reader: GGUFReader | None = None, **options):
+    """A model by from_pretrained, with every tensor that it has and no other; of a GGUF file with its reader."""
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, trust_remote_code=False, output_loading_info=True, **options
         )
         unexpected = list(info["unexpected_keys"])
-        if "gguf_file" in options:
-            unexpected += checkpoint.unread_of_gguf(model, Path(source))
+        if reader:
+            unexpected += checkpoint.unread_of_gguf(model, reader)
     except (MemoryError, torch.OutOfMemoryError):
         raise  # of this machine, not of the checkpoint
     except Exception as error:  # a stranger's checkpoint fails anywhere in transformers
