@@ -96,7 +96,7 @@ def test_a_folder_on_another_disk_is_as_good(project, other_disk, linked):
     assert out["md5"] == hashlib.md5(file_of(project).read_bytes()).hexdigest()
     file_of(project).unlink()
     run(project)
-    assert project.executed() == {STAGE} - {STAGE}  # restored
+    assert project.executed() == set()  # restored
     assert list(file_of(project).parent.glob(".*")) == []
 
 
@@ -136,14 +136,8 @@ def test_odd_surroundings_change_nothing(project, env):
     assert project.executed() == {STAGE}
     project.run("dvc", "repro", "--single-item", "generate@set-001")
     assert file_of(project, "set-001").is_file()
-    assert "→" in project.orchard("verify", ok=False).stdout + "→"
-    assert (
-        b"\xe2\x86\x92"
-        in subprocess.run(
-            [sys.executable, "-m", "orchard", "plan", "--all"], cwd=project.folder, env=project.env, capture_output=True
-        ).stdout
-        + "→".encode()
-    )
+    project.set("name", "größer")
+    assert "größer" in project.orchard("check", ok=False).stderr
 
 
 def test_a_project_without_git_runs(project):
