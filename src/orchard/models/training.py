@@ -90,7 +90,7 @@ def train(trainer, state: Path) -> int:
     weights = trainer.accelerator.get_state_dict(trainer.model) if is_sharded else None  # all processes take part
     processes.leave_to_first()
     if is_sharded:
-        whole = AutoModelForCausalLM.from_config(trainer.model.config)
+        whole = AutoModelForCausalLM.from_config(trainer.model.config, trust_remote_code=False)
         whole.generation_config = trainer.model.generation_config
         whole.load_state_dict(weights)
         trainer.model = whole

@@ -62,6 +62,9 @@ class KeepsTokens:
         """The tokens of a prompt."""
         return prompts.prompt_ids(self.tokenizer, text)
 
+    def apply_chat_template(self, chat_history, add_generation_prompt: bool = True) -> str:
+        return templates.render(self.tokenizer, chat_history, add_generation_prompt)
+
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         return prompts.pair_ids(self.tokenizer, context, continuation)
 
@@ -111,6 +114,3 @@ class StrictLM(KeepsTokens, HFLM):
         longest = max(len(context) + len(continuation) for _, context, continuation in requests)
         self.check_fits(longest - 1, self.max_length)  # the last token is only predicted
         return super()._loglikelihood_tokens(requests, **options)
-
-    def apply_chat_template(self, chat_history, add_generation_prompt: bool = True) -> str:
-        return templates.render(self.tokenizer, chat_history, add_generation_prompt)
