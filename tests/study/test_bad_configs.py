@@ -279,6 +279,13 @@ BAD_CONFIGS = {
         {"data.ingest": {"far": {"role": "eval", "path": "far.jsonl", "format": "gsm8k", "origin": "its authors"}}},
         ["data.ingest.far.path: 'far.jsonl'", "the file exists", "get it from its authors"],
     ),
+    "a device": ({"rl.recipes.grpo.prompts": "/dev/zero"}, ["'/dev/zero'", "is a device", "never end"]),
+    "what the kernel makes up": (
+        {"rl.recipes.grpo.prompts": "/proc/self/environ"},
+        ["is a device, a pipe or the like"],
+    ),
+    "a path without end": ({"rl.recipes.grpo.prompts": "a" * 5000}, ["the file exists"]),
+    "a path with control signs": ({"rl.recipes.grpo.prompts": "a\x1b[2J"}, ["'a\\x1b[2J'", "the file exists"]),
     "an output by its path": (
         {"base.tiny.source": "results/models/base-tiny"},
         ["base.tiny.source", "outside results/"],
@@ -420,6 +427,8 @@ BAD_FILES = {
     "not text": (b"name: \xff\xfe", ["config.yaml"]),
     "empty": ("", ["config.yaml: nothing", "a mapping of keys"]),
     "a list": ("- a\n- b\n", ["config.yaml: list", "a mapping of keys"]),
+    "a number as key": ("name: a\nsft: {1: b}\n", ["key 1 is no text"]),
+    "a study that it extends by a path": ("extends: ../config\n", ["no study '../config'"]),
     "a key twice": (
         "name: a\nsft:\n  seeds: [1]\n  arms: []\n  seeds: [2]\n",
         ['config.yaml, line 5, column 3: found duplicate key "seeds"'],

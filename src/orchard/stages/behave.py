@@ -25,7 +25,8 @@ from orchard.models.sampling import Response
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.study.schema.behave import GivenPolicy, ModelPolicy, Policy, ScriptedPolicy
-from orchard.tasks import generated, registry
+from orchard.tasks import registry
+from orchard.tasks.generated_task import GeneratedTask
 
 
 def main(name: str) -> None:
@@ -69,7 +70,7 @@ def from_script(policy: ScriptedPolicy, items: list[dict], tokenizer, progress: 
 
 def refuse_unknown_policy(item: dict) -> None:
     """Raises a UserError for an item whose answer is given: every style would write it, with log-probs of 0."""
-    if item["task"] not in generated.TASKS:
+    if not isinstance(registry.load(item["task"]), GeneratedTask):
         raise UserError(
             found=f"item {item['id']!r} of task {item['task']!r}, whose answer is given, for a policy of kind scripted",
             rule="a scripted policy writes the responses itself, so that their log-probs are known",

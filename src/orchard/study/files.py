@@ -1,5 +1,6 @@
 """Which files the stages of a study read, and the rules on their paths."""
 
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from orchard.study.schema.study import Study
 
 LEARNT_FROM = ["prompts", "calibration", "pretrain"]
 EXISTS = "the file exists"
+MOST_FILES = 10_000  # ours: no set or model has so many; a folder that holds the project or a home has
 WATCHED = {  # DVC watches a whole folder where a stage reads several sets
     "eval": "evaluation reads sets of role eval",
     "calibration": "the search selects on sets of role calibration",
@@ -101,7 +103,13 @@ def _broken_outside(path: str) -> tuple[str, str, str] | None:
     if not os.path.exists(path):
         return EXISTS, "a stage reads it", fix
     inside = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-    for each in [path, *inside]:
+    for count, each in enumerate(itertools.chain([path], inside)):
+        if count > MOST_FILES:
+            return (
+                f"a folder holds {MOST_FILES:,} files at most",
+                "DVC reads each of them",
+                "name the data's own folder",
+            )
         if not _has_an_end(each):
             rule = f"it is a file or a folder of files, and {each} is a device, a pipe or the like"
             return rule, "reading it might never end", fix

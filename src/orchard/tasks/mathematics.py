@@ -103,7 +103,7 @@ def _agrees(final: str, response: str) -> bool | None:
         return based[0].groups() == based[1].groups()
     found = read(given, bool(last_box(response)))
     wordless = WORDS.sub(" ", given).strip()
-    if is_equal(read(final), found) or wordless != given and is_equal(read(final), read(wordless)):
+    if is_equal(read(final), found) or (wordless != given and is_equal(read(final), read(wordless))):
         return True
     return None if all(isinstance(value, str) for value in found) else False
 

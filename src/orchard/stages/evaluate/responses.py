@@ -112,5 +112,5 @@ def _closest_others(lengths: list[int]) -> dict[int, int]:
     for place, length in enumerate(different):
         neighbours = [*different[max(0, place - 1) : place], *different[place + 1 : place + 2]]
         others = [length] if times[length] > 1 else neighbours
-        closest[length] = min(others, key=lambda other: (abs(other - length), other))  # noqa: B023
+        closest[length] = min(others, key=lambda other: (abs(other - length), other))
     return closest
