@@ -25,7 +25,8 @@ def study(**changes) -> str:
     """The default study, evaluated on ten rows of a file, as YAML."""
     own = {"data.ingest": {"own": ingest("eval", 0, 10)} | changes.pop("ingest", {})}
     task = {"kind": "generation", "items": "data/eval/own.jsonl", "max_new_tokens": 8}
-    return yamls.dumps(edited(own | {"evaluate.tasks.own": task} | changes))
+    small = {"rl.recipes.grpo.prompts_per_step": 8}  # what a set of ten rows fills
+    return yamls.dumps(edited(own | small | {"evaluate.tasks.own": task} | changes))
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def most_rows(data: Data, path: str) -> int | None:
 
 def _lines(path: Path) -> int | None:
     """The lines of a file that are not empty; None where there is no file."""
-    if not path.is_file():
+    if not (os.path.isfile(path) and _has_an_end(str(path))):
         return None
     with path.open("rb") as lines:
         return sum(bool(line.strip()) for line in lines)
