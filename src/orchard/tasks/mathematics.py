@@ -3,8 +3,8 @@ r"""Problems in English and LaTeX whose final answer stands in a box, as in MATH
 A response's answer is what stands in its last box (`orchard.tasks.boxes`), without any box its last line. Strictly, it
 stands in ``\boxed{…}``. Answers are compared as Math-Verify reads them: that is the convention. In its reading
 
-- ``50\%`` is 50 and 0.5; ``1,000`` is a thousand; ``1,2`` is a set of two; units, ``\text{…}`` behind a number and ``$``
-  do not count; a small letter is equal to a capital one; ``x=5`` answers what ``5`` does, ``y=5`` does not;
+- ``50\%`` is 50 and 0.5; ``1,000`` is a thousand; ``1,2`` is a set of two; units, ``\text{…}`` behind a number and
+  ``$`` do not count; a small letter is equal to a capital one; ``x=5`` answers what ``5`` does, ``y=5`` does not;
 - a decimal number is equal to what it is rounded from, if it has six decimals: 0.333333 is a third, 0.333 is not.
 
 Of our own, beside it:
