@@ -7,6 +7,8 @@ import pytest
 
 from orchard import yamls
 from orchard.__main__ import main
+from orchard.errors import UserError
+from orchard.study import overlaps, params
 from orchard.tasks import content
 from tests.helpers.messages import assert_one_message
 from tests.helpers.studies import edited
@@ -105,8 +107,11 @@ def test_what_is_yet_to_be_fetched_is_passed_over_until_it_is_there(check):
         **{"data.fetch": {"rows": fetched}, "rl.recipes.grpo.prompts": "data/prompts/other.jsonl"},
     )
     assert check(text)[0] == 0
+    overlaps.refuse(params.read())
     Path("data/fetched/rows").mkdir(parents=True)
     write("data/fetched/rows/rows.jsonl", ROWS)
+    with pytest.raises(UserError, match=r"rl\.recipes\.grpo\.prompts"):  # as the job that ingests asks
+        overlaps.refuse(params.read())
     status, message = check(text)
     assert status == 1
     assert_one_message(message, ["rl.recipes.grpo.prompts"])
