@@ -15,6 +15,7 @@ import pytest
 from snakemake.cli import parse_args
 
 from orchard import jsonl, yamls
+from orchard.rerun import warm
 from tests.helpers.cluster import Cluster
 from tests.helpers.project import CHAIN, COMPUTES, ROOT, Project
 
@@ -180,6 +181,7 @@ def test_every_stage_was_a_slurm_job_and_small_ones_shared_one(disturbed):
     submitted = len(re.findall(r"submitted with SLURM jobid", printed, re.IGNORECASE))
     evaluations = sum(name.startswith("evaluate@") for name in project.lock())
     assert submitted >= len(project.lock()) - evaluations
+    assert not (project.folder / warm.LOG).exists(), "jobs are processes of their own on a cluster"
     assert re.search(r"Group job .*evaluations", printed) or re.search(r"group.*evaluations", printed)
 
 

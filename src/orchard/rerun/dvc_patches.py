@@ -279,18 +279,19 @@ def fork_stages() -> None:
 # Snakemake
 
 
-def before_execution(workflow, prepare: Callable[[bool], None]) -> None:
+def before_execution(workflow, prepare: Callable[[bool, bool], None]) -> None:
     """Lets something be done before Snakemake works out what to run; Snakemake has a hook only for the time after.
 
     Args:
         workflow: Snakemake's workflow object.
-        prepare: called with whether jobs will really run: not in a dry run, nor with --touch.
+        prepare: called with whether jobs will really run (not in a dry run, nor with --touch), and whether on this
+            machine, which Snakemake itself does not know yet by then.
     """
     execute = workflow.execute
 
     def prepared(*args, executor_plugin, **options):
         settings = executor_plugin.common_settings
-        prepare(not (settings.dryrun_exec or settings.touch_exec))
+        prepare(not (settings.dryrun_exec or settings.touch_exec), settings.local_exec)
         return execute(*args, executor_plugin=executor_plugin, **options)
 
     workflow.execute = prepared

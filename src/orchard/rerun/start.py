@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 from snakemake.io import ancient
@@ -46,7 +47,7 @@ class Run:
         dvc_patches.leave_git_alone()
         dvc_patches.ignore_time_stamps(workflow, self.forced)
         if workflow.is_main_process:
-            dvc_patches.before_execution(workflow, lambda is_real: _or_exit(self._prepare, is_real))
+            dvc_patches.before_execution(workflow, partial(_or_exit, self._prepare))
 
     def _validate(self) -> tuple:
         """The study, params.yaml's content and the graph. Nothing is moved or written."""
@@ -59,7 +60,7 @@ class Run:
             study, tree = None, yamls.read(paths.PARAMS)
         return study, tree, _filled_in(tree)
 
-    def _prepare(self, is_real: bool) -> None:
+    def _prepare(self, is_real: bool, is_local: bool) -> None:
         """What comes before Snakemake works out what to run."""
         _refuse_unknown(self.workflow.dag_settings, self.graph, [rule.name for rule in self.workflow.rules])
         if is_real:
@@ -73,7 +74,7 @@ class Run:
         progress.print_plan(list(self.graph.stages), changed, behind, self.workflow.resource_settings.cores, is_real)
         if is_real and changed:
             remote.meet(changed)
-            if self.workflow.local_exec:
+            if is_local:
                 warm.start()
 
     @functools.cached_property
