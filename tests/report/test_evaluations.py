@@ -1,7 +1,10 @@
 """Evaluations as they are read, and what is refused among them."""
 
+import json
+
 import pandas
 
+from orchard.report import evaluations
 from tests.helpers.planted import run_report, write_study
 
 
@@ -35,3 +38,12 @@ def test_models_of_one_recipe_with_other_settings_are_refused(tmp_path):
     assert done.returncode == 1
     assert "rl-grpo-pear-token-2 went through other RL than rl-grpo-last-tokens-1, by one name: grpo" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_kinds_of_errors_are_names_and_no_column_of_a_table():
+    errors = [None, "wrong answer", "right", "=HYPERLINK(1)", "task", "NameError", "_x", "a$b$", "\n"]
+    samples = pandas.DataFrame([{"task": "code", "errors": json.dumps(errors)}])
+    shares = evaluations.error_shares(samples)["code"]
+    assert {kind: round(9 * share) for kind, share in shares.items()} == {
+        "right": 1, "wrong answer": 1, "other exception": 6, "NameError": 1,
+    }  # fmt: skip

@@ -1,6 +1,7 @@
 """Reads the evaluations of a study and lays them out as a table: one row per model, task and metric."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from orchard.errors import UserError
 
 FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed"]
 FACTS += ["of", "method", "ratio", "author", "budget", "rows", "equal"]
-RIGHT = "right"
+RIGHT, OTHER = "right", "other exception"
+KIND = re.compile(r"[A-Za-z][A-Za-z ]{1,40}")  # what names of kinds look like
+COLUMNS = ("of", "method", "setting", "recovery", "task", "models")  # of the figure's table, beside the kinds
 FILES = ("record.json", "scores.parquet", "samples.parquet")
 
 
@@ -171,10 +174,17 @@ def error_shares(samples: pandas.DataFrame) -> dict[str, dict[str, float]]:
     """For each task with responses, the share of those that are right and of each kind of error."""
     found = {}
     for task, own in samples.groupby("task"):
-        kinds = [kind or RIGHT for errors in own["errors"] for kind in json.loads(errors)]
+        kinds = [_kind(error) for errors in own["errors"] for error in json.loads(errors)]
         if kinds:
             found[task] = {kind: kinds.count(kind) / len(kinds) for kind in dict.fromkeys(kinds)}
     return found
+
+
+def _kind(error: str | None) -> str:
+    """The kind of an error; a text that no evaluation gives one is OTHER: it would be a column of a table."""
+    if error is None:
+        return RIGHT
+    return error if KIND.fullmatch(error) and error not in (RIGHT, *COLUMNS) else OTHER
 
 
 def tidy(evaluations: Evaluations) -> pandas.DataFrame:

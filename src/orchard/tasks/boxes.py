@@ -1,4 +1,4 @@
-r"""Where LaTeX boxes a final answer: ``\boxed{…}``, ``\boxed {…}``, ``\fbox{…}``, or one word without braces, ``\boxed 5``.
+r"""Where LaTeX boxes a final answer: ``\boxed{…}``, ``\boxed {…}``, ``\fbox{…}``, or, without braces, ``\boxed 5``.
 
 An empty box, and the bare word in a sentence ("put it in \boxed"), is no answer. Boxes that a comma, "and" or "or"
 joins are one answer.
@@ -6,6 +6,7 @@ joins are one answer.
 
 import re
 
+MOST = 1000  # boxes that are looked at, from the end; ours
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s{0,3}")
 UNBRACED = re.compile(r"[-+−]?\d[\d.,/]*|\\[a-zA-Z]+(?:\{[^{}]{0,100}\})*|[A-Za-z](?![A-Za-z])")
 JOINED = re.compile(r"[\s$]{0,5}(?:,[\s$]{0,5}(?:and|or)?|and|or)[\s$]{0,5}")
@@ -15,7 +16,7 @@ def last_box(text: str) -> str | None:
     """What stands in the last box, or in the last ones that are joined; None without any, or where the last is open."""
     found: list[str] = []
     begins = None  # where the box behind begins
-    for match in reversed(list(BOX.finditer(text))):
+    for match in reversed(list(BOX.finditer(text))[-MOST:]):
         content, end = _content(text, match.end())
         if end is None:
             return None if begins is None else ",".join(found)

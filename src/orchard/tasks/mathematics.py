@@ -3,8 +3,8 @@ r"""Problems in English and LaTeX whose final answer stands in a box, as in MATH
 A response's answer is what stands in its last box (`orchard.tasks.boxes`), without any box its last line. Strictly, it
 stands in ``\boxed{…}``. Answers are compared as Math-Verify reads them: that is the convention. In its reading
 
-- ``50\%`` is 50 and 0.5; ``1,000`` is a thousand; ``1,2`` is a set of two; units, ``\text{…}`` behind a number and ``$``
-  do not count; a small letter is equal to a capital one; ``x=5`` answers what ``5`` does, ``y=5`` does not;
+- ``50\%`` is 50 and 0.5; ``1,000`` is a thousand; ``1,2`` is a set of two; units, ``\text{…}`` behind a number and
+  ``$`` do not count; a small letter is equal to a capital one; ``x=5`` answers what ``5`` does, ``y=5`` does not;
 - a decimal number is equal to what it is rounded from, if it has six decimals: 0.333333 is a third, 0.333 is not.
 
 Of our own, beside it:
@@ -35,7 +35,7 @@ from orchard.tasks.text import final_of, number_in
 
 INSTRUCTION = "Reason step by step, and put the final answer in \\boxed{}."
 LONGEST_ANSWER = 200  # characters: more than the answers of MATH have; longer ones take the parser seconds
-SECONDS = 3  # ours: an answer takes hundredths
+SECONDS = 3  # of CPU time; ours: an answer takes hundredths
 CLOSE, EXACT = 1e-5, 1e-60  # relative; ours: about Math-Verify's six decimals, and what 100 digits leave of zero
 
 NOTHING = re.compile(r"(?:\\text ?\{)?no (?:real )?(?:solutions?|roots?)\}?|\\varnothing", re.IGNORECASE)
@@ -104,7 +104,7 @@ def _agrees(final: str, response: str) -> bool | None:
         return based[0].groups() == based[1].groups()
     found = read(given, bool(last_box(response)))
     wordless = WORDS.sub(" ", given).strip()
-    if is_equal(read(final), found) or wordless != given and is_equal(read(final), read(wordless)):
+    if is_equal(read(final), found) or (wordless != given and is_equal(read(final), read(wordless))):
         return True
     return None if all(isinstance(value, str) for value in found) else False
 

@@ -22,6 +22,7 @@ import ast
 import operator
 import re
 import unicodedata
+from collections import deque
 from fractions import Fraction
 
 from word2number import w2n
@@ -29,21 +30,23 @@ from word2number import w2n
 LONGEST = 400  # characters of an expression, and size of an exponent: ours, beyond any answer, so that none takes long
 POWERS = {"k": 3, "m": 6, "b": 9, "bn": 9, "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
+# What repeats is bounded, so that no text takes long to read.
+_DIGITS = r"\d{1,400}(?!\d)"
 NUMBER = (
-    r"(?:\d{1,3}(?:,\d{3})+(?![\d,]*,\d)(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?"
-    r"|\d+,\d+(?!,?\d)|\d+(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][+-]?\d+(?!\w))?"
+    r"(?:\d{1,3}(?:,\d{3}){1,99}(?!\d|,\d)(?:\.\d{1,400})?|\d{1,2}(?:,\d{2}){1,99},\d{3}(?:\.\d{1,400})?"
+    rf"|\d{{1,400}},{_DIGITS}(?!,\d)|{_DIGITS}(?:\.{_DIGITS})?|(?<![\w.])\.{_DIGITS})(?:[eE][+-]?\d{{1,9}}(?!\w))?"
 )
 SCALE = r"(?:[kKMB](?![A-Za-z])|bn\b| ?(?:hundred|thousand|million|billion|trillion)\b)"
 PERCENT = r" ?(?:%|percent\b|per cent\b|pct\b)"
 QUANTITY = re.compile(
-    rf"(?:(?P<whole>\d+)(?: | and )(?P<top>\d+) ?/ ?(?P<bottom>\d+)(?![/\d])"
+    r"(?:(?P<whole>\d{1,9})(?: | and )(?P<top>\d{1,9}) ?/ ?(?P<bottom>\d{1,9})(?![/\d])"
     rf"|(?P<hours>\d{{1,2}}):(?P<minutes>[0-5]\d)(?![\d:])"
     rf"|(?P<number>{NUMBER}))(?P<scale>{SCALE})?(?P<percent>{PERCENT})?"
 )
 _QUANTITY = re.sub(r"\?P<\w+>", "?:", QUANTITY.pattern)  # without names, so that it may stand twice in one pattern
-_TERM = rf"\({{0,4}}-?{_QUANTITY}\){{0,4}}"  # what repeats is bounded, so that no text takes long to read
+_TERM = rf"\({{0,4}}-?{_QUANTITY}\){{0,4}}"
 _OPERATOR = r" {0,3}(?:[-+*/^×·÷]|x(?= ?[\d(.])) {0,3}"
-EXPRESSION = re.compile(rf"(?<![A-Za-z_^\d])(?<!\^-)-?{_TERM}(?:{_OPERATOR}{_TERM})*")
+EXPRESSION = re.compile(rf"(?<![A-Za-z_^\d])(?<!\^-)-?{_TERM}(?:{_OPERATOR}{_TERM}){{0,200}}")
 REFERENCE = re.compile(rf"-?(?!\d+:){_QUANTITY}(?: ?/ ?\d+)?")
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
@@ -100,7 +103,7 @@ def _sign_in_ascii(sign: re.Match) -> str:
     if sign[0] in "−–﹣－":
         return "-"
     if sign[0] in "٫٬":
-        return ".," ["٫٬".index(sign[0])]
+        return ".,"["٫٬".index(sign[0])]
     wide = unicodedata.normalize("NFKC", sign[0])
     return f" {wide.replace('⁄', '/')}" if "⁄" in wide else wide if wide.isascii() else sign[0]
 
@@ -113,11 +116,8 @@ def reference(text: str) -> frozenset[Fraction]:
 
 def last(text: str) -> frozenset[Fraction]:
     """The values of the last expression of a plain text, else of its last number in words; none if there is neither."""
-    found = None
-    for found in EXPRESSION.finditer(text):
-        pass
-    if found:
-        return values(found[0])
+    if found := deque(EXPRESSION.finditer(text), maxlen=1):
+        return values(found[0][0])
     words = [match for match in WORDS.finditer(text) if match[0].lower() != "one" or match[0] == text.strip(" .!\n")]
     return in_words(words[-1][0]) if words else frozenset()
 
@@ -134,7 +134,7 @@ def in_words(text: str) -> frozenset[Fraction]:
     """The value of a number in words."""
     try:
         return frozenset([Fraction(w2n.word_to_num(text))])
-    except ValueError:
+    except ValueError:  # words that make no number
         return frozenset()
 
 

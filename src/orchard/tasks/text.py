@@ -60,7 +60,7 @@ def number_in(response: str) -> frozenset[Fraction]:
         if found := quantities.at(text, _end_of_equation(text, answer.end())):
             return found
     remark = REMARK.search(text)
-    return remark and quantities.last(text[: remark.start()]) or quantities.last(text)
+    return (remark and quantities.last(text[: remark.start()])) or quantities.last(text)
 
 
 def _end_of_equation(text: str, place: int) -> int:

@@ -3,6 +3,9 @@
 import pandas
 import pytest
 
+from orchard.report.figures import responses
+from orchard.report.figures.figure import Figure
+
 
 def test_kinds_of_error_are_shares_of_responses(folder):
     errors = pandas.read_csv(folder / "errors.csv", keep_default_na=False)
@@ -16,3 +19,13 @@ def test_kinds_of_error_are_shares_of_responses(folder):
         same = same[(same["ratio"] == float(row.setting)) & same["of"].str.startswith(row.of)]
         assert len(same) == row.models
         assert row.right == pytest.approx(same["mean"].mean(), abs=1e-5)
+
+
+def test_a_drawing_shows_as_many_kinds_as_there_are_colours(tmp_path):
+    kinds = {"right": 0.3, **{f"{letter}Error": 0.1 for letter in "ABCDEFG"}}
+    facts = {"of": "base $x^", "method": "greedy", "setting": "0.25", "recovery": "none", "task": "$\\frac{$ code"}
+    figure = Figure("errors", "", "", pandas.DataFrame([facts | kinds | {"models": 3}]), responses.draw_errors)
+    figure.save(tmp_path)
+    legend = (tmp_path / "errors.svg").read_text()
+    assert legend.count("<!-- right -->") == legend.count(f"<!-- {responses.OTHERS} -->") == 1
+    assert sum(f"<!-- {kind} -->" in legend for kind in kinds) == responses.MOST_KINDS - 1

@@ -17,6 +17,7 @@ COLOURS = ["#4287c8", "#d9782d", "#2f9e77", "#c25a9a", "#8f7ad6", "#a08a2b"]  # 
 STYLE = {
     "svg.hashsalt": "orchard",
     "font.size": 10,
+    "text.parse_math": False,  # a name with a $ is a name
     "figure.constrained_layout.use": True,
     "axes.spines.top": False,
     "axes.spines.right": False,

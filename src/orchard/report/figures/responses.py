@@ -13,6 +13,8 @@ from orchard.report.figures.figure import Figure, bars_are, numbers
 from orchard.report.figures.plot import Drawing
 from orchard.report.pruned_study import ONE_LAYER, RECOVERIES, Models, PrunedStudy
 
+MOST_KINDS = 6  # of which a drawing shows each: as many as there are colours
+OTHERS = "all other kinds"
 DEGENERATION = ["rep-2", "rep-3", "rep-4", "self-bleu-4", "length", "balanced"]
 
 
@@ -80,7 +82,8 @@ def errors(study: PrunedStudy) -> Figure:
         "errors",
         "What is wrong with the responses?",
         "Shares of responses, mean over replicates: right, and what is wrong with the others, the first that holds of "
-        "unbalanced brackets, cut off, no answer, wrong answer. Without bars: the claims have them.",
+        "unbalanced brackets, cut off, no answer, wrong or unreadable answer; of a program, what Python says of it. "
+        "Without bars: the claims have them.",
         pandas.DataFrame(rows),
         draw_errors,
     )
@@ -110,10 +113,15 @@ def _written_tasks(study: PrunedStudy) -> list[str]:
 
 
 def draw_errors(table: pandas.DataFrame) -> Drawing:
-    """A row per setting; a panel per task."""
+    """A row per setting; a panel per task. Of many kinds, right responses and the most frequent errors stand alone."""
     tasks, columns = list(table["task"].unique()), list(table.columns)
     kinds = columns[columns.index("task") + 1 : columns.index("models")]
-    colours = dict(zip(kinds, [plot.COLOURS[number] for number in (2, 0, 4, 1, 5)], strict=False))
+    table = table.fillna(dict.fromkeys(kinds, 0.0))
+    if len(kinds) > MOST_KINDS:
+        shown = list(table[kinds].sum().drop(RIGHT).nlargest(MOST_KINDS - 2).index)
+        rare = [kind for kind in kinds if kind not in (RIGHT, *shown)]
+        table, kinds = table.assign(**{OTHERS: table[rare].sum(axis=1)}), [RIGHT, *sorted(shown), OTHERS]
+    colours = dict(zip(kinds, [plot.COLOURS[number] for number in (2, 0, 4, 1, 5, 3)], strict=False))
     names = table["of"] + ", " + table["method"] + " " + table["setting"]
     names = names.where(table["method"] != "none", table["of"] + ", unpruned") + table["recovery"].map(plot.recovered)
     settings = list(names.unique())

@@ -1,9 +1,8 @@
 """What the task YAMLs call: the loading of items, and the scores that need no verifier."""
 
-import functools
-
 from datasets import Dataset
 
+from orchard.stages.evaluate.responses import rouge_l
 from orchard.tasks import registry
 
 
@@ -22,16 +21,8 @@ def nothing(doc: dict, results: list) -> dict[str, float]:
 def summary(doc: dict, results: list) -> dict[str, float]:
     """ROUGE-L (F1 of the longest common subsequence of stemmed words, 0 to 1), mean over the samples."""
     (responses,) = results
-    scored = [rouge().score(doc["answer"], response)["rougeL"].fmeasure for response in responses]
+    scored = [rouge_l(doc["answer"], response) for response in responses]
     return {"rouge-l": sum(scored) / len(scored)}
-
-
-@functools.cache
-def rouge():
-    """The scorer of google-research; imported when first used, as few studies need it."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(["rougeL"], use_stemmer=True)
 
 
 def likelihood(doc: dict, results: list) -> dict[str, float]:
