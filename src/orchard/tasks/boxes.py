@@ -1,4 +1,4 @@
-r"""Where LaTeX boxes a final answer: ``\boxed{…}``, ``\boxed {…}``, ``\fbox{…}``, or a bare word, ``\boxed 5``.
+r"""Where LaTeX boxes a final answer: ``\boxed{…}``, ``\boxed {…}``, ``\fbox{…}``, or, without braces, ``\boxed 5``.
 
 An empty box, and the bare word in a sentence ("put it in \boxed"), is no answer. Boxes that a comma, "and" or "or"
 joins are one answer.

@@ -1,8 +1,8 @@
 """GSM8K (arXiv 2110.14168): word problems whose reference solution ends in ``#### <number>``.
 
-- Strictly, an answer is the number right behind the first ``####``, without marks such as ``**`` or ``$`` before it:
-  the convention of lm-eval's filter ``strict-match``. Beyond that filter, the white space may be missing, the whole
-  number counts as `orchard.tasks.quantities` reads it (``.5``, ``1e3``), and a heading such as ``#### 1. Add`` is none.
+- Strictly, an answer is the number right behind the first ``####``, without marks such as ``**`` or ``$`` between: the
+  convention of lm-eval's filter ``strict-match``. Unlike there, the white space may be missing, the whole number counts
+  as `orchard.tasks.quantities` reads it (``.5``, ``1e3``), and a heading such as ``#### 1. Add`` is none.
 - Flexibly, which is the usual reading, it is that number or, without any, what `orchard.tasks.text` takes: lm-eval's
   ``flexible-extract``, the last number, where neither a box nor "the answer is" says more.
 

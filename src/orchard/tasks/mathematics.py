@@ -34,7 +34,7 @@ from orchard.tasks.text import final_of, number_in
 
 INSTRUCTION = "Reason step by step, and put the final answer in \\boxed{}."
 LONGEST_ANSWER = 200  # characters: more than the answers of MATH have; longer ones take the parser seconds
-SECONDS = 3  # ours: an answer takes hundredths
+SECONDS = 3  # of CPU time; ours: an answer takes hundredths
 CLOSE, EXACT = 1e-5, 1e-60  # relative; ours: about Math-Verify's six decimals, and what 100 digits leave of zero
 
 NOTHING = re.compile(r"(?:\\text ?\{)?no (?:real )?(?:solutions?|roots?)\}?|\\varnothing", re.IGNORECASE)

@@ -22,6 +22,7 @@ import ast
 import operator
 import re
 import unicodedata
+from collections import deque
 from fractions import Fraction
 
 from word2number import w2n
@@ -115,9 +116,8 @@ def reference(text: str) -> frozenset[Fraction]:
 
 def last(text: str) -> frozenset[Fraction]:
     """The values of the last expression of a plain text, else of its last number in words; none if there is neither."""
-    found = max(EXPRESSION.finditer(text), key=re.Match.start, default=None)
-    if found:
-        return values(found[0])
+    if found := deque(EXPRESSION.finditer(text), maxlen=1):
+        return values(found[0][0])
     words = [match for match in WORDS.finditer(text) if match[0].lower() != "one" or match[0] == text.strip(" .!\n")]
     return in_words(words[-1][0]) if words else frozenset()
 
@@ -134,7 +134,7 @@ def in_words(text: str) -> frozenset[Fraction]:
     """The value of a number in words."""
     try:
         return frozenset([Fraction(w2n.word_to_num(text))])
-    except ValueError:
+    except ValueError:  # words that make no number
         return frozenset()
 
 
