@@ -11,6 +11,7 @@ Numbers are equal if their values are, exactly: 0.333 is not a third. Any other 
 response, without the white space around both: lm-eval's exact match.
 """
 
+import functools
 import re
 from fractions import Fraction
 
@@ -51,6 +52,7 @@ def final_of(item: dict) -> str:
     return item.get("final") or item["answer"]
 
 
+@functools.lru_cache(maxsize=1)  # a judgement asks twice for the same
 def number_in(response: str) -> frozenset[Fraction]:
     """The values of the number that a response gives, by the module's three rules; none if it gives none."""
     if (box := last_box(response)) and (found := quantities.last(quantities.plain(box))):
