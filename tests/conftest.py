@@ -3,8 +3,11 @@
 # One CPU thread, as stages have: sums in another order give other bits, and more threads only wait on models so small.
 from orchard import stages  # isort: skip  # noqa: F401  (before torch is loaded)
 
+import logging
 import os
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,16 @@ from tests.helpers.project import Project
 def pytest_collection_modifyitems(items) -> None:
     """The longest file first: as the last one it would keep one of several workers busy alone."""
     items.sort(key=lambda item: item.path.name != "test_slurm.py")
+
+
+@pytest.fixture(autouse=True)
+def no_closed_streams() -> Iterator[None]:
+    """Takes DVC's log handlers off after a test: they write to the streams that pytest captured then, and closes."""
+    yield
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).handlers.clear()
+    if "colorama" in sys.modules:
+        sys.modules["colorama"].deinit()
 
 
 @pytest.fixture(scope="session")

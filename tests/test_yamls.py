@@ -124,3 +124,13 @@ def test_no_bytes_make_a_reader_fail_otherwise(tmp_path):
         else:
             read += 1
     assert read > 100  # some are good
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a.b/c (d; e)", "1:30", "a: b", ":", "it's: so", "a:", "no", "# a", "{", "x, y"]
+)
+def test_a_text_is_read_as_it_was_written_also_within_braces(text):
+    for tree in ({"a": text}, {"a": {"b": {"c": text}, "d": [text, text]}}):
+        written = yamls.dumps(tree)
+        assert yamls.loads(written) == tree
+        assert yamls.loads(yamls.dumps(tree, one_line=True)) == tree

@@ -29,7 +29,13 @@ class _Plain(RoundTripRepresenter):
         return True
 
 
+def _text(tool: _Plain, text: str) -> Any:
+    """A text with a colon is quoted: within braces the parser in C takes a plain one for no YAML."""
+    return tool.represent_scalar("tag:yaml.org,2002:str", text, style="'" if ":" in text else None)
+
+
 _Plain.add_representer(type(None), lambda tool, _: tool.represent_scalar("tag:yaml.org,2002:null", "null"))
+_Plain.add_representer(str, _text)
 
 
 def loads(text: str, kind: str = "safe") -> Any:

@@ -1,6 +1,8 @@
 """dvc.yaml is the one graph: the rules take it over, and its code dependencies are what the stages import."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -65,13 +67,29 @@ def test_a_file_beside_a_module_is_a_dependency(tmp_path):
 
 @pytest.fixture(scope="module", params=STUDIES)
 def project(request, tmp_path_factory) -> Project:
-    """A project of one study, with the files from outside that it names standing empty in their places."""
+    """A project of one study, with files of made-up rows in the places of those from outside that it names."""
     project = Project.from_working_tree(tmp_path_factory.mktemp("graph") / "project", "smoke")
     for source in yamls.read(ROOT / f"studies/{request.param}.yaml")["data"].get("ingest", {}).values():
-        (project.folder / source["path"]).parent.mkdir(parents=True, exist_ok=True)
-        (project.folder / source["path"]).touch()
+        write_rows(project.folder / source["path"], source["format"])
     project.orchard("use", request.param)
     return project
+
+
+def write_rows(path: Path, form: str) -> None:
+    """Writes 200 rows, each another, as a benchmark's file; of BLiMP, as a file in a folder."""
+    file = path / "one.jsonl" if form == "blimp" else path
+    rows = [
+        {
+            "blimp": {"sentence_good": f"Good {n}.", "sentence_bad": f"Bad {n}.", "UID": "one"},
+            "gsm8k": {"question": f"{path.stem} {n}?", "answer": f"#### {n}"},
+            "bbh": {"input": f"Is {n} even?", "target": "no" if n % 2 else "yes"},
+        }[form]
+        for n in range(200)
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        json.dumps({"examples": rows}) if form == "bbh" else "".join(json.dumps(row) + "\n" for row in rows)
+    )
 
 
 def test_snakemake_schedules_the_graph_of_dvc(project):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchard.errors import UserError
+from orchard.lineage import gate
 from orchard.share import name, release
 from tests.helpers.messages import assert_one_message
 from tests.helpers.project import ROOT, Project
@@ -63,6 +64,7 @@ def test_a_url_that_is_refused(url, tmp_path, monkeypatch):
 
 def test_dvcs_hashes_are_kept_in_ones_own_folder_also_by_hand(project, tmp_path):
     project.env |= {"XDG_CACHE_HOME": str(tmp_path / "own"), "VENV": str(Path(shutil.which("dvc")).parents[1])}
+    project.env.pop(gate.SITE_CACHE, None)  # an earlier test in this process may have set it
     project.run("make", "-s", "own-cache")
     assert "own/orchard/dvc" in project.run("dvc", "config", "core.site_cache_dir").stdout
     assert (project.folder / ".dvc/config.local").stat().st_mode & 0o777 == 0o600
