@@ -24,7 +24,7 @@ def durations(stages: Iterable[str]) -> dict[str, float]:
     shipped = _shipped()
     own = {stage: seconds(log) for stage, log in ran().items()}
     known = {stage: own.get(stage) or shipped.get(stage.partition("@")[0]) for stage in stages}
-    return {stage: seconds for stage, seconds in known.items() if seconds is not None}
+    return {stage: took for stage, took in known.items() if took is not None}
 
 
 def ran() -> dict[str, Path]:

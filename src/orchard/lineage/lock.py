@@ -4,6 +4,7 @@ It needs neither DVC nor any output, so a result can be traced in any clone. The
 makes paths of its hashes; so its form is checked to the last key, and what is printed of it cannot steer a terminal.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -178,6 +179,11 @@ def of_text(text: str, source: str) -> Lock:
     Raises:
         UserError: it is not what DVC writes, to the last line.
     """
+    return dict(_read_once(text, source))
+
+
+@functools.lru_cache(maxsize=2)  # the newest, and one to compare it with: DVC is opened several times in a process
+def _read_once(text: str, source: str) -> Lock:
     tree = yamls.parse(text, source)
     if text and not text.endswith("\n"):
         raise _garbled(source, "its last line is cut")

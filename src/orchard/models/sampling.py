@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from transformers import GenerationConfig
 
+from orchard.errors import refuse_none
 from orchard.models import prompts
 from orchard.processes import Progress
 from orchard.study.schema.common import Sampling
@@ -48,6 +49,21 @@ def plain_settings(model, tokenizer) -> frozenset[int]:
         pad_token_id=tokenizer.pad_token_id,
     )
     return ends
+
+
+def refuse_silence(written: list[tuple[list[int], bool]], who: str, fix: str) -> None:
+    """Refuses responses without a single token but those that ended them.
+
+    Args:
+        written: of each response its token ids, and whether max_new_tokens cut it off.
+        who: wrote them.
+        fix: what to change.
+
+    Raises:
+        UserError: nothing was written.
+    """
+    tokens = sum(len(ids) - (not cut) for ids, cut in written)
+    refuse_none(tokens, f"{who} ended each of its {len(written)} responses at once", fix)
 
 
 @torch.inference_mode()

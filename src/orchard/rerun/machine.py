@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchard import paths
-from orchard.errors import UserError, of_machine
+from orchard.errors import MACHINE, UserError
 from orchard.lineage import gate
 
 ROOM = 2**20  # bytes that must fit into each folder: ours; with less, not even the log of a stage could be written
@@ -17,12 +17,11 @@ def refuse_unfit() -> None:
     """Raises a UserError if a folder that a run writes to cannot be written to, or is full; one message names all."""
     refused = [refusal for folder in _folders() if (refusal := _try(folder))]
     if refused:
-        error = of_machine(refused[0])
         raise UserError(
             found="; ".join(f"{each.filename}: {each.strerror}" for each in refused),
             rule="a run can write to its folders, to those of DVC and to that for temporary files (TMPDIR)",
             why="it would fail after the work of its first stages",
-            fix=str(error).rpartition("fix: ")[2] if error else "make these folders, or correct what names them",
+            fix=MACHINE.get(refused[0].errno, "make these folders, or correct what names them"),
         )
 
 

@@ -179,6 +179,18 @@ def remote_name(repo) -> str | None:
     return None if os.environ.get(ALONE) else repo.config["core"].get("remote")
 
 
+def refuse_none(repo, why: str, fix: str) -> None:
+    """Raises a UserError where the project names no remote.
+
+    Args:
+        repo: DVC's repository object.
+        why: what a remote is needed for.
+        fix: how to name one.
+    """
+    if not remote_name(repo):
+        raise UserError(found="no DVC remote", rule="the project names one", why=why, fix=fix)
+
+
 def url(repo) -> str:
     """Where the remote is."""
     return repo.config["remote"].get(repo.config["core"]["remote"], {}).get("url", "which .dvc/config does not have")

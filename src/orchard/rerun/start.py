@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 
 from snakemake.io import ancient
@@ -47,7 +46,7 @@ class Run:
         dvc_patches.leave_git_alone()
         dvc_patches.ignore_time_stamps(workflow, self.forced)
         if workflow.is_main_process:
-            dvc_patches.before_execution(workflow, partial(_or_exit, self._prepare))
+            dvc_patches.before_execution(workflow, functools.partial(_or_exit, self._prepare))
 
     def _validate(self) -> tuple:
         """The study, params.yaml's content and the graph. Nothing is moved or written."""

@@ -20,13 +20,12 @@ import socket
 import struct
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from orchard import environment, processes
+from orchard import environment, paths, processes
 
-SOCKET = Path(".snakemake/warm")  # relative, because a socket's path may have 107 characters
-LOG = Path("logs/warm.log")
+SOCKET = paths.SNAKEMAKE / "warm"  # relative, because a socket's path may have 107 characters
+LOG = paths.LOGS / "warm.log"
 PLAIN = "ORCHARD_PLAIN"  # set to 1: no server
 WAITING = 1024  # children that may be asked for at once: ours, more than a machine has cores
 # What jobs import, and what stages import that compute: 2 and 8 CPU seconds. Not orchard's own modules.

@@ -31,13 +31,7 @@ def pull(targets: list[str]) -> str:
             fix="`git pull`, for a dvc.lock that has it, or `snakemake --cores all`",
         )
     with gate.repository() as repo:
-        if not remote.remote_name(repo):
-            raise UserError(
-                found="no DVC remote",
-                rule="the project names one",
-                why="outputs come from there",
-                fix="make remote REMOTE=/path/or/url",
-            )
+        remote.refuse_none(repo, "outputs come from there", "make remote REMOTE=/path/or/url")
         try:
             done = repo.pull(wanted)
         except (DvcException, OSError) as error:

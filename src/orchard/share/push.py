@@ -20,13 +20,7 @@ def push() -> str:
             nothing local changes.
     """
     with gate.repository() as repo:
-        if not remote.remote_name(repo):
-            raise UserError(
-                found="no DVC remote",
-                rule="the project names one",
-                why="outputs go there",
-                fix="make share REMOTE=/path/or/url",
-            )
+        remote.refuse_none(repo, "outputs go there", "make share REMOTE=/path/or/url")
         if reason := remote.trouble(repo, write):
             raise refused(repo, reason)
         reasons = Reasons()

@@ -164,8 +164,8 @@ def kept_rows(policy: ModelPolicy, rows: list[dict], name: str) -> list[dict]:
     Raises:
         UserError: the model wrote nothing at all, or no row is left.
     """
-    tokens = sum(len(row["completion_ids"]) - (not row["cut"]) for row in rows)
-    refuse_none(tokens, f"policy {name!r} ended each of its {len(rows)} responses at once", "name another model")
+    written = [(row["completion_ids"], row["cut"]) for row in rows]
+    sampling.refuse_silence(written, f"policy {name!r}", "name another model")
     kept = [row for row in rows if row["correct"] or not policy.keep_correct_only]
     refuse_none(
         len(kept),

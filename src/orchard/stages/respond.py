@@ -68,9 +68,8 @@ def from_model(name: str, of: str, author: ModelAuthor, prompts: list[dict]) -> 
     model, tokenizer = folders.load_model(paths.model(of)), folders.load_tokenizer(paths.model(of))
     texts = [item["prompt"] for item in prompts]
     responses = list(sampling.sample(model, tokenizer, texts, author, Progress(f"respond@{name}", len(texts))))
-    ended = sum(not response.cut for response in responses)
-    tokens = sum(len(response.ids) for response in responses) - ended
-    refuse_none(tokens, f"{of} ended each of its {len(texts)} responses at once", "prune and recover another model")
+    written = [(response.ids, response.cut) for response in responses]
+    sampling.refuse_silence(written, of, "prune and recover another model")
     return [
         row(item, response.text, completion_ids=response.ids, cut=response.cut)
         for item, response in zip(prompts, responses, strict=True)

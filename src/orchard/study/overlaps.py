@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from orchard import jsonl, paths
 from orchard.errors import UserError, shown
+from orchard.study import files
 from orchard.study.messages import ConfigError
 from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
 from orchard.study.schema.evaluate import NamedTask
@@ -125,11 +126,7 @@ class Sets:
     """
 
     def __init__(self, study: Study):
-        self.made = {
-            str(paths.data_set(made.role, name)): made
-            for sets in (study.data.generate, study.data.ingest)
-            for name, made in sets.items()
-        }
+        self.made = files.data_sets(study.data)
         self.broken: dict[str, UserError] = {}
         self._of = functools.cache(self._read)
 
@@ -172,8 +169,8 @@ def _made(made: Ingest | GameSet | PretrainSet | PromptSet) -> list[dict]:
 
 def _of_files(path: Path) -> list[dict]:
     """The rows of a user's own file, or of all in a folder; an empty file is refused by the stage that reads it."""
-    files = sorted(path.glob("*.jsonl")) if os.path.isdir(path) else [path] if os.path.isfile(path) else []
-    return [row for file in files if file.stat().st_size for row in jsonl.read(file, ("prompt",))]
+    found = sorted(path.glob("*.jsonl")) if os.path.isdir(path) else [path] if os.path.isfile(path) else []
+    return [row for file in found if file.stat().st_size for row in jsonl.read(file, ("prompt",))]
 
 
 def _seen_before(asked: Use, seen: Use, common: list[dict], count: int) -> UserError:
