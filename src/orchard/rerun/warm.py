@@ -7,6 +7,7 @@ that asked is killed, its child is killed; when the server is killed, all childr
 Where no server answers (on a cluster's node, after `dvc repro` by hand, with ORCHARD_PLAIN=1), all are plain processes.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -72,6 +73,7 @@ def start() -> subprocess.Popen | None:
         with LOG.open("w") as log:
             command = [sys.executable, "-m", "orchard.rerun.warm", str(listening.fileno())]
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            atexit.register(SOCKET.absolute().unlink, missing_ok=True)  # not every program can copy a socket
             return subprocess.Popen(command, **streams, pass_fds=[listening.fileno()])
     return None
 
