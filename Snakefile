@@ -36,7 +36,7 @@ onstart:
 
 
 onsuccess:
-    RUN.on_end()
+    RUN.on_success()
 
 
 onerror:

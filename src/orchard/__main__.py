@@ -90,7 +90,7 @@ def trace(options) -> Answer:
 def compare(options) -> Answer:
     from orchard.lineage import compare
 
-    return Answer(compare.compare(options.before, options.after))
+    return Answer(compare.compare(options.before, options.after, options.markdown))
 
 
 def pull(options) -> Answer:
@@ -151,7 +151,7 @@ class Command(NamedTuple):
     arguments: Sequence[tuple[str, dict]] = ()
 
 
-REVISION = "a git revision with the dvc.lock of a run"
+REVISION = "a git revision with the dvc.lock of a run, or a claims.csv such as docs/report/claims.csv"
 GROUPS: dict[str, dict[str, Command]] = {
     "set a study up": {
         "use": Command(
@@ -195,9 +195,13 @@ GROUPS: dict[str, dict[str, Command]] = {
             [("path", {"help": "an output of a stage, or a file in one"})],
         ),
         "compare": Command(
-            "print what two git revisions differ in: claims, and what they were made of",
+            "print what two runs differ in: claims, whether their intervals hold, and what they were made of",
             compare,
-            [("before", {"help": REVISION}), ("after", {"help": REVISION})],
+            [
+                ("before", {"help": REVISION}),
+                ("after", {"help": REVISION}),
+                ("--markdown", {"action": "store_true", "help": "only the claims side by side, as a table"}),
+            ],
         ),
     },
     "share and publish": {

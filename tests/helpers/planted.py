@@ -39,7 +39,7 @@ SETTINGS = {
     "pruning": {"probe": None, "brackets": None, "matched": []},
 }
 KINDS = {"calc": ("generation", 200, 0), "fact": ("choice", 60, 6), "cmp": ("choice", 150, 3)}
-OF = ["base-tiny", "rl-grpo-pear-token-1", "rl-grpo-pear-token-2"]
+OF = ["base-tiny-1", "rl-grpo-pear-token-1", "rl-grpo-pear-token-2"]
 SKILL = {("sft", "none"): 0.45, ("sft", "nll"): 0.38, ("sft", "pear-token"): 0.62}
 SKILL |= {("rl", "none"): 0.62, ("rl", "nll"): 0.6, ("rl", "pear-token"): 0.83}
 SKILL |= {("sft", "pear-sequence"): 0.6, ("sft", "pear-block"): 0.6, ("sft", "last-tokens"): 0.9}
@@ -95,28 +95,34 @@ def write_study(root, settings=SETTINGS, skip=()):
     (root / paths.SPEEDS).parent.mkdir(parents=True)
     (root / paths.SPEEDS).write_text(SPEEDS)
     (root / paths.STEP_TIMES).write_text("nll_seconds,pear_seconds\n" + "1.0,1.01\n1.0,1.0\n1.0,1.02\n" * 10)
-    write_model(root, "base-tiny", 0.5, 0.97, stage="base")
+    for seed in (1, 2, 3):
+        write_model(root, f"base-tiny-{seed}", 0.5, 0.97, stage="base", **chain(seed))
     for (stage, objective), seed in product(SKILL, (1, 2, 3)):
         if stage not in skip:
             skill = SKILL[stage, objective] + 0.01 * (seed - 2)
-            facts = {"stage": stage, "objective": objective, "seed": seed, "arm": objective, "base": "base-tiny"}
+            facts = {"stage": stage, "objective": objective, "arm": objective, **chain(seed)}
             facts |= {"data": "teacher"} | ({"recipe": "grpo"} if stage == "rl" else {})
             facts |= course(stage, objective, seed)
             write_model(root, f"{START[stage]}-{objective}-{seed}", skill, 0.97, **facts)
     for layer in () if "prune" in skip else range(4):
-        facts = {"stage": "prune", "of": "base-tiny", "method": "skip", "ratio": 0.125, "dropped": [layer]}
-        write_model(root, f"prune-base-tiny-skip-{layer}", 0.05 if layer == 2 else 0.4, 0.9, **facts)
+        facts = {"stage": "prune", "of": "base-tiny-1", "method": "skip", "ratio": 0.125, "dropped": [layer]}
+        write_model(root, f"prune-base-tiny-1-skip-{layer}", 0.05 if layer == 2 else 0.4, 0.9, **facts, **chain(1))
     for of, method, ratio in product(OF, ("reverse", "block-influence"), KEEPS):
-        facts = {"of": of, "method": method, "ratio": ratio}
-        before = 0.5 if of == "base-tiny" else 0.83
+        facts = {"of": of, "method": method, "ratio": ratio, **chain(int(of[-1]))}
+        before = 0.5 if of == "base-tiny-1" else 0.83
         for name, keeps in KEEPS[ratio].items():
             stage = "prune" if name == "none" else "recover"
             if stage in skip or (name != "none" and method == "reverse"):
                 continue
             model = f"{stage}-{of}-{method}-{ratio}" + (f"-{name}-1" if stage == "recover" else "")
-            own = facts if stage == "prune" else facts | {"author": name, "seed": 1}
+            own = facts if stage == "prune" else facts | {"author": name, "draw": 1}
             write_model(root, model, before * keeps, 0.97 * KEEPS_CHOICE[name], stage=stage, **own)
     return root
+
+
+def chain(seed: int) -> dict:
+    """The facts of a chain: its base model and its seed."""
+    return {"base": f"base-tiny-{seed}", "seed": seed}
 
 
 def course(stage, objective, seed):
@@ -165,7 +171,7 @@ def write_lock(root):
     """A dvc.lock with the stages behind the study's evaluations: data, a stage a model, its evaluation."""
     stages = {"generate@a": {"cmd": "g", "outs": [{"path": "data/a", "md5": "0" * 32}]}}
     for name in evaluations_of(root).facts:
-        reads = ["data/a"] if name == "base-tiny" else ["data/a", "results/models/base-tiny"]
+        reads = ["data/a"] if name.startswith("base-") else ["data/a", "results/models/base-tiny-1"]
         for family, key, deps in (
             ("model", f"results/models/{name}", reads),
             ("evaluate", f"results/evals/{name}", []),
@@ -173,7 +179,7 @@ def write_lock(root):
             deps = [{"path": path, "md5": "1" * 32} for path in deps or [f"results/models/{name}"]]
             stages[f"{family}@{name}"] = {"cmd": family, "deps": deps, "outs": [{"path": key, "md5": "1" * 32}]}
     stages["generate@left"] = {"cmd": "g", "outs": [{"path": "data/of-another-study", "md5": "2" * 32}]}
-    stages["evaluate@base-tiny"]["deps"].append({"path": "data", "md5": "3" * 32})
+    stages["evaluate@base-tiny-1"]["deps"].append({"path": "data", "md5": "3" * 32})
     for path in ("data/a", *(f"results/models/{name}" for name in evaluations_of(root).facts)):
         (root / path).mkdir(parents=True)
     (root / "dvc.lock").write_text(yamls.dumps({"schema": "2.0", "stages": stages}))

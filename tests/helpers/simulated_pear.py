@@ -18,13 +18,14 @@ OBJECTIVES = ["nll", "token", "sequence", "block", "matched", "last", "kl", "pea
 START = {"before": ("sft", None), "after": ("rl", "grpo"), "transfer": ("rl", "away")}
 
 
-def simulated(random, means, seeds=3, questions=60, drift=None):
-    """Evaluations of objectives whose scores have random effects of seed, question and both.
+def simulated(random, means, seeds=3, questions=60, drift=None, bases=None):
+    """Evaluations of objectives whose scores have random effects of chain, question and both.
 
     Args:
         random: NumPy's generator.
         means: the mean score by (place of START, objective).
         seeds: how many.
+        bases: the number of pretrained models, which seeds share in turn; None: each seed has its own.
         questions: how many; the same for all.
         drift: the relative drift of each seed, by objective.
     """
@@ -33,7 +34,7 @@ def simulated(random, means, seeds=3, questions=60, drift=None):
     for (place, objective), seed in product(means, range(1, seeds + 1)):
         stage, recipe = START[place]
         name = f"{place}-{objective}-{seed}"
-        records[name] = {"stage": stage, "objective": objective, "base": "base", "data": "teacher", "seed": seed}
+        records[name] = {"stage": stage, "objective": objective, "base": f"base-{(seed - 1) % (bases or seeds) + 1}", "data": "teacher", "seed": seed}
         if stage == "rl":
             moved = {"relative": drift[objective][seed - 1]} if drift else None
             records[name] |= {"recipe": recipe, "recipe_hash": recipe, "drift": moved}

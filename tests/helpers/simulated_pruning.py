@@ -39,10 +39,11 @@ def simulated(random, models: dict, replicates: int = 3, questions: int = 60, no
         means = {(task, TASKS[task]): 0.8 for task in tasks} | as_metrics(models["base"]["scores"])
         means |= as_metrics(facts.pop("scores", {}))
         unpruned = f"rl-grpo-pear-{replicate}"
-        whole = {"stage": "rl", "seed": replicate, "recipe": "grpo", "recipe_hash": ""}
+        chain = {"base": f"base-{replicate}", "seed": replicate}
+        whole = {"stage": "rl", "recipe": "grpo", "recipe_hash": ""}
         records[(model := unpruned if name == "base" else f"{name}-{replicate}")] = (
             whole if name == "base" else {"stage": "prune", "of": unpruned} | facts
-        )
+        ) | chain
         for (task, metric), mean in means.items():
             small = 0.1 if metric == "rep-4" else 1.0
             values = mean + small * (hard + random.normal(random.normal(0, noise / 4), noise, questions))
@@ -71,14 +72,14 @@ def base(**scores) -> dict:
 
 def own_recovery(classification: float) -> dict:
     """L1: retention of classification is 1.25 times this, as the unpruned score is 0.8."""
-    return base() | {"own": {"stage": "recover", "author": "self", "seed": 1, **BLOCK,
+    return base() | {"own": {"stage": "recover", "author": "self", "draw": 1, **BLOCK,
                              "scores": {"fact": classification, "cmp": classification}}}  # fmt: skip
 
 
 def probed(pruned: float, recovered: float) -> dict:
     return base() | {
         "cut": {**BLOCK, "scores": {"step": pruned}},
-        "own": {"stage": "recover", "author": "self", "seed": 1, **BLOCK, "scores": {"step": recovered}},
+        "own": {"stage": "recover", "author": "self", "draw": 1, **BLOCK, "scores": {"step": recovered}},
     }
 
 
@@ -100,7 +101,7 @@ def bracketed(pruned: float, recovered: float) -> dict:
     """L7 and L8: half the responses are wrong before, three quarters after; ``pruned`` of those by brackets."""
     before = {("close", "pass@1"): 0.5, ("close", "bracket-errors"): 0.1, ("close", "balanced"): 0.9}
     after = {("close", "pass@1"): 0.25, ("close", "bracket-errors"): 0.75 * pruned, ("close", "balanced"): 0.5}
-    own = {"stage": "recover", "author": "self", "seed": 1, **BLOCK, "scores": {("close", "balanced"): 1 - recovered}}
+    own = {"stage": "recover", "author": "self", "draw": 1, **BLOCK, "scores": {("close", "balanced"): 1 - recovered}}
     return {"base": {"scores": before}, "cut": {**BLOCK, "scores": after}, "own": own}
 
 
@@ -109,7 +110,7 @@ def at_ratios(low: float, high: float) -> dict:
         f"own{ratio}": {
             "stage": "recover",
             "author": "self",
-            "seed": 1,
+            "draw": 1,
             **BLOCK,
             "ratio": ratio,
             "scores": {"calc": mean},
@@ -128,7 +129,7 @@ def searched(greedy: float, reverse: float) -> dict:
 def longer(*kept: float) -> dict:
     """L12: sets of 100, 200, 400 and so on rows; retention is 1.25 times the score."""
     return base() | {
-        f"own{100 * 2**place}": {"stage": "recover", "author": "self", "seed": 1, **BLOCK, "rows": 100 * 2**place,
+        f"own{100 * 2**place}": {"stage": "recover", "author": "self", "draw": 1, **BLOCK, "rows": 100 * 2**place,
                                  "tokens": 5000 * 2**place, "scores": {"calc": mean}}
         for place, mean in enumerate(kept)
     }  # fmt: skip

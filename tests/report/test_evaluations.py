@@ -12,10 +12,10 @@ def test_results_are_tidy(folder):
     results = pandas.read_parquet(folder / "results.parquet")
     assert not results.duplicated(["model", "task", "metric"]).any()
     row = results[
-        (results["model"] == "recover-base-tiny-block-influence-0.25-self-1") & (results["metric"] == "pass@1")
+        (results["model"] == "recover-base-tiny-1-block-influence-0.25-self-1") & (results["metric"] == "pass@1")
     ].iloc[0]
-    assert (row["of"], row["method"], row["ratio"], row["author"], row["seed"], row["items"]) == (
-        "base-tiny", "block-influence", 0.25, "self", 1, 200
+    assert (row["of"], row["method"], row["ratio"], row["author"], row["seed"], row["draw"]) == (
+        "base-tiny-1", "block-influence", 0.25, "self", 1, 1
     )  # fmt: skip
     assert len(pandas.read_csv(folder / "results.csv")) == len(results)
 

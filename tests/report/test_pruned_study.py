@@ -7,7 +7,7 @@ import pytest
 
 from orchard.report.figures import pruning
 from orchard.report.pruned_study import Setting
-from tests.helpers.planted import OF, report, studies_of, write_model, write_study
+from tests.helpers.planted import OF, chain, report, studies_of, write_model, write_study
 
 
 def test_retention_is_the_ratio_of_the_means(study):
@@ -24,8 +24,8 @@ def test_retention_is_the_ratio_of_the_means(study):
 
 def test_retention_at_chance_is_not_reported(tmp_path):
     root = write_study(tmp_path)
-    shutil.rmtree(root / "results/evals/base-tiny")
-    write_model(root, "base-tiny", 0.5, 1 / 3, stage="base")  # cmp has three choices: a guess; fact has six: above it
+    shutil.rmtree(root / "results/evals/base-tiny-1")
+    write_model(root, "base-tiny-1", 0.5, 1 / 3, stage="base", **chain(1))  # cmp has three choices: a guess; fact has six: above it
     _, study = studies_of(root)
     chance_level = {"calc": 0.0, "fact": pytest.approx(1 / 6), "cmp": pytest.approx(1 / 3)}
     assert study.evaluations.chance_level == chance_level
@@ -34,14 +34,14 @@ def test_retention_at_chance_is_not_reported(tmp_path):
     assert "Retention of base-tiny on cmp is not reported" in (report(root) / "index.html").read_text()
 
 
-def test_recovery_seeds_of_one_model_are_replicates_but_not_beside_another_model(tmp_path):
+def test_draws_of_one_model_are_replicates_but_not_beside_another_chain(tmp_path):
     root = write_study(tmp_path)
-    for of in ("base-tiny", "rl-grpo-pear-token-1"):
-        facts = {"of": of, "method": "block-influence", "ratio": 0.25, "author": "self", "seed": 2}
+    for of in ("base-tiny-1", "rl-grpo-pear-token-1"):
+        facts = {"of": of, "method": "block-influence", "ratio": 0.25, "author": "self", "draw": 2, **chain(1)}
         write_model(root, f"recover-{of}-block-influence-0.25-self-2", 0.4, 0.9, stage="recover", **facts)
     _, study = studies_of(root)
     of_base, of_rl = (
-        study.replicates(study.cell("self", Setting(group, "block-influence", 0.25)).models)
+        study.evaluations.by_replicate(study.cell("self", Setting(group, "block-influence", 0.25)).models)
         for group in ("base-tiny", "rl-grpo-pear-token")
     )
     assert [len(places) for places in of_base] == [1, 1]

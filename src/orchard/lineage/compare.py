@@ -1,46 +1,90 @@
-"""What two revisions of a study differ in: verdicts and numbers of claims, and the inputs that they were made of.
+"""What two runs of a study differ in: verdicts and numbers of claims, and the inputs that they were made of.
 
-Claims come from the report that each revision's dvc.lock names, out of DVC's cache or remote; what they were made of
-from dvc.lock itself.
+A run is a git revision, or a table of claims such as docs/report/claims.csv. The claims of a revision come from the
+report that its dvc.lock names, out of DVC's cache or remote; what they were made of from dvc.lock itself.
 """
 
 import difflib
 import io
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas
 
 from orchard import git, paths
 from orchard.errors import UserError
-from orchard.lineage import gate
+from orchard.lineage import agreement, gate
 from orchard.lineage.leaves import MISSING, changes
 from orchard.lineage.lock import CODE, Lock, of_commit
 
 CLAIMS = paths.REPORT / "claims.csv"
-NUMBERS = ["ours", "low", "high"]
+NUMBERS = agreement.NUMBERS
+COLUMNS = [*NUMBERS, "n"]
 
 
-def compare(before: str, after: str) -> str:
-    """The differences of two git revisions, as text.
+class Side(NamedTuple):
+    """One run to be compared.
+
+    Attributes:
+        name: in words.
+        claims: its claims by id.
+        lock: what it was made of; None of a table alone.
+    """
+
+    name: str
+    claims: pandas.DataFrame
+    lock: Lock | None
+
+
+def compare(before: str, after: str, as_markdown: bool = False) -> str:
+    """The differences of two runs, as text.
 
     Args:
-        before: a revision, as git names them: a branch, a tag, a commit.
+        before: a revision, as git names them (a branch, a tag, a commit), or the path of a claims.csv.
         after: another one.
+        as_markdown: only their claims side by side, as a table for a page.
 
     Raises:
         UserError: a revision does not exist, has no run in its dvc.lock, or its report is neither here nor remote.
     """
-    commits = [commit_of(revision) for revision in (before, after)]
-    locks = [lock_of(commit) for commit in commits]
-    claims = [claims_of(revision, commit) for revision, commit in zip((before, after), commits, strict=True)]
+    old, new = side_of(before), side_of(after)
+    if as_markdown:
+        return agreement.markdown(old.claims, new.claims, (old.name, new.name))
     parts = [
-        f"{before} ({commits[0][:10]}) → {after} ({commits[1][:10]})",
-        _section("Claims", claim_changes(*claims)),
-        _section("Inputs from outside and code", input_changes(*locks)),
-        _section("Parameters", parameter_changes(*locks)),
-        _section("Stages", stage_changes(*locks)),
+        f"{old.name} → {new.name}",
+        _section("Claims", claim_changes(old.claims, new.claims)),
+        _section("Estimates", agreement.lines(old.claims, new.claims)),
     ]
+    if old.lock is not None and new.lock is not None:
+        parts += [
+            _section("Inputs from outside and code", input_changes(old.lock, new.lock)),
+            _section("Parameters", parameter_changes(old.lock, new.lock)),
+            _section("Stages", stage_changes(old.lock, new.lock)),
+        ]
     return "\n\n".join(parts)
+
+
+def side_of(named: str) -> Side:
+    """A run by its table of claims, if there is such a file, else by its git revision."""
+    if named.endswith(".csv"):
+        return Side(named, table_of(Path(named)), None)
+    commit = commit_of(named)
+    return Side(f"{named} ({commit[:10]})", claims_of(named, commit), lock_of(commit))
+
+
+def table_of(path: Path) -> pandas.DataFrame:
+    """The claims of a table that was published, by id."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            found=f"{path}: {error}",
+            rule="a table to compare is a claims.csv of a report",
+            why="its verdicts and numbers are read from there",
+            fix="name results/report/claims.csv, one that was published, or a git revision",
+        ) from error
+    return read_claims(text, str(path))
 
 
 def _section(title: str, lines: Iterable[str]) -> str:
@@ -57,7 +101,7 @@ def commit_of(revision: str) -> str:
     near = difflib.get_close_matches(revision, names, 3)
     raise UserError(
         found=f"no git revision {revision!r}",
-        rule="what is compared is two revisions of this repository",
+        rule="what is compared is two revisions of this repository, or tables of claims (claims.csv)",
         why="each holds a dvc.lock, which says what was made of what",
         fix=f"did you mean {' or '.join(near)}?" if near else "name a branch, a tag or a commit of `git log`",
     )
@@ -94,17 +138,23 @@ def claims_of(revision: str, commit: str) -> pandas.DataFrame:
             why="git holds dvc.lock, not results",
             fix=f"`git checkout {revision} && dvc pull results/report`, or run the study there",
         ) from error
+    return read_claims(text, f"{CLAIMS} of {revision}")
+
+
+def read_claims(text: str, name: str) -> pandas.DataFrame:
+    """The claims of a claims.csv, by id; ``name`` is what a message calls it."""
     try:
         claims = pandas.read_csv(io.StringIO(text)).set_index("id")
-        claims[NUMBERS] = claims[NUMBERS].apply(pandas.to_numeric)
-        claims["verdict"]
-        return claims
+        claims[COLUMNS] = claims[COLUMNS].apply(pandas.to_numeric)
+        if claims.index.has_duplicates:
+            raise ValueError(f"the id {claims.index[claims.index.duplicated()][0]!r} stands twice")
+        return claims.astype({"verdict": str, "model": object})
     except (ValueError, KeyError) as error:
         raise UserError(
-            found=f"{CLAIMS} of {revision}: {' '.join(str(error).split())}",
-            rule="it has the columns id, verdict, ours, low and high",
-            why="its claims are read from there",
-            fix="name a revision whose report orchard made",
+            found=f"{name}: {' '.join(str(error).split())}",
+            rule="it has the columns id, verdict, model, ours, low, high and n, and each id once",
+            why="claims are read from there",
+            fix="name a report that orchard made",
         ) from error
 
 

@@ -49,6 +49,11 @@ def read(folder: Path) -> dict:
     return json.loads((folder / FILE).read_text())
 
 
+def chain(folder: Path) -> dict:
+    """The chain that a model belongs to, as facts: its base model, and the replicate's seed, null if it is loaded."""
+    return {key: read(folder)[key] for key in ("base", "seed")}
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and hashes of a folder's files.
 

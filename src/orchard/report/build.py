@@ -47,7 +47,7 @@ def write(folder: Path, study: str, report: Report, evaluations: Evaluations) ->
             sections=figures,
             folder=folder,
             results=page.results_table(results),
-            replicates=evaluations.replicates(),
+            chains=evaluations.chains(),
             recipes=evaluations.recipes(),
             unreported=pruned_study.unreported(),
             chosen_on=evaluations.chosen_on(),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas
 
 from orchard.errors import UserError
 
-FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed"]
+FACTS = ["stage", "arm", "objective", "base", "data", "recipe", "seed", "draw"]
 FACTS += ["of", "method", "ratio", "author", "budget", "rows", "equal"]
 RIGHT, OTHER = "right", "other exception"
 KIND = re.compile(r"[A-Za-z][A-Za-z ]{1,40}")  # what names of kinds look like
@@ -69,23 +70,56 @@ class Evaluations:
         return max((int(metric.removeprefix("pass@")) for metric in metrics if metric.startswith("pass@")), default=0)
 
     def group(self, model: str) -> str:
-        """What a model is a replicate of: all rl-grpo-nll-<seed> are rl-grpo-nll; a base model stands for itself."""
-        own = self.facts[model]
-        return model.removesuffix(f"-{own['seed']}") if own["stage"] in ("sft", "rl") else model
+        """What a model is a replicate of: all rl-grpo-nll-<seed> are rl-grpo-nll; a loaded base stands for itself."""
+        if not (own := self.facts.get(model)):
+            return model
+        is_whole = own["stage"] in ("base", "sft", "rl")
+        return model.removesuffix(f"-{own['seed']}") if is_whole and own["seed"] is not None else model
 
     def recipes(self) -> dict[str, str]:
         """The hash of the settings of each recipe of RL, by name."""
         return {self.records[name]["recipe"]: self.records[name]["recipe_hash"] for name in self.select(stage="rl")}
 
-    def replicates(self) -> dict[str, int]:
-        """The number of replicates of each group of trained models, and of recovery runs."""
+    def by_replicate(self, models: Sequence[str]) -> list[list[int]]:
+        """The places of models by replicate: by the pretrained model that they come from.
+
+        Whatever comes from one pretrained model is no independent replicate, so it is averaged. Where all come from
+        one, they are its seeds; where these are one too, its draws. `bases` tells how many pretrained models there are.
+        """
+        chains = [tuple(self.facts[name][key] for key in ("base", "seed", "draw")) for name in models]
+        for depth in range(1, 4):
+            places: dict[tuple, list[int]] = {}
+            for place, chain in enumerate(chains):
+                places.setdefault(chain[:depth], []).append(place)
+            if len(places) > 1:
+                break
+        return [places[chain] for chain in sorted(places, key=str)]
+
+    def bases(self, models: Iterable[str]) -> set[str]:
+        """The pretrained models that models come from."""
+        return {self.facts[name]["base"] for name in models}
+
+    def of_replicates(
+        self, models: Sequence[str], task: str, metric: str, like: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Scores of shape (replicates, items): the mean over the models of each.
+
+        Args:
+            models: their names.
+            task: scored.
+            metric: of the task.
+            like: models that these are the counterparts of, one for each, and that say which belong together.
+        """
+        values = self.values(list(models), task, metric)
+        return np.stack([values[places].mean(axis=0) for places in self.by_replicate(like or models)])
+
+    def chains(self) -> dict[str, int]:
+        """The number of pretrained models behind each group of models with all layers."""
         found: dict[str, set] = {}
         for name, own in self.facts.items():
-            if own["stage"] in ("sft", "rl"):
-                found.setdefault(self.group(name), set()).add(own["seed"])
-            if own["stage"] == "recover":
-                found.setdefault(f"recovery of {self.group(own['of'])}", set()).add((own["of"], own["seed"]))
-        return {group: len(members) for group, members in sorted(found.items())}
+            if own["stage"] in ("base", "sft", "rl"):
+                found.setdefault(self.group(name), set()).add(own["base"])
+        return {group: len(bases) for group, bases in sorted(found.items())}
 
     def chosen_on(self) -> dict[str, dict[str, int]]:
         """Calibration prompts by pruning method, and how many are evaluated on (shared): the most of any model."""
@@ -195,5 +229,5 @@ def tidy(evaluations: Evaluations) -> pandas.DataFrame:
     facts = pandas.DataFrame(
         [{"model": name, **own} for name, own in evaluations.facts.items()], columns=["model", *FACTS]
     )
-    facts = facts.astype({"seed": "Int64", "ratio": "Float64", "rows": "Int64"})
+    facts = facts.astype({"seed": "Int64", "draw": "Int64", "ratio": "Float64", "rows": "Int64"})
     return facts.merge(means, on="model").sort_values(keys, ignore_index=True)

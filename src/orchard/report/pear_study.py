@@ -1,8 +1,10 @@
 """What a study says of SFT objectives before and after RL: which models there are, and how two objectives differ.
 
-All objectives that are compared learnt from one policy's data. Models are paired by base and seed, and their scores by
-question.
+All objectives that are compared learnt from one policy's data. Models are paired by the chain that they belong to (its
+base model and seed), and their scores by question.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,9 +45,9 @@ class PearStudy(BoundStudy):
         """Whether all models have a score on the task."""
         return all(self.evaluations.has(name, self.pear.task, METRIC) for name in models)
 
-    def scores(self, models: list[str]) -> np.ndarray:
-        """pass@1 on the task, of shape (models, questions)."""
-        return self.evaluations.values(models, self.pear.task, METRIC)
+    def scores(self, models: Sequence[str], like: Sequence[str] | None = None) -> np.ndarray:
+        """pass@1 on the task, of shape (replicates, questions): see `Evaluations.of_replicates`."""
+        return self.evaluations.of_replicates(models, self.pear.task, METRIC, like)
 
     @cached
     def pairs(self, ours: str, theirs: str, stage: str) -> Pairs:
@@ -59,13 +61,15 @@ class PearStudy(BoundStudy):
 
     @cached
     def difference(self, pairs: Pairs) -> Estimate:
-        """pass@1 of the first of each pair minus that of the second, mean over pairs and questions."""
-        ours, theirs = (self.scores(names) for names in zip(*pairs, strict=True))
+        """pass@1 of the first of each pair minus that of the second, mean over replicates and questions."""
+        both = list(zip(*pairs, strict=True))
+        ours, theirs = (self.scores(names, like=both[0]) for names in both)
         return statistics.mean([ours - theirs])
 
-    def drift(self, model: str) -> float:
-        """How far RL moved a model's parameters, as a share of their norm before it."""
-        return self.evaluations.records[model]["drift"]["relative"]
+    def drift(self, models: Sequence[str]) -> np.ndarray:
+        """How far RL moved the parameters, as a share of their norm before it: the mean of each replicate."""
+        values = np.array([self.evaluations.records[name]["drift"]["relative"] for name in models])
+        return np.array([values[places].mean() for places in self.evaluations.by_replicate(models)])
 
 
 def place(objective: str) -> tuple[bool, str]:

@@ -98,9 +98,9 @@ class PrunedStudy(BoundStudy):
         return {group: dict(sorted(found[group].items())) for group in ordered}
 
     def shared(self, *cells: Cell) -> list[Cell]:
-        """The cells with those models alone whose unpruned model and seed all cells have, in one order."""
+        """The cells with those models alone whose unpruned model and draw all cells have, in one order."""
         facts = self.evaluations.facts
-        starts = [{(facts[name]["of"], facts[name]["seed"]): name for name in cell.models} for cell in cells]
+        starts = [{(facts[name]["of"], facts[name]["draw"] or 0): name for name in cell.models} for cell in cells]
         common = sorted(set.intersection(*map(set, starts)))
         models = [tuple(by_start[start] for start in common) for by_start in starts]
         return [replace(cell, models=own) for cell, own in zip(cells, models, strict=True)]
@@ -112,7 +112,7 @@ class PrunedStudy(BoundStudy):
     # On which tasks a ratio of scores says something
 
     def reported_tasks(self, group: str, family: str) -> tuple[str, ...]:
-        """The tasks of a family in which every unpruned model of a group is clearly above chance.
+        """The tasks of a family in which the unpruned models of a group are clearly above chance.
 
         Elsewhere a ratio of scores says nothing. At another confidence these may be other tasks.
         """
@@ -130,20 +130,20 @@ class PrunedStudy(BoundStudy):
         ]
 
     def above_chance(self, group: str, task: str, metric: str) -> bool:
-        """Whether the chance level lies below the interval over questions of every unpruned model of a group."""
-        return all(
-            score is not None and score.interval(self.confidence).low > self.evaluations.chance_level[task]
-            for score in self._unpruned_scores(group, task, metric)
-        )
+        """Whether the chance level lies below the interval over questions of the mean of a group's unpruned models.
+
+        Of the mean, as a ratio of means is what is reported: one weak chain of many is a part of it.
+        """
+        score = self._unpruned_score(group, task, metric)
+        return score is not None and score.interval(self.confidence).low > self.evaluations.chance_level[task]
 
     @cached
-    def _unpruned_scores(self, group: str, task: str, metric: str) -> list[Estimate | None]:
-        """The mean score of each unpruned model of a group; None where it has none."""
+    def _unpruned_score(self, group: str, task: str, metric: str) -> Estimate | None:
+        """The mean score of the unpruned models of a group, which are what they are; None where one has none."""
         unpruned = sorted({self.unpruned_of[name] for name, own in self.group_of.items() if own == group})
-        has, values = self.evaluations.has, self.evaluations.values
-        return [
-            statistics.mean([values([name], task, metric)]) if has(name, task, metric) else None for name in unpruned
-        ]
+        if not all(self.evaluations.has(name, task, metric) for name in unpruned):
+            return None
+        return statistics.mean([self.scores(tuple(unpruned), task, metric).mean(axis=0, keepdims=True)])
 
     def scored(self, models: Models, tasks: Sequence[str], metric: str) -> bool:
         """Whether models and their unpruned ones all have a metric on all of some tasks, of which there is one."""
@@ -176,8 +176,8 @@ class PrunedStudy(BoundStudy):
     @cached
     def retained(self, models: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
         """The mean score over tasks divided by that of the unpruned models, which is not zero."""
-        replicates, unpruned = self.replicates(models), self.unpruned(models)
-        now, before = ([self.scores(names, replicates, task, metric) for task in tasks] for names in (models, unpruned))
+        both = (models, self.unpruned(models))
+        now, before = ([self.scores(names, task, metric, like=models) for task in tasks] for names in both)
         questions = tuple((task, item) for task in tasks for item in self.evaluations.items(task, metric))
         return statistics.ratio(now, before, questions)
 
@@ -188,26 +188,12 @@ class PrunedStudy(BoundStudy):
     @cached
     def difference(self, ours: Models, theirs: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
         """The mean score over tasks of pruned models minus that of their counterparts, one for each."""
-        places = self.replicates(ours)
-        return statistics.mean(
-            [self.scores(ours, places, task, metric) - self.scores(theirs, places, task, metric) for task in tasks]
-        )
+        mine, others = ([self.scores(names, task, metric, like=ours) for task in tasks] for names in (ours, theirs))
+        return statistics.mean([mine_of - others_of for mine_of, others_of in zip(mine, others, strict=True)])
 
-    def replicates(self, models: Models) -> list[list[int]]:
-        """The places of models by replicate: by unpruned model where there are several, else by recovery seed.
-
-        Recovery seeds of one unpruned model are not independent replicates beside another unpruned model's, so they are
-        averaged.
-        """
-        parents = self.unpruned(models)
-        if len(set(parents)) == 1:
-            return [[place] for place in range(len(models))]
-        return [[place for place, own in enumerate(parents) if own == parent] for parent in sorted(set(parents))]
-
-    def scores(self, models: Models, replicates: list[list[int]], task: str, metric: str) -> np.ndarray:
-        """Scores of shape (replicates, questions), the mean over the models of each replicate."""
-        values = self.evaluations.values(models, task, metric)
-        return np.stack([values[places].mean(axis=0) for places in replicates])
+    def scores(self, models: Models, task: str, metric: str, like: Models | None = None) -> np.ndarray:
+        """Scores of shape (replicates, questions): see `Evaluations.of_replicates`."""
+        return self.evaluations.of_replicates(models, task, metric, like)
 
     def tokens(self, cell: Cell) -> float:
         """The mean number of answer tokens that recovery saw."""

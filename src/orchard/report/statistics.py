@@ -1,14 +1,20 @@
-"""Intervals for means and ratios over training replicates crossed with questions.
+"""Intervals for means and ratios over replicates crossed with questions.
 
-Every replicate (a training seed, a pruned model) answers the same questions, so two scores are correlated when they
-share a replicate and when they share a question. The variance is therefore clustered both ways: V = V_replicate +
-V_question − V_cell (Cameron, Gelbach & Miller 2011). The unit that counts is the replicate: the quantile is Student's t
-with replicates − 1 degrees of freedom. With few replicates that is conservative where the noise comes from questions
-and cells rather than from replicates: with 3, a 95 % interval then covers up to 99.9 %, and misses real effects.
+A replicate is a pretrained model with all that was made of it. Every one answers the same questions, so two scores are
+correlated when they share a replicate and when they share a question. The variance is therefore clustered both ways:
+V = V_replicate + V_question − V_cell (Cameron, Gelbach & Miller 2011). The unit that counts is the replicate: the
+quantile is Student's t with replicates − 1 degrees of freedom. With few replicates that is conservative where the noise
+comes from questions and cells rather than from replicates: with 3, a 95 % interval then covers up to 99.9 %, and misses
+real effects.
 
 An estimate comes with its *influence*: an array (replicates, questions) that sums to zero and says how far each cell
 pulls the estimate. For a mean that is (value − mean) / cells; for a ratio it is the delta method's linearised value.
 Influences add up as their estimates do.
+
+Beside the confidence interval of the mean stands the prediction interval of one more replicate: where the estimate of
+another chain would fall, on the same questions. The estimates of single replicates scatter with SD s around their mean
+of n; one more differs from the mean by s · sqrt(1 + 1/n), and the quantile is that of t with n − 1 degrees of freedom
+(Hahn & Meeker 1991, section 4.2). It does not shrink as n grows: pretraining differs as it does.
 
 Some claims join several comparisons: all of them (`smallest`), any of them (`largest`), or two of opposite sign
 (`reversal`). Each joins intervals so that the verdict "zero lies outside" is wrong at most as often as that of one.
@@ -34,7 +40,9 @@ class Interval:
         high: upper end.
         could_have_seen: the smallest true effect that 80 % of such runs would distinguish from zero; not a number where
             all cells are alike, as at a ceiling, and nothing is known about the error.
-        replicates: number of training replicates; with one, the interval is over questions alone.
+        replicates: their number; with one, the interval is over questions alone.
+        next_low: lower end of the prediction interval of one more replicate; not a number where it is not known.
+        next_high: its upper end.
     """
 
     value: float
@@ -42,6 +50,8 @@ class Interval:
     high: float
     could_have_seen: float
     replicates: int
+    next_low: float = float("nan")
+    next_high: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +79,12 @@ class Estimate:
         # V can come out below a one-way variance, even below zero, so we take the largest of the three.
         return max(of_replicates + of_questions - of_cells, of_replicates, of_questions) ** 0.5
 
+    @cached_property
+    def spread(self) -> float:
+        """The standard deviation of the estimates of single replicates on these questions; NaN with one."""
+        count = len(self.influence)
+        return count * float(self.influence.sum(axis=1).std(ddof=1)) if count > 1 else float("nan")
+
     def interval(self, confidence: float, together: int = 1) -> Interval:
         """The estimate with its interval.
 
@@ -79,7 +95,7 @@ class Estimate:
         Returns:
             The interval. With one replicate nothing is known about replicates: it is a normal one over questions.
         """
-        return _around(self.value, self.error, len(self.influence), confidence, power(together))
+        return _around(self.value, self.error, self.spread, len(self.influence), confidence, power(together))
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The difference of two estimates over the same replicates; some of their questions may be the same."""
@@ -107,8 +123,8 @@ def over_replicates(values: np.ndarray, confidence: float) -> Interval:
     """Student's t interval of the mean of one number per replicate; with one replicate its ends are not known (NaN)."""
     if len(values) == 1:
         return Interval(float(values[0]), float("nan"), float("nan"), float("nan"), 1)
-    error = float(values.std(ddof=1)) / len(values) ** 0.5
-    return _around(float(values.mean()), error, len(values), confidence, POWER)
+    spread = float(values.std(ddof=1))
+    return _around(float(values.mean()), spread / len(values) ** 0.5, spread, len(values), confidence, POWER)
 
 
 def median(values: np.ndarray, confidence: float) -> Interval:
@@ -139,13 +155,20 @@ def smallest(each: list[Interval], each_corrected: list[Interval]) -> Interval:
     Args:
         each: the intervals at the confidence wanted, with ``could_have_seen`` for all together.
         each_corrected: the same at the `corrected` confidence.
+
+    Returns:
+        The interval. One more replicate's smallest lies below an end if any of its effects does (Bonferroni), and above
+        that of the smallest measured only if this one does.
     """
+    least = min(each, key=lambda one: one.value)
     return Interval(
         min(one.value for one in each),
         min(one.low for one in each),
         min(one.high for one in each_corrected),
         float(np.max([one.could_have_seen for one in each])),
         min(one.replicates for one in each),
+        float(np.min([one.next_low for one in each_corrected])),
+        least.next_high,
     )
 
 
@@ -171,20 +194,28 @@ def largest_size_of(estimates: list[Estimate], confidence: float) -> Interval:
 
 def _size(found: Interval) -> Interval:
     """The interval of the absolute value."""
-    ends = abs(found.low), abs(found.high)
-    low = 0.0 if found.low <= 0 <= found.high else min(ends)
-    return replace(found, value=abs(found.value), low=low, high=max(ends))
+    low, high = _sizes(found.low, found.high)
+    next_low, next_high = _sizes(found.next_low, found.next_high)
+    return replace(found, value=abs(found.value), low=low, high=high, next_low=next_low, next_high=next_high)
+
+
+def _sizes(low: float, high: float) -> tuple[float, float]:
+    """The smallest and the largest size of the numbers between two ends."""
+    ends = abs(low), abs(high)
+    return 0.0 if low <= 0 <= high else min(ends), max(ends)
 
 
 def _mirrored(found: Interval) -> Interval:
-    return replace(found, value=-found.value, low=-found.high, high=-found.low)
+    ends = {"low": -found.high, "high": -found.low, "next_low": -found.next_high, "next_high": -found.next_low}
+    return replace(found, value=-found.value, **ends)
 
 
 def largest(each_corrected: list[Interval]) -> Interval:
     """The interval of the largest of several effects: above zero if one is, below zero if all are.
 
     Args:
-        each_corrected: intervals at the `corrected` confidence. ``could_have_seen`` is that of the best measured.
+        each_corrected: intervals at the `corrected` confidence. ``could_have_seen`` is that of the best measured. Of
+            one more replicate nothing is said: which effect is its largest is another question.
     """
     return Interval(
         max(one.value for one in each_corrected),
@@ -225,11 +256,12 @@ def _quantiles(replicates: int, confidence: float, power: float) -> np.ndarray:
     return t.ppf(levels, replicates - 1) if replicates > 1 else norm.ppf(levels)
 
 
-def _around(value: float, error: float, replicates: int, confidence: float, power: float) -> Interval:
+def _around(value: float, error: float, spread: float, replicates: int, confidence: float, power: float) -> Interval:
     quantiles = _quantiles(replicates, confidence, power)
     half = float(quantiles[0] * error)
+    reach = float(quantiles[0] * spread * (1 + 1 / replicates) ** 0.5)
     could_have_seen = float(quantiles.sum() * error) if error > 0 else float("nan")
-    return Interval(value, value - half, value + half, could_have_seen, replicates)
+    return Interval(value, value - half, value + half, could_have_seen, replicates, value - reach, value + reach)
 
 
 def cluster_variance(sums: np.ndarray) -> float:

@@ -21,7 +21,7 @@ from snakemake.io import ancient
 
 from orchard import paths, processes, yamls
 from orchard.errors import UserError, did_you_mean, of_machine
-from orchard.lineage import gate, graph, project
+from orchard.lineage import gate, graph, project, published
 from orchard.lineage.graph import Graph
 from orchard.rerun import alive, aside, began, dvc_patches, machine, progress, remote, warm
 from orchard.study import load, params
@@ -117,7 +117,7 @@ class Run:
 
     def threads(self, wildcards) -> int:
         """The CPU threads that a base model is made with."""
-        return self.tree["base"][self.stage(wildcards).partition("@")[2]]["threads"]
+        return self.tree["runs"]["base"][self.stage(wildcards).partition("@")[2]]["settings"]["threads"]
 
     def on_start(self) -> None:
         """When jobs are about to start."""
@@ -129,6 +129,12 @@ class Run:
         progress.print_failures()
         if changed := began.tell_change():
             print(f"\n{changed}", file=sys.stderr)
+
+    def on_success(self) -> None:
+        """When every job has done its work."""
+        self.on_end()
+        if beside := published.beside():
+            print(f"\n{beside}", file=sys.stderr)
 
 
 def _filled_in(tree: dict) -> Graph:

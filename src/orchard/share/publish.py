@@ -16,10 +16,12 @@ MADE = ".published"  # in a folder that a publication made: the names and hashes
 def publish() -> str:
     """Copies tables and figures of results/report to docs/report, the claims table into the README; writes costs.csv.
 
+    With them goes params.yaml, by which a later run knows the published one of its study (`orchard.lineage.published`).
+
     Raises:
         UserError: there is no report yet, or docs/report has something that this did not write.
     """
-    replace(paths.DOCS_REPORT, report())
+    replace(paths.DOCS_REPORT, report() | {paths.PARAMS.name: paths.PARAMS.read_bytes()})
     before, _, rest = paths.README.read_text().partition(BEGIN)
     links.write_own(
         paths.README,

@@ -1,7 +1,7 @@
 """Recovery of a pruned model: finetuning on one author's responses (arXiv 2602.01997, section 4).
 
     python -m orchard.stages.recover NAME --of MODEL --method METHOD --ratio RATIO --author AUTHOR --budget BUDGET \
-        --seed SEED --pruned MODEL --responses RESPONSES
+        --draw DRAW --pruned MODEL --responses RESPONSES
 
 A budget makes authors comparable: equal prompts and steps, or, since self-generated responses differ in length, equal
 tokens of answers.
@@ -22,6 +22,7 @@ from orchard import jsonl, paths
 from orchard.errors import UserError
 from orchard.models import card, chosen_on, folders, prompts, record
 from orchard.models.finetuning import adapter, merged, sft_arguments, steps_of
+from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, train
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -33,11 +34,12 @@ def main(name: str, run: RecoverRun) -> None:
     amount = stage.params(Amount, "recover", "budgets", run.budget, "amount")
     pruned, responses = paths.model(run.pruned), paths.responses(run.responses)
     tokenizer = folders.load_tokenizer(pruned)
-    rows = taken(jsonl.read(responses), tokenizer, amount, run.seed)
+    seed = seed_of("recovery", record.read(pruned)["seed"], run.draw)
+    rows = taken(jsonl.read(responses), tokenizer, amount, seed)
     target = paths.model(f"recover-{name}")
     with stage.output(target) as scratch, stage.resumable(target) as state:
         examples = [prompts.example(row, tokenizer) for row in rows]
-        steps = finetune(trainer, epochs_of(amount), run.seed, pruned, examples, scratch, state, f"recover@{name}")
+        steps = finetune(trainer, epochs_of(amount), seed, pruned, examples, scratch, state, f"recover@{name}")
         chosen_on.write(scratch, chosen_on.read(pruned))
         before, seen = record.read(pruned), amounts(rows, tokenizer, amount)
         card.finish(
@@ -48,10 +50,10 @@ def main(name: str, run: RecoverRun) -> None:
             [pruned, responses],
             step=made(run, steps, seen),
             start=pruned,
-            **run.model_dump(include={"of", "method", "author", "budget", "seed"}),
+            **run.model_dump(include={"of", "method", "author", "budget", "draw"}),
             steps=steps,
             **seen,
-            **{key: before[key] for key in ("ratio", "dropped")},
+            **{key: before[key] for key in ("base", "seed", "ratio", "dropped")},
         )
 
 
@@ -64,7 +66,7 @@ def made(run: RecoverRun, steps: int, seen: dict) -> str:
     """What recovery did, for the card."""
     amount = f"{steps} steps, {seen['tokens']} answer tokens"
     cut = f", {seen['cut']} responses cut off by max_new_tokens and without an end" if seen["cut"] else ""
-    return f"finetuned on {run.author}'s responses within budget {run.budget}, seed {run.seed}: {amount}{cut}"
+    return f"finetuned on {run.author}'s responses within budget {run.budget}, draw {run.draw}: {amount}{cut}"
 
 
 def taken(responses: list[dict], tokenizer, amount: Amount, seed: int) -> list[dict]:

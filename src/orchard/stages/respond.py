@@ -10,7 +10,8 @@ from pathlib import Path
 
 from orchard import jsonl, paths
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, sampling
+from orchard.models import folders, record, sampling
+from orchard.models.seeds import seed_of
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.study.schema.recover import Author, GivenAuthor, ModelAuthor, RespondRun, StyleAuthor
@@ -60,14 +61,17 @@ def from_author(author: GivenAuthor | StyleAuthor, prompts: list[dict]) -> list[
 
 
 def from_model(name: str, of: str, author: ModelAuthor, prompts: list[dict]) -> list[dict]:
-    """Responses sampled from the unpruned model, each with its tokens, and whether it was cut off or is right.
+    """Responses sampled from the unpruned model, each with its tokens, and whether it was cut off.
+
+    Each replicate has a stream of its own.
 
     Raises:
         UserError: the model wrote nothing at all.
     """
     model, tokenizer = folders.load_model(paths.model(of)), folders.load_tokenizer(paths.model(of))
     texts = [item["prompt"] for item in prompts]
-    responses = list(sampling.sample(model, tokenizer, texts, author, Progress(f"respond@{name}", len(texts))))
+    asked = author.model_copy(update={"seed": seed_of("responses", author.seed, record.read(paths.model(of))["seed"])})
+    responses = list(sampling.sample(model, tokenizer, texts, asked, Progress(f"respond@{name}", len(texts))))
     written = [(response.ids, response.cut) for response in responses]
     sampling.refuse_silence(written, of, "prune and recover another model")
     return [

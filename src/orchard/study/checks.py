@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from orchard.errors import UserError, did_you_mean
 from orchard.study import files, runs
+from orchard.study.schema.base import Loaded, Pretrained
 from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
 from orchard.study.schema.evaluate import GenerationTask, ScoredTask
 from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
@@ -106,10 +107,10 @@ def games_take_their_options(study: Study) -> Broken:
 )
 def used_parts_are_filled(study: Study) -> Broken:
     needs = {
-        "sft.arms": ["sft.seeds", "sft.trainer"],
+        "sft.arms": ["sft.trainer"],
         "prune.of": ["prune.methods", "prune.ratios", "prune.calibration"],
         "prune.skip": ["prune.calibration"],
-        "recover.of": [f"recover.{key}" for key in "methods ratios responses budgets seeds prompts trainer".split()],
+        "recover.of": [f"recover.{key}" for key in "methods ratios responses budgets prompts trainer".split()],
     }
     for user, needed in needs.items():
         used = _value_at(study, user)
@@ -120,28 +121,50 @@ def used_parts_are_filled(study: Study) -> Broken:
 
 
 @rule(
-    "it is a model of this study: base-<name>, sft-<arm>-<seed> or rl-<recipe>-<arm>-<seed>",
+    "it is a model of this study, base-<name>-<seed>, sft-<arm>-<seed> or rl-<recipe>-<arm>-<seed>, or without the "
+    "seed all replicates",
     why="no stage would make it",
 )
 def models_exist(study: Study) -> Broken:
-    known = _layers_of_models(study)
-    named = [(f"behave.{name}.model", policy.model) for name, policy in study.behave.items()]
-    lists = {"prune.of": study.prune.of, "prune.skip": study.prune.skip, "recover.of": study.recover.of}
-    named += [(key, name) for key, names in lists.items() for name in names]
-    for key, name in named:
-        if name not in known:
-            yield f"{key}: {name!r}", did_you_mean(name, known)
+    known = runs.replicates(runs.unpruned(study))
+    for key in ("prune.of", "prune.skip", "recover.of"):
+        for name in _value_at(study, key):
+            if name not in known:
+                yield f"{key}: {name!r}", did_you_mean(name, known)
 
 
 @rule(
-    "it is a model of this study, by its name in results/models, or null",
+    "it is one model of this study: base-<name>-<seed>, or base-<name> of a loaded one; likewise sft-… and rl-…",
+    why="data come from one policy, whichever model learns from them",
+)
+def policies_are_models(study: Study) -> Broken:
+    known = list(runs.layers(runs.unpruned(study)))
+    for name, policy in study.behave.items():
+        if policy.model not in known:
+            yield f"behave.{name}.model: {policy.model!r}", did_you_mean(policy.model, known)
+
+
+@rule(
+    "it is one model of this study, by its name in results/models, or null",
     why="the checkpoint is handed out with its scores",
 )
 def artifacts_are_models(study: Study) -> Broken:
-    known = runs.models(study.base, runs.expand(study))
+    known = runs.models(runs.expand(study))
     for role, name in study.artifacts:
         if name is not None and name not in known:
             yield f"artifacts.{role}: {name!r}", did_you_mean(name, known)
+
+
+@rule(
+    "each name is that of one model, or of the replicates of one",
+    why="two stages would write the same output, or a list would name two things",
+)
+def names_differ(study: Study) -> Broken:
+    owner: dict[str, str] = {}
+    for key, group, seeds in _groups(study):
+        for name in dict.fromkeys([group, *(f"{group}-{seed}" for seed in seeds)]):
+            if (other := owner.setdefault(name, key)) != key:
+                yield f"{name}: of {other} and of {key}", "rename one of the two"
 
 
 @rule(
@@ -155,7 +178,6 @@ def arms_exist(study: Study) -> Broken:
         for name, arm in study.sft.arms.items()
         for key, known in (("objective", study.sft.objectives), ("base", bases), ("data", study.behave))
     ]
-    named += [("sft.own_seeds", name, study.sft.arms) for name in study.sft.own_seeds]
     named += [("rl.arms", name, study.rl.recipes) for name in study.rl.arms]
     named += [
         (f"rl.arms.{recipe}", arm, study.sft.arms)
@@ -165,6 +187,30 @@ def arms_exist(study: Study) -> Broken:
     for key, name, known in named:
         if name not in known:
             yield f"{key}: {name!r}", did_you_mean(name, known)
+
+
+@rule(
+    "pretrained bases say their seeds, and sft.seeds are those of loaded bases",
+    why="replicate r of an arm starts from replicate r of its base, and one fact stands in one place",
+)
+def seeds_stand_with_the_base(study: Study) -> Broken:
+    bases = {f"base-{name}": base for name, base in study.base.items()}
+    loaded = [name for name, arm in study.sft.arms.items() if isinstance(bases.get(arm.base), Loaded)]
+    if study.sft.seeds and not loaded:
+        yield f"sft.seeds: {study.sft.seeds}, while no arm has a loaded base", "remove it: base.<name>.seeds has them"
+    if loaded and not study.sft.seeds:
+        yield f"sft.seeds: [], while the base of arm {loaded[0]!r} is loaded", "give at least one, for example [1]"
+
+
+@rule(
+    "an objective has one arm on each base and data",
+    why="the claims pair arms by base and seed, and two of one objective could not be told apart",
+)
+def objectives_have_one_arm(study: Study) -> Broken:
+    first: dict[tuple, str] = {}
+    for name, arm in study.sft.arms.items():
+        if (other := first.setdefault((arm.objective, arm.base, arm.data), name)) != name:
+            yield f"sft.arms: {other!r} and {name!r} are both of {arm.objective!r}", "give one another objective's name"
 
 
 @rule("a recipe says from which arms it starts", why="it would run from none")
@@ -253,10 +299,13 @@ def nothing_feeds_itself(study: Study) -> Broken:
 
 @rule("recovery starts from a model that prune makes", why="there would be nothing to recover")
 def recovery_has_its_pruned_models(study: Study) -> Broken:
+    named = runs.replicates(runs.unpruned(study))
+    models = set(runs.chosen(study.prune.of, named))
     for key in ("of", "methods", "ratios"):
         pruned = getattr(study.prune, key)
-        for value in getattr(study.recover, key):
-            if value not in pruned and study.recover.of:
+        for value in getattr(study.recover, key) if study.recover.of else ():
+            there = set(named.get(value, [value])) <= models if key == "of" else value in pruned
+            if not there:
                 found = f"recover.{key}: {value!r}, while prune.{key} has {', '.join(map(str, pruned)) or 'nothing'}"
                 yield found, f"add it to prune.{key}, or remove it here"
 
@@ -415,15 +464,15 @@ def twins_are_alike(study: Study) -> Broken:
 
 
 @rule(
-    "twins have seeds of their own",
-    why="with one seed they would be the same model twice, and differ by nothing at all",
+    "the arms of twins differ in draw",
+    why="with the same random choices they would be the same model twice, and differ by nothing at all",
 )
-def twins_share_no_seed(study: Study) -> Broken:
+def twins_differ_in_draw(study: Study) -> Broken:
     for one, other in _twins(study):
         alike = one != other and study.sft.objectives[one] == study.sft.objectives[other]
-        if alike and (common := _seeds_of(study, one) & _seeds_of(study, other)):
-            found = f"report.pear.twins: {one!r} and {other!r} share the seeds {', '.join(map(str, sorted(common)))}"
-            yield found, f"give the arm of {other!r} other seeds under sft.own_seeds"
+        if alike and (common := _draws_of(study, one) & _draws_of(study, other)):
+            found = f"report.pear.twins: {one!r} and {other!r} both have draw {', '.join(map(str, sorted(common)))}"
+            yield found, f"set draw: {max(common) + 1} in the arm of {other!r}"
 
 
 # What the checks ask of a study
@@ -431,16 +480,22 @@ def twins_share_no_seed(study: Study) -> Broken:
 
 def _depths_and_ratios(study: Study) -> Iterator[tuple[int, int | float]]:
     """Each depth of a model to prune with each ratio."""
-    layers_of = _layers_of_models(study)
-    for layers in dict.fromkeys(layers_of[name] for name in study.prune.of if name in layers_of):
+    made = runs.unpruned(study)
+    layers_of = runs.layers(made)
+    of = runs.chosen(study.prune.of, runs.replicates(made))
+    for layers in dict.fromkeys(layers_of[name] for name in of if name in layers_of):
         yield from ((layers, ratio) for ratio in study.prune.ratios)
 
 
-def _layers_of_models(study: Study) -> dict[str, int]:
-    """The models that can be pruned or imitated, and the number of layers of each."""
-    trained: runs.Runs = {"sft": runs.sft(study.sft)}
-    trained["rl"] = runs.rl(study.rl, trained["sft"])
-    return runs.layers(study.base, trained)
+def _groups(study: Study) -> Iterator[tuple[str, str, list[int]]]:
+    """The key of each model of all layers, its name without a seed, and the seeds of its replicates."""
+    for name, base in study.base.items():
+        yield f"base.{name}", f"base-{name}", base.seeds if isinstance(base, Pretrained) else []
+    for name, arm in study.sft.arms.items():
+        seeds = [seed for seed, _ in runs.starts(arm.base, study.sft.seeds, study.base)]
+        yield f"sft.arms.{name}", f"sft-{name}", seeds
+        for recipe in study.rl.recipes:
+            yield f"rl.recipes.{recipe} from sft.arms.{name}", f"rl-{recipe}-{name}", seeds
 
 
 def _is_searched(study: Study) -> bool:
@@ -514,11 +569,10 @@ def _twins(study: Study) -> list[tuple[str, str]]:
     return [(twins.one, twins.other)]
 
 
-def _seeds_of(study: Study, objective: str) -> set[int]:
-    """The seeds of the arms of an objective on the data that PEAR's claims are about."""
-    arms = {name for name, arm in study.sft.arms.items() if arm.objective == objective}
-    arms = {name for name in arms if study.sft.arms[name].data == study.report.pear.data}
-    return {seed for name in arms for seed in study.sft.own_seeds.get(name, study.sft.seeds)}
+def _draws_of(study: Study, objective: str) -> set[int]:
+    """The draws of the arms of an objective on the data that PEAR's claims are about."""
+    arms = [arm for arm in study.sft.arms.values() if arm.objective == objective]
+    return {arm.draw for arm in arms if arm.data == study.report.pear.data}
 
 
 def _other_families(pear: Pear | None) -> list[tuple[str, OtherFamily]]:

@@ -1,12 +1,18 @@
 """The runs of every stage, worked out from the study.
 
 dvc.yaml reads them from params.yaml, so that no rule and no stage has to look anything up.
+
+A replicate is a chain: a pretrained model, and all that is trained, pruned and recovered from it. Its seed ends the
+names of its models. A name without it stands for all replicates: rl-grpo-nll for rl-grpo-nll-1, rl-grpo-nll-2, and so
+on.
 """
+
+from collections.abc import Iterable, Iterator
 
 from orchard import paths
 from orchard.study.schema.artifacts import ArtifactRun
-from orchard.study.schema.base import Base
-from orchard.study.schema.common import Run
+from orchard.study.schema.base import Base, BaseRun, Pretrained, Pretraining
+from orchard.study.schema.common import TYPES_ALONE, Run
 from orchard.study.schema.evaluate import EvaluateRun
 from orchard.study.schema.prune import Prune, PruneRun, SearchRun
 from orchard.study.schema.recover import MixRun, Recover, RecoverRun, RespondRun
@@ -15,77 +21,125 @@ from orchard.study.schema.sft import Sft, SftRun
 from orchard.study.schema.study import Study
 
 Runs = dict[str, dict[str, Run]]  # for each family of stages, its runs by name
+Named = dict[str, list[str]]  # the models that a name stands for: one, or all replicates
 
 
 def expand(study: Study) -> Runs:
     """What runs: for each family of stages the runs by name, each with what its command and its inputs need."""
-    runs: Runs = {"sft": sft(study.sft)}
-    runs["rl"] = rl(study.rl, runs["sft"])
-    runs["search"] = search(study.prune)
-    runs["prune"] = prune(study.prune) | skip(study.prune, layers(study.base, runs))
-    runs["respond"], runs["mix"] = respond(study.recover), mix(study.recover)
-    runs["recover"] = recover(study.recover)
-    runs["evaluate"] = {name: EvaluateRun(model=name) for name in models(study.base, runs)}
+    runs = unpruned(study)
+    named = replicates(runs)
+    of, recovered = (chosen(block.of, named) for block in (study.prune, study.recover))
+    runs["search"] = search(study.prune, of)
+    runs["prune"] = prune(study.prune, of) | skip(study.prune, layers(runs), chosen(study.prune.skip, named))
+    runs["respond"], runs["mix"] = respond(study.recover, recovered), mix(study.recover, recovered)
+    runs["recover"] = recover(study.recover, recovered)
+    runs["evaluate"] = {name: EvaluateRun(model=name) for name in models(runs)}
     runs["artifact"] = {role: ArtifactRun(model=name) for role, name in study.artifacts if name}
     return runs
 
 
-def sft(block: Sft) -> dict[str, SftRun]:
-    """Each arm with each seed."""
+def unpruned(study: Study) -> Runs:
+    """The runs that make models of all layers."""
+    runs: Runs = {"base": base(study.base), "sft": sft(study.sft, study.base)}
+    return runs | {"rl": rl(study.rl, runs["sft"])}
+
+
+def base(bases: dict[str, Base]) -> dict[str, BaseRun]:
+    """Each base model: of those that are pretrained, one for each seed."""
+    found = {}
+    for name, own in bases.items():
+        if isinstance(own, Pretrained):
+            settings = Pretraining.model_validate(own.model_dump(exclude={"seeds"}), context=TYPES_ALONE)
+            found |= {f"{name}-{seed}": BaseRun(seed=seed, settings=settings) for seed in own.seeds}
+        else:
+            found[name] = BaseRun(settings=own)
+    return found
+
+
+def sft(block: Sft, bases: dict[str, Base]) -> dict[str, SftRun]:
+    """Each arm from each replicate of its base; of a loaded base, with each seed of SFT."""
     return {
-        f"{name}-{seed}": SftRun(arm=name, objective=arm.objective, base=arm.base, data=arm.data, seed=seed)
+        f"{name}-{seed}": SftRun(arm=name, objective=arm.objective, base=start, data=arm.data, seed=seed, draw=arm.draw)
         for name, arm in block.arms.items()
-        for seed in block.own_seeds.get(name, block.seeds)
+        for seed, start in starts(arm.base, block.seeds, bases)
     }
+
+
+def starts(name: str, seeds: list[int], bases: dict[str, Base]) -> Iterator[tuple[int, str]]:
+    """The replicates of an arm of SFT: their seeds, each with the base model that it starts from."""
+    own = bases.get(name.removeprefix("base-"))
+    if isinstance(own, Pretrained):
+        yield from ((seed, f"{name}-{seed}") for seed in own.seeds)
+    else:
+        yield from ((seed, name) for seed in seeds)
 
 
 def rl(block: Rl, starts: dict[str, SftRun]) -> dict[str, RlRun]:
     """Each recipe from each SFT checkpoint of its arms."""
     return {
-        f"{name}-{start}": RlRun(recipe=name, arm=run.arm, seed=run.seed, start=f"sft-{start}", prompts=recipe.prompts)
+        f"{name}-{start}": RlRun(
+            recipe=name, arm=run.arm, seed=run.seed, draw=run.draw, start=f"sft-{start}", prompts=recipe.prompts
+        )
         for name, recipe in block.recipes.items()
         for start, run in starts.items()
         if block.arms.get(name) == "all" or run.arm in block.arms.get(name, [])
     }
 
 
-def search(block: Prune) -> dict[str, SearchRun]:
+def replicates(runs: Runs) -> Named:
+    """The models of all layers, by their own names and, all replicates together, by the name without the seed."""
+    found: Named = {}
+    for family in ("base", "sft", "rl"):
+        for name, run in runs[family].items():
+            model = f"{family}-{name}"
+            group = model if run.seed is None else model.removesuffix(f"-{run.seed}")
+            for each in dict.fromkeys((group, model)):
+                found.setdefault(each, []).append(model)
+    return found
+
+
+def chosen(names: Iterable[str], named: Named) -> list[str]:
+    """The models that some names stand for, each once."""
+    return list(dict.fromkeys(model for name in names for model in named.get(name, [])))
+
+
+def search(block: Prune, of: list[str]) -> dict[str, SearchRun]:
     """One greedy search per model, up to the highest ratio: lower ones drop the layers that it dropped first."""
     if "greedy" not in block.methods:
         return {}
-    return {of: SearchRun(of=of, ratios=block.ratios) for of in block.of}
+    return {name: SearchRun(of=name, ratios=block.ratios) for name in of}
 
 
-def prune(block: Prune | Recover) -> dict[str, PruneRun]:
+def prune(block: Prune | Recover, of: list[str]) -> dict[str, PruneRun]:
     """Each method at each ratio, of each model, with what the choice of layers rests on."""
     calibration = block.calibration.items if isinstance(block, Prune) and block.calibration else ""
     return {
-        f"{of}-{method}-{ratio}": PruneRun(
-            of=of,
+        f"{name}-{method}-{ratio}": PruneRun(
+            of=name,
             method=method,
             ratio=ratio,
-            chosen_on=str(paths.search(of)) if method == "greedy" else calibration,
+            chosen_on=str(paths.search(name)) if method == "greedy" else calibration,
         )
-        for of in block.of
+        for name in of
         for method in block.methods
         for ratio in block.ratios
     }
 
 
-def skip(block: Prune, depths: dict[str, int]) -> dict[str, PruneRun]:
+def skip(block: Prune, depths: dict[str, int], of: list[str]) -> dict[str, PruneRun]:
     """Each layer alone, of each model of the sweep."""
     return {
-        f"{of}-skip-{layer}": PruneRun(
-            of=of, method="skip", layer=layer, chosen_on=block.calibration.items if block.calibration else ""
+        f"{name}-skip-{layer}": PruneRun(
+            of=name, method="skip", layer=layer, chosen_on=block.calibration.items if block.calibration else ""
         )
-        for of in block.skip
-        for layer in range(depths.get(of, 0))
+        for name in of
+        for layer in range(depths.get(name, 0))
     }
 
 
-def layers(bases: dict[str, Base], runs: Runs) -> dict[str, int]:
-    """The models that can be pruned or imitated, and the number of layers of each."""
-    depths = {f"base-{name}": base.model.layers for name, base in bases.items()}
+def layers(runs: Runs) -> dict[str, int]:
+    """The models of all layers, and the number of layers of each."""
+    depths = {f"base-{name}": run.settings.model.layers for name, run in runs["base"].items()}
     depths |= {f"sft-{name}": depths[run.base] for name, run in runs["sft"].items() if run.base in depths}
     return depths | {f"rl-{name}": depths[run.start] for name, run in runs["rl"].items() if run.start in depths}
 
@@ -99,44 +153,43 @@ def authors(block: Recover) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys([*writing, *(part for name in mixtures for part in known[name].of)])), mixtures
 
 
-def respond(block: Recover) -> dict[str, RespondRun]:
+def respond(block: Recover, of: list[str]) -> dict[str, RespondRun]:
     """Each author's responses to the prompts, per unpruned model."""
     writing, _ = authors(block)
-    return {f"{of}-{author}": RespondRun(of=of, author=author) for of in block.of for author in writing}
+    return {f"{name}-{author}": RespondRun(of=name, author=author) for name in of for author in writing}
 
 
-def mix(block: Recover) -> dict[str, MixRun]:
+def mix(block: Recover, of: list[str]) -> dict[str, MixRun]:
     """Each mixture of two authors' responses, per unpruned model."""
     _, mixtures = authors(block)
     return {
-        f"{of}-{author}": MixRun(of=of, author=author, first=f"{of}-{first}", second=f"{of}-{second}")
-        for of in block.of
+        f"{name}-{author}": MixRun(of=name, author=author, first=f"{name}-{first}", second=f"{name}-{second}")
+        for name in of
         for author in mixtures
         for first, second in [block.responses[author].of]
     }
 
 
-def recover(block: Recover) -> dict[str, RecoverRun]:
-    """Each author within each budget with each seed, of each pruned model to be recovered."""
+def recover(block: Recover, of: list[str]) -> dict[str, RecoverRun]:
+    """Each author within each budget, of each pruned model to be recovered, once or several times."""
     return {
-        f"{pruned}-{author}-{name}-{seed}": RecoverRun(
+        f"{pruned}-{author}-{name}-{draw}": RecoverRun(
             of=run.of,
             method=run.method,
             ratio=run.ratio,
             author=author,
             budget=name,
-            seed=seed,
+            draw=draw,
             pruned=f"prune-{pruned}",
             responses=f"{run.of}-{author}",
         )
-        for pruned, run in prune(block).items()
+        for pruned, run in prune(block, of).items()
         for name, budget in block.budgets.items()
         for author in budget.of
-        for seed in block.seeds
+        for draw in range(1, block.draws + 1)
     }
 
 
-def models(bases: dict[str, Base], runs: Runs) -> list[str]:
+def models(runs: Runs) -> list[str]:
     """The names of all models of a study."""
-    trained = [f"{family}-{name}" for family in ("sft", "rl", "prune", "recover") for name in runs[family]]
-    return [*(f"base-{name}" for name in bases), *trained]
+    return [f"{family}-{name}" for family in ("base", "sft", "rl", "prune", "recover") for name in runs[family]]

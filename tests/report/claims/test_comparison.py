@@ -56,7 +56,7 @@ def test_models_without_a_partner_are_left_out():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"paired_by": ["base"]}, "share base: no pairs"),
+        ({"paired_by": ["data"]}, "share data: no pairs"),
         ({"models": {"stage": "prune"}}, "no models to compare: stage prune and stage sft, objective token"),
         ({"task": "$pear.twins"}, "report.pear.twins is null"),
         ({"metric": "acc"}, "not every model has acc on calc"),

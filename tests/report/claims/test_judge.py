@@ -38,8 +38,8 @@ def test_planted_effects_are_found(judged):
     assert judged.loc["L9", "ours"] == pytest.approx(0.75 - 0.5, abs=0.08)
     assert (judged.loc["L5", "verdict"], judged.loc["L6", "verdict"]) == ("reproduced", "reproduced")
     assert judged.loc["L5", "ours"] == pytest.approx(0.1, abs=0.04)
-    assert "prune-base-tiny-skip-2" in judged.loc["L5", "command"]
-    assert judged.loc["L5", "model"] == "prune-base-tiny-skip-2"
+    assert "prune-base-tiny-1-skip-2" in judged.loc["L5", "command"]
+    assert judged.loc["L5", "model"] == "prune-base-tiny-1-skip-2"
 
 
 def test_an_estimate_is_the_paired_difference(study, judged):
@@ -70,9 +70,9 @@ def test_headline_is_block_influence_at_a_quarter_on_the_group_with_most_replica
     assert judged.loc["L11", "n"] == 2
 
 
-def test_one_seed_cannot_settle_a_training_claim(judged):
+def test_one_chain_cannot_settle_a_training_claim(judged):
     own = judged.loc["L3/base-tiny/block-influence/0.25"]
-    assert judge.in_words(own["verdict"], own["reason"]) == "inconclusive (one seed)"
+    assert judge.in_words(own["verdict"], own["reason"]) == "inconclusive (one chain, one pretrained model)"
     assert judged.loc["L11/base-tiny/block-influence/0.25", "verdict"] == "reproduced"
 
 
@@ -83,8 +83,8 @@ def test_one_seed_cannot_settle_a_training_claim(judged):
         (-0.05, -0.01, 3, True, "not reproduced"),
         (-0.01, 0.05, 3, True, "inconclusive"),
         (0.0, 0.05, 3, True, "inconclusive"),
-        (0.01, 0.05, 1, True, "inconclusive (one seed)"),
-        (-0.05, -0.01, 1, True, "inconclusive (one seed)"),
+        (0.01, 0.05, 1, True, "inconclusive (one chain)"),
+        (-0.05, -0.01, 1, True, "inconclusive (one chain)"),
         (0.01, 0.05, 1, False, "reproduced"),
         (0.02, 0.02, 3, True, "inconclusive (no question tells the models apart)"),
         (float("nan"), float("nan"), 3, False, "inconclusive"),

@@ -165,7 +165,7 @@ def test_drift_that_does_not_differ_is_inconclusive():
 def test_one_seed_settles_nothing(name):
     far = {("after", "token"): 5.0, ("after", "pear-kl"): 5.0, ("before", "nll"): 5.0, ("transfer", "token"): 5.0}
     means = same(("before", "after", "transfer")) | far
-    assert verdicts(name, means, seeds=1) == "inconclusive (one seed)"
+    assert verdicts(name, means, seeds=1) == "inconclusive (one chain, one pretrained model)"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_one_seed_settles_nothing(name):
         ),
         ("P7", {"transfer": {"recipe": "away", "task": "calc"}}, "not every model has pass@1 on calc"),
         ("P10", {"controls": []}, "report.pear.controls is empty"),
-        ("P10", {"controls": ["dft"]}, "no seed has both token and dft after RL"),
+        ("P10", {"controls": ["dft"]}, "no chain has both token and dft after RL"),
         ("P1", {"data": "other"}, "0 objectives of report.pear.reversal before and after RL; it needs three"),
     ],
 )

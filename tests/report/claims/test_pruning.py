@@ -112,7 +112,7 @@ TRAINING = [("L1", own_recovery, (0.78,)), ("L4", probed, (0.2, 0.5)), ("L8", br
 
 @pytest.mark.parametrize(("name", "study", "effect"), TRAINING)
 def test_one_recovery_of_one_model_settles_nothing(name, study: Callable, effect):
-    assert verdict(name, study(*effect), replicates=1) == "inconclusive (one seed)"
+    assert verdict(name, study(*effect), replicates=1) == "inconclusive (one chain, one pretrained model)"
 
 
 @pytest.mark.parametrize(

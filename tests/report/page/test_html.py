@@ -10,7 +10,7 @@ import pytest
 from orchard.report.claims import pear
 from orchard.report.claims.judge import COLUMNS, in_words
 from orchard.report.page import page
-from tests.helpers.planted import SETTINGS, course, report, studies_of, write_model, write_study
+from tests.helpers.planted import SETTINGS, chain, course, report, studies_of, write_model, write_study
 
 
 def test_page_says_how_many_selection_prompts_are_evaluated_on(folder):
@@ -92,13 +92,13 @@ def test_page_shows_the_first_rows_of_a_claim_with_many():
 
 
 @pytest.mark.parametrize(("skill", "differ"), [(0.6, False), (0.9, True)], ids=["alike", "not alike"])
-def test_twins_are_compared_without_pairing_their_seeds(tmp_path, skill, differ):
+def test_twins_are_paired_by_chain(tmp_path, skill, differ):
     settings = SETTINGS | {"pear": SETTINGS["pear"] | {"twins": {"one": "nll", "other": "nll-again"}}}
     root = write_study(tmp_path, settings, skip=("prune", "recover"))
-    facts = {"objective": "nll-again", "arm": "nll-again", "base": "base-tiny", "data": "teacher", "recipe": "grpo"}
-    for seed in (4, 5, 6):
+    facts = {"objective": "nll-again", "arm": "nll-again", "data": "teacher", "recipe": "grpo", "draw": 1}
+    for seed in (1, 2, 3):
         name = f"rl-grpo-nll-again-{seed}"
-        write_model(root, name, skill, 0.97, stage="rl", seed=seed, **facts, **course("rl", "nll", 1))
+        write_model(root, name, skill, 0.97, stage="rl", **chain(seed), **facts, **course("rl", "nll", 1))
     found = pear.twins(studies_of(root, settings)[0]).interval
     assert (not found.low <= 0 <= found.high, found.replicates) == (differ, 3)
     assert found.value == pytest.approx(skill - 0.6, abs=0.04)

@@ -33,7 +33,7 @@ class Comparison:
     paired_by: list[str]
 
     def findings(self, study: BoundStudy) -> list[Finding]:
-        """The mean difference over all pairs of models and their questions.
+        """The mean difference over all pairs of models and their questions; the pairs of one base are averaged first.
 
         Raises:
             NotTestedError: the config has null for a key, no two models make a pair, several models are a pair's one
@@ -47,8 +47,8 @@ class Comparison:
             raise NotTestedError(f"no models to compare: {_listed(models)} and {_listed(against)}")
         if not all(evaluations.has(name, task, metric) for name in [*ours, *theirs]):
             raise NotTestedError(f"not every model has {metric} on {task}")
-        difference = evaluations.values(ours, task, metric) - evaluations.values(theirs, task, metric)
-        return [Finding(statistics.mean([difference]).interval(study.confidence), [*ours, *theirs])]
+        mine, other = (evaluations.of_replicates(names, task, metric, like=ours) for names in (ours, theirs))
+        return [Finding(statistics.mean([mine - other]).interval(study.confidence), [*ours, *theirs])]
 
     def pairs(self, evaluations: Evaluations, models: dict, against: dict) -> tuple[list[str], list[str]]:
         """The models of each side, in the order of the pairs."""

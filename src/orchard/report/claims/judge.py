@@ -1,6 +1,7 @@
 """The claims table: each claim of the papers, the paper's number, ours with its interval, and a verdict."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -15,8 +16,8 @@ from orchard.report.pear_study import PearStudy
 from orchard.report.pruned_study import PrunedStudy
 from orchard.report.statistics import Interval
 
-COLUMNS = ["id", "verdict", "reason", "model", "paper", "ours", "low", "high", "n", "could_have_seen", "p", "p_holm"]
-COLUMNS += ["command"]
+COLUMNS = ["id", "verdict", "reason", "model", "paper", "ours", "low", "high", "next_low", "next_high", "n"]
+COLUMNS += ["could_have_seen", "p", "p_holm", "command"]
 TEXTS = ["reason", "model", "command"]  # empty where there is nothing to say
 LEAST_P = 1e-9  # a smaller p-value is reported as this one: ours, nobody believes it
 MEASURES = {"PEAR": pear, "LLP": pruning}
@@ -27,11 +28,13 @@ def judge_all(pear_study: PearStudy, pruned_study: PrunedStudy) -> pandas.DataFr
     """Judges every claim.
 
     Returns:
-        A row per claim, with the columns of COLUMNS. reason says why a claim is inconclusive or not tested, model is
-        the first that the finding rests on; ours, low, high and could_have_seen are fractions (0.02 is two points), n
-        is the number of replicates, p and p_holm are `p_value` and `holm`, of a claim's own row. Where a claim has
-        several settings, it is followed by a row for each: a pruning claim by ``<claim>/<group>/<method>/<ratio>``, the
-        verdict's first; a claim on several objectives by ``<claim>/<objective>``, P1 by ``P1/<objective>/<objective>``.
+        A row per claim, with the columns of COLUMNS. reason says why a claim is inconclusive or not tested, and where
+        the finding rests on one pretrained model; model is the first that it rests on; ours, low, high and
+        could_have_seen are fractions (0.02 is two points); next_low and next_high are the ends of the prediction
+        interval of one more chain, where it is known; n is the number of pretrained models (of P9, of pairs of steps);
+        p and p_holm are `p_value` and `holm`, of a claim's own row. Where a claim has several settings, it is followed
+        by a row for each: a pruning claim by ``<claim>/<group>/<method>/<ratio>``, the verdict's first; a claim on
+        several objectives by ``<claim>/<objective>``, P1 by ``P1/<objective>/<objective>``.
     """
     studies = {"PEAR": pear_study, "LLP": pruned_study}
     rows = []
@@ -47,7 +50,7 @@ def judge(claim: Claim, study: BoundStudy) -> list[dict]:
     """The rows of one claim: its own, then those of its settings."""
     measure = claim.compare.findings if claim.compare else getattr(MEASURES[claim.paper], claim.measure)
     try:
-        return [_row(claim, finding) for finding in measure(study)]
+        return [_row(claim, finding, study) for finding in measure(study)]
     except NotTestedError as missing:
         return [{"id": claim.id, "verdict": NOT_TESTED, "reason": str(missing), "paper": claim.number}]
 
@@ -89,10 +92,10 @@ def holm(p: pandas.Series) -> pandas.Series:
 def verdict(claim: Claim, found: Interval) -> tuple[str, str]:
     """Reproduced or not where the interval leaves the claim's threshold out, else inconclusive; and a reason, if any.
 
-    One seed settles no training claim.
+    One chain settles no training claim.
     """
     if claim.training and found.replicates == 1:
-        return INCONCLUSIVE, "one seed"
+        return INCONCLUSIVE, "one chain"
     if found.low == found.high:
         return INCONCLUSIVE, "no question tells the models apart"
     above, below = found.low > claim.threshold, found.high < claim.threshold  # neither, where an end is not known
@@ -106,11 +109,21 @@ def in_words(verdict: str, reason: str) -> str:
     return f"{verdict} ({reason})" if reason else verdict
 
 
-def _row(claim: Claim, finding: Finding) -> dict:
+def of_one_base(found: Interval) -> str:
+    """What is told of a finding that rests on a single pretrained model: it speaks of that one."""
+    return "one pretrained model" if found.replicates == 1 else f"{found.replicates} seeds of one pretrained model"
+
+
+def _row(claim: Claim, finding: Finding, study: BoundStudy) -> dict:
     found, model = finding.interval, next(iter(finding.models), "")
+    bases = len(study.evaluations.bases(finding.models))
     outcome, reason = verdict(claim, found)
+    if bases == 1:  # its replicates are no independent chains, and say nothing of another one
+        reason = ", ".join(filter(None, (reason, of_one_base(found))))
+        found = replace(found, next_low=math.nan, next_high=math.nan)
     name = "/".join(map(str, (claim.id, *finding.setting)))
     command = finding.command or f"snakemake --cores all {paths.REPORT} && orchard trace {paths.evaluation(model)}"
     words = {"id": name, "verdict": outcome, "reason": reason, "model": model, "paper": claim.number}
-    numbers = {"ours": found.value, "low": found.low, "high": found.high, "n": found.replicates}
+    numbers = {"ours": found.value, "low": found.low, "high": found.high, "n": min(bases or math.inf, found.replicates)}
+    numbers |= {"next_low": found.next_low, "next_high": found.next_high}
     return words | numbers | {"could_have_seen": found.could_have_seen, "command": command}

@@ -2,7 +2,6 @@
 
 from itertools import combinations
 
-import numpy as np
 import pandas
 
 from orchard import paths
@@ -30,7 +29,7 @@ def rank_reversal(study: PearStudy) -> list[Finding]:
         raise NotTestedError(f"{count} objectives of report.pear.reversal before and after RL; it needs three")
     pairs = [pair for pair in combinations(objectives, 2) if all(study.pairs(*pair, stage) for stage in ("sft", "rl"))]
     if not pairs:
-        raise NotTestedError("no two objectives share a base and a seed")
+        raise NotTestedError("no two objectives share a chain")
     corrected = study.at(statistics.corrected(study.confidence, len(pairs)))
     turns = sorted((_turn(corrected, *pair) for pair in pairs), key=lambda turn: -turn.interval.value)
     return [Finding(statistics.largest([turn.interval for turn in turns]), turns[0].models), *turns]
@@ -45,11 +44,11 @@ def forms_beat_baseline(study: PearStudy) -> list[Finding]:
 
 
 def drift_during_rl(study: PearStudy) -> list[Finding]:
-    """Claim P8: ‖theta_RL − theta_SFT‖ / ‖theta_SFT‖, treatment minus baseline, a t-interval over pairs."""
+    """Claim P8: ‖theta_RL − theta_SFT‖ / ‖theta_SFT‖, treatment minus baseline, a t-interval over replicates."""
     pear = _asked(study)
     pairs = _pairs(study, pear.treatment, pear.baseline, "rl")
-    values = np.array([study.drift(ours) - study.drift(theirs) for ours, theirs in pairs])
-    return [Finding(statistics.over_replicates(values, study.confidence), _models(pairs))]
+    ours, theirs = (study.drift(names) for names in zip(*pairs, strict=True))
+    return [Finding(statistics.over_replicates(ours - theirs, study.confidence), _models(pairs))]
 
 
 def step_time(study: PearStudy) -> list[Finding]:
@@ -76,13 +75,12 @@ def beats_controls(study: PearStudy) -> list[Finding]:
 def twins(study: PearStudy) -> Finding | None:
     """The A/A check: pass@1 after RL of one objective by two names, the second minus the first; None where it is off.
 
-    Their seeds differ, so the first replicate of one is set against the first of the other; questions are paired.
+    They start from the same base models and differ in draw alone; they are paired as the claims are.
     """
     if not (study.report.pear and study.report.pear.twins):
         return None
-    names, after = study.report.pear.twins, study.models("rl")
-    pairs = tuple(zip(after.get(names.other, []), after.get(names.one, []), strict=False))
-    if not pairs:
+    names = study.report.pear.twins
+    if not (pairs := study.pairs(names.other, names.one, "rl")):
         return None
     return Finding(_difference(study, pairs).interval(study.confidence), _models(pairs))
 
@@ -122,7 +120,7 @@ def _asked(study: PearStudy) -> Pear:
 def _pairs(study: PearStudy, ours: str, theirs: str, stage: str) -> Pairs:
     if pairs := study.pairs(ours, theirs, stage):
         return pairs
-    raise NotTestedError(f"no seed has both {ours} and {theirs} {'after' if stage == 'rl' else 'before'} RL")
+    raise NotTestedError(f"no chain has both {ours} and {theirs} {'after' if stage == 'rl' else 'before'} RL")
 
 
 def _difference(study: PearStudy, pairs: Pairs) -> Estimate:

@@ -124,12 +124,12 @@ def _change_of_share(study: PrunedStudy, cell: Cell, task: str) -> Estimate | No
 
     None also where no response is wrong.
     """
-    replicates, shares = study.replicates(cell.models), []
+    shares = []
     for models in (cell.models, study.unpruned(cell.models)):
-        wrong = 1 - study.scores(models, replicates, task, "pass@1")
+        wrong = 1 - study.scores(models, task, "pass@1", like=cell.models)
         if not wrong.any():
             return None
-        unbalanced = study.scores(models, replicates, task, "bracket-errors")
+        unbalanced = study.scores(models, task, "bracket-errors", like=cell.models)
         shares.append(statistics.ratio([unbalanced], [wrong]))
     after, before = shares
     return None if before.interval(study.confidence).high >= 1 else after - before

@@ -59,6 +59,6 @@ def numbers(name: str, found: Interval, replicates: str) -> dict:
 def bars_are(confidence: float) -> str:
     """What the error bars of most figures are."""
     return (
-        f"Bars are {confidence:.0%} intervals over replicates and questions; over questions alone where there is one "
-        "replicate. Long bars leave the picture; the table has their ends."
+        f"Bars are {confidence:.0%} intervals over chains and questions; where there is one pretrained model, over its "
+        "seeds or over questions alone. Long bars leave the picture; the table has their ends."
     )

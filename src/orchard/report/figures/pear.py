@@ -16,14 +16,14 @@ LEGEND = "SFT objective"
 
 
 def reinforcement(study: PearStudy) -> Figure:
-    """pass@1 of each SFT objective before and after RL: mean over seeds and questions, with its interval."""
+    """pass@1 of each SFT objective before and after RL: mean over chains and questions, with its interval."""
     rows = []
     for stage, when in (("sft", "before RL"), ("rl", "after RL")):
         for objective, models in study.models(stage).items():
             if study.scored(tuple(models)):
                 found = statistics.mean([study.scores(models)]).interval(study.confidence)
                 facts = {"objective": objective, "when": when, "task": study.pear.task}
-                rows.append(facts | numbers("pass@1", found, "seeds"))
+                rows.append(facts | numbers("pass@1", found, "replicates"))
     return Figure(
         "reinforcement",
         "pass@1 before and after RL",
@@ -77,7 +77,7 @@ def _gains(study: PearStudy) -> Iterator[dict]:
         if pairs := study.pairs(name, best, "rl"):
             facts = {"data": study.pear.data, "mismatch": mismatch, "objective": name, "plain": best}
             facts |= {"pass@1": scores[name], "pass@1_plain": scores[best]}
-            yield facts | numbers("gain", study.difference(pairs).interval(study.confidence), "seeds")
+            yield facts | numbers("gain", study.difference(pairs).interval(study.confidence), "replicates")
 
 
 def draw_doses(table: pandas.DataFrame) -> Drawing:
@@ -100,7 +100,7 @@ def _in_words(data, between: str) -> str:
 def courses(study: PearStudy, doses: pandas.DataFrame) -> Figure:
     """`doses` over the length of RL: the reward minus that from the same plain SFT, by quarter of the steps.
 
-    The reward is that of the training prompts, which are the same for all starts of a seed.
+    The reward is that of the training prompts, which are the same for all starts of a chain.
     """
     rows = []
     for row in doses.to_dict("records"):
@@ -109,7 +109,7 @@ def courses(study: PearStudy, doses: pandas.DataFrame) -> Figure:
         facts = {key: row[key] for key in ("data", "mismatch", "objective", "plain")}
         for until, gains in (ours - theirs).dropna(axis=1).iterrows():
             found = statistics.over_replicates(gains.to_numpy(), study.confidence)
-            rows.append(facts | {"until_step": until} | numbers("gain", found, "seeds"))
+            rows.append(facts | {"until_step": until} | numbers("gain", found, "replicates"))
     return Figure(
         "courses",
         "Does the gain last as RL goes on?",
@@ -121,13 +121,15 @@ def courses(study: PearStudy, doses: pandas.DataFrame) -> Figure:
 
 
 def _rewards(study: PearStudy, models: list[str]) -> pandas.DataFrame:
-    """The mean reward in each quarter of the steps of RL, a row per quarter by its last step, a column per seed."""
-    found = {}
+    """The mean reward in each quarter of RL's steps: a row per quarter, by its last step, a column per replicate."""
+    found, facts = {}, study.evaluations.facts
     for name in models:
         rewards = pandas.Series({step["step"]: step["reward"] for step in study.evaluations.records[name]["curve"]})
         parts = [part for part in np.array_split(rewards.index, QUARTERS) if len(part)]
-        found[study.evaluations.facts[name]["seed"]] = {int(part[-1]): rewards[part].mean() for part in parts}
-    return pandas.DataFrame(found)
+        found[facts[name]["base"], facts[name]["seed"]] = {int(part[-1]): rewards[part].mean() for part in parts}
+    chains = pandas.DataFrame(found)
+    bases = chains.columns.get_level_values(0)
+    return chains if bases.nunique() == 1 else chains.T.groupby(bases).mean().T
 
 
 def draw_courses(table: pandas.DataFrame) -> Drawing:
@@ -144,7 +146,7 @@ def draw_courses(table: pandas.DataFrame) -> Drawing:
 
 
 def curves(study: PearStudy) -> Figure:
-    """The course of RL from each objective's checkpoints: reward, entropy, length and KL at each step, over seeds."""
+    """The course of RL from each objective's checkpoints: reward, entropy, length and KL at each step, over chains."""
     rows = [
         {"objective": objective, **step, "seed": name}
         for objective, models in study.models("rl").items()
@@ -157,7 +159,7 @@ def curves(study: PearStudy) -> Figure:
         "Reward, length, KL from the start of RL and entropy of the responses to the training prompts at each step, "
         "mean over replicates. KL is TRL's estimate (k3) from the sampled tokens. Without bars: the lines are noisy, "
         "and no claim rests on them.",
-        _over_seeds(rows, ["objective", "step"]),
+        _over_chains(rows, ["objective", "step"]),
         draw_curves,
         tabled=False,
     )
@@ -177,16 +179,16 @@ def draw_curves(table: pandas.DataFrame) -> Drawing:
 
 
 def drift(study: PearStudy) -> Figure:
-    """How far RL moved the parameters from each objective's checkpoints, as a share of their norm: mean over seeds."""
+    """How far RL moved the parameters from each objective's checkpoints, as a share of their norm: mean over chains."""
     rows = []
     for objective, models in study.models("rl").items():
-        found = statistics.over_replicates(np.array([study.drift(name) for name in models]), study.confidence)
-        rows.append({"objective": objective} | numbers("drift", found, "seeds"))
+        found = statistics.over_replicates(study.drift(models), study.confidence)
+        rows.append({"objective": objective} | numbers("drift", found, "replicates"))
     return Figure(
         "drift",
         "How far RL moves the parameters",
         "Euclidean distance of all parameters from the checkpoint that RL started from, as a share of the norm of that "
-        f"checkpoint. Bars are {study.confidence:.0%} intervals over replicates, if there are several. Long bars leave "
+        f"checkpoint. Bars are {study.confidence:.0%} intervals over chains, if there are several. Long bars leave "
         "the picture; the table has their ends.",
         pandas.DataFrame(rows),
         draw_drift,
@@ -205,7 +207,7 @@ def draw_drift(table: pandas.DataFrame) -> Drawing:
 
 
 def weights(study: PearStudy) -> Figure:
-    """PEAR's mean weight in each tenth of the completion, at the beginning of SFT and at its end: mean over seeds."""
+    """PEAR's mean weight in each tenth of the completion, at the beginning of SFT and at its end: mean over chains."""
     rows = [
         {"objective": objective, "when": when, "tenth": tenth, "weight": weight, "seed": name}
         for objective, models in study.models("sft").items()
@@ -219,7 +221,7 @@ def weights(study: PearStudy) -> Figure:
         "Where PEAR's weight goes",
         "Mean weight of a token by its place in the completion, in the first and the last tenth of the steps of SFT, "
         "mean over replicates.",
-        _over_seeds(rows, ["objective", "when", "tenth"]),
+        _over_chains(rows, ["objective", "when", "tenth"]),
         draw_weights,
         tabled=False,
     )
@@ -240,9 +242,9 @@ def draw_weights(table: pandas.DataFrame) -> Drawing:
     return drawing
 
 
-def _over_seeds(rows: list[dict], keys: list[str]) -> pandas.DataFrame:
-    """The mean of every other column over the seeds of each key, in the order in which keys come, and their number."""
+def _over_chains(rows: list[dict], keys: list[str]) -> pandas.DataFrame:
+    """The mean of every other column over the models of each key, in the order in which keys come, and their number."""
     if not rows:
         return pandas.DataFrame()
     groups = pandas.DataFrame(rows).groupby(keys, sort=False)
-    return groups.mean(numeric_only=True).assign(seeds=groups.size()).reset_index()
+    return groups.mean(numeric_only=True).assign(models=groups.size()).reset_index()

@@ -122,8 +122,8 @@ def speeds(study: PrunedStudy, retentions: pandas.DataFrame) -> Figure:
     The speed-up is the median over rounds of the unpruned model's seconds over the pruned one's: of decoding for
     generation, of prefill for classification.
     """
-    facts = study.evaluations.facts
-    bases = {study.group_of[name]: facts[of]["base"] or of for name, of in study.unpruned_of.items()}
+    facts, group = study.evaluations.facts, study.evaluations.group
+    bases = {study.group_of[name]: group(facts[of]["base"]) for name, of in study.unpruned_of.items()}
     timed, rows = speed_ups(pandas.read_csv(paths.SPEEDS)), []
     for row in retentions.to_dict("records"):
         own = timed[(timed["base"] == bases[row["of"]]) & (timed["phase"] == PHASES[row["family"]])]
@@ -258,7 +258,7 @@ def probes(study: PrunedStudy) -> Figure:
         if pruned and study.above_chance(cell.setting.group, probe, "acc"):
             unpruned = sorted(set(study.unpruned(cell.models)))
             for when, models in (("unpruned", unpruned), ("pruned", pruned.models), ("recovered", cell.models)):
-                found = statistics.mean([study.evaluations.values(models, probe, "acc")]).interval(study.confidence)
+                found = statistics.mean([study.scores(models, probe, "acc")]).interval(study.confidence)
                 facts = cell.setting._asdict() | {"task": probe, "when": when}
                 rows.append(facts | numbers("accuracy", found, "replicates"))
     return Figure(

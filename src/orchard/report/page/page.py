@@ -21,6 +21,11 @@ def format_points(fraction: float) -> str:
     return "–" if pandas.isna(fraction) else f"{100 * fraction:+.1f}".replace("-", "−")
 
 
+def format_ends(low: float, high: float) -> str:
+    """An interval of differences in points; a dash where there is none."""
+    return "–" if pandas.isna(low) and pandas.isna(high) else f"[{format_points(low)}, {format_points(high)}]"
+
+
 def format_size(fraction: float) -> str:
     """A size in percentage points, without a sign; a dash where there is none."""
     return "–" if pandas.isna(fraction) else f"{100 * fraction:.1f}"
@@ -41,7 +46,14 @@ def format_cell(value: object) -> str:
     return format_share(value) if isinstance(value, float) else str(value)
 
 
-FILTERS = {"points": format_points, "size": format_size, "p": format_p, "share": format_share, "cell": format_cell}
+FILTERS = {
+    "points": format_points,
+    "ends": format_ends,
+    "size": format_size,
+    "p": format_p,
+    "share": format_share,
+    "cell": format_cell,
+}
 
 
 def html(**content) -> str:
@@ -80,16 +92,19 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
     """The claims table for a README: the tested claims, then the names of the others."""
     rows = claim_rows(judged)
     lines = [
-        f"Study `{study}`; differences in points with {confidence:.0%} intervals, n training replicates.",
+        f"Study `{study}`; differences in points with {confidence:.0%} intervals.",
+        "*n*: pretrained models, each with all that was made of it.",
+        "*Another chain*: where the estimate of one more would fall, with the same confidence, on the same questions.",
         "*Could have seen*: the smallest difference from the threshold that such a run tells four times in five.",
         "Inconclusive is a verdict.",
         "*p (Holm)*: the chance of so clear a result where the truth is at the threshold, for all claims together.",
         "",
-        "| claim | paper | ours | n | verdict | p (Holm) | could have seen |",
-        "|---|---|---|---|---|---|---|",
+        "| claim | paper | ours | another chain | n | verdict | p (Holm) | could have seen |",
+        "|---|---|---|---|---|---|---|---|",
         *(
             f"| {row['id']}: {row['claim'].statement} | {row['claim'].number} "
-            f"| {format_points(row['ours'])} [{format_points(row['low'])}, {format_points(row['high'])}] | {row['n']} "
+            f"| {format_points(row['ours'])} {format_ends(row['low'], row['high'])} "
+            f"| {format_ends(row['next_low'], row['next_high'])} | {row['n']} "
             f"| **{in_words(row['verdict'], row['reason'])}** | {format_p(row['p_holm'])} "
             f"| {format_size(row['could_have_seen'])} |"
             for row in rows

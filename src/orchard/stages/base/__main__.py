@@ -12,23 +12,25 @@ from orchard.models import card
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.base import load, pretrain
-from orchard.study.schema.base import Base, Pretrained
+from orchard.study.schema.base import BaseRun, Pretraining
 
 
 def main(name: str) -> None:
-    base = stage.params(Base, "base", name)
+    run = stage.params(BaseRun, "runs", "base", name)
+    base = run.settings
     torch.set_num_threads(base.threads)
     target = paths.model(f"base-{name}")
     with stage.output(target) as scratch:
-        if isinstance(base, Pretrained):
+        if isinstance(base, Pretraining):
             with stage.resumable(target) as state:
-                steps = pretrain.pretrain(base, scratch, state, Progress(f"base@{name}", base.steps))
-                made = f"pretrained from random weights on {base.source}: {steps} steps of {base.batch_size} rows"
+                steps = pretrain.pretrain(base, run.seed, scratch, state, Progress(f"base@{name}", base.steps))
+                rows = f"{steps} steps of {base.batch_size} rows"
+                made = f"pretrained from random weights on {base.source}, seed {run.seed}: {rows}"
         else:
             load.load(base, scratch)
             made = f"loaded from {base.source} ({base.kind}) as float32"
-        inputs = [Path(base.source)]
-        card.finish(scratch, f"base-{name}", "base", base, inputs, step=made, licence=base.license)
+        chain = {"base": f"base-{name}", "seed": run.seed}
+        card.finish(scratch, target.name, "base", base, [Path(base.source)], step=made, licence=base.license, **chain)
 
 
 if __name__ == "__main__":

@@ -13,21 +13,24 @@ from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 
 from orchard import jsonl
 from orchard.models import folders, prompts, training
+from orchard.models.seeds import seed_of
 from orchard.processes import Progress
 from orchard.stages.base.muon import Muon
-from orchard.study.schema.base import Architecture, Pretrained
+from orchard.study.schema.base import Architecture, Pretraining
 from orchard.tasks import lexicon
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
 
 
-def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) -> int:
+def pretrain(base: Pretraining, seed: int, folder: Path, state: Path, progress: Progress) -> int:
     """Trains from random weights and saves the model to ``folder``. The loss is on the responses alone.
 
     Prompts are random by construction: learning to predict them takes a third of the capacity and more of the steps.
+    The first weights and the order of the rows have a stream each, drawn from the replicate's seed (`seeds`).
 
     Args:
         base: the block of the config.
+        seed: the replicate's.
         folder: where the model goes.
         state: folder of the resume state; training goes on from the last checkpoint there.
         progress: gets the number of steps done.
@@ -37,7 +40,7 @@ def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) ->
     """
     training.refuse_shards("Muon")
     tokenizer = make_tokenizer()
-    torch.manual_seed(base.seed.init)
+    torch.manual_seed(seed_of("first weights", seed))
     model = LlamaForCausalLM(architecture(base.model, tokenizer))
     rows = [prompts.example(row, tokenizer) for row in jsonl.read(base.source, ("prompt", "response"))]
     arguments = TrainingArguments(
@@ -46,7 +49,7 @@ def pretrain(base: Pretrained, folder: Path, state: Path, progress: Progress) ->
         per_device_train_batch_size=training.per_process(base.batch_size),
         warmup_steps=base.warmup_steps,
         lr_scheduler_type="linear",
-        seed=base.seed.order,
+        seed=seed_of("order of pretraining", seed),
         save_strategy="steps",
         save_steps=base.save_steps,
         save_total_limit=1,

@@ -30,7 +30,7 @@ def main(name: str, run: PruneRun) -> None:
         dropped, prompts, measured = searched(source, surgery.layers_to_drop(layers, run.ratio))
     else:
         count = surgery.layers_to_drop(layers, run.ratio)
-        dropped, prompts, measured = measure(run.method, model, tokenizer, count, calibration, f"prune@{name}")
+        dropped, prompts, measured = measure(name, run, model, tokenizer, count, calibration)
     surgery.drop_layers(model, dropped)
     with stage.output(paths.model(f"prune-{name}")) as scratch:
         folders.save(model, tokenizer, scratch)
@@ -45,6 +45,7 @@ def main(name: str, run: PruneRun) -> None:
             [folder, source],
             step=f"layers {dropped} of {layers} dropped, chosen by {run.method}",
             start=folder,
+            **record.chain(folder),
             of=run.of,
             method=run.method,
             **facts,
@@ -52,13 +53,14 @@ def main(name: str, run: PruneRun) -> None:
 
 
 def measure(
-    method: str, model, tokenizer, count: int, asked: Calibration, name: str
+    name: str, run: PruneRun, model, tokenizer, count: int, asked: Calibration
 ) -> tuple[list[int], list[str], dict]:
     """The layers that a method of orchard.stages.prune.importance chooses, the prompts it saw, and what it measured."""
     items = jsonl.read(asked.items, ("prompt",))
     texts = [text_of(item) for item in items]
-    calibration = importance.CalibrationTexts(tokenizer, texts, asked.batch_size, reporter(name))
-    dropped, measured = importance.choose(method, model, count, calibration)
+    calibration = importance.CalibrationTexts(tokenizer, texts, asked.batch_size, reporter(f"prune@{name}"))
+    replicate = record.chain(paths.model(run.of))["seed"]
+    dropped, measured = importance.choose(run.method, model, count, calibration, replicate)
     return dropped, chosen_on.digests(items) if measured else [], measured
 
 

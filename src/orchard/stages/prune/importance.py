@@ -15,6 +15,7 @@ import torch
 from orchard.errors import UserError
 from orchard.models import prompts, surgery
 from orchard.models.likelihood import completion_logps
+from orchard.models.seeds import seed_of
 
 Choice = tuple[list[int], dict]
 
@@ -48,7 +49,7 @@ class CalibrationTexts:
             self.report(start + len(chosen), len(texts))
 
 
-def choose(method: str, model, count: int, calibration: CalibrationTexts) -> Choice:
+def choose(method: str, model, count: int, calibration: CalibrationTexts, replicate: int | None = None) -> Choice:
     """Chooses layers by a method's name as it stands in a config: one of METHODS, behind ``random`` a seed.
 
     Args:
@@ -56,6 +57,7 @@ def choose(method: str, model, count: int, calibration: CalibrationTexts) -> Cho
         model: one that surgery.check accepts, in evaluation mode.
         count: the number of layers to drop.
         calibration: the texts.
+        replicate: its seed, so that layers drawn at random are others in each chain; None of a loaded model.
 
     Raises:
         UserError: there is no such method.
@@ -68,34 +70,35 @@ def choose(method: str, model, count: int, calibration: CalibrationTexts) -> Cho
             why="each stands for code that exists",
             fix="correct it",
         )
-    return METHODS[name](model, count, calibration, seed)
+    drawn = None if seed is None else seed_of("random layers", int(seed), replicate)
+    return METHODS[name](model, count, calibration, drawn)
 
 
-def reverse(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
+def reverse(model, count: int, calibration: CalibrationTexts, seed: int | None) -> Choice:
     """The last layers (arXiv 2602.01997, section 3)."""
     layers = len(model.model.layers)
     return list(range(layers - count, layers)), {}
 
 
-def by_random(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
+def by_random(model, count: int, calibration: CalibrationTexts, seed: int | None) -> Choice:
     """Layers drawn uniformly from all but layer 0: the control for every method that measures something.
 
     A choice that does not beat it has measured nothing. Layer 0 stays, because greedy search never drops it and its
     loss wrecks a model whatever else is dropped: a control that may lose it would be beaten too easily. A seed puts
-    the layers of any model of this depth in one order, of which a higher ratio takes more.
+    the layers in one order, of which a higher ratio takes more.
     """
-    draw = random.Random(int(seed))
+    draw = random.Random(seed)
     order = sorted(range(1, len(model.model.layers)), key=lambda _: draw.random())
     return sorted(order[:count]), {}
 
 
-def by_block_influence(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
+def by_block_influence(model, count: int, calibration: CalibrationTexts, seed: int | None) -> Choice:
     """The layers that turn their input least (arXiv 2602.01997, section 3)."""
     influence = block_influence(model, calibration)
     return lowest(influence, count), {"block_influence": influence}
 
 
-def by_angle(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
+def by_angle(model, count: int, calibration: CalibrationTexts, seed: int | None) -> Choice:
     """The block of ``count`` neighbouring layers with the least angle from its input to its output (ties: the later).
 
     Gromov et al., arXiv 2403.17887, section 3.2. They protect no layer, so the block may begin at layer 0.
@@ -105,7 +108,7 @@ def by_angle(model, count: int, calibration: CalibrationTexts, seed: str | None)
     return list(range(start, start + count)), {"angular_distance": distances}
 
 
-def by_perplexity(model, count: int, calibration: CalibrationTexts, seed: str | None) -> Choice:
+def by_perplexity(model, count: int, calibration: CalibrationTexts, seed: int | None) -> Choice:
     """The layers whose removal alone raises the perplexity of the calibration texts least.
 
     The perplexity criterion of Shortened LLaMA, arXiv 2402.02834; all layers are measured once, on the whole model.

@@ -1,6 +1,7 @@
 """GRPO with verifiable rewards from one SFT checkpoint: the identical recipe for each start (PEAR, section 4).
 
-python -m orchard.stages.rl NAME --recipe RECIPE --arm ARM --seed SEED --start MODEL --prompts SET
+python -m orchard.stages.rl NAME --recipe RECIPE --arm ARM --seed SEED --draw DRAW --start MODEL \
+        --prompts SET
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from trl import GRPOConfig, GRPOTrainer
 from orchard import jsonl, paths
 from orchard.errors import UserError
 from orchard.models import card, folders, prompts, record, sampling
+from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, machine_arguments, per_process, train
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -30,8 +32,8 @@ def main(name: str, run: RlRun) -> None:
     recipe = stage.params(Recipe, "rl", "recipes", run.recipe)
     start, target = paths.model(run.start), paths.model(f"rl-{name}")
     with stage.output(target) as scratch, stage.resumable(target) as state:
-        tokenizer = folders.load_tokenizer(start)
-        trainer = make_trainer(recipe, run.seed, folders.load_model(start), tokenizer, state, f"rl@{name}")
+        tokenizer, seed = folders.load_tokenizer(start), seed_of("rl", recipe.seed, run.seed, run.draw)
+        trainer = make_trainer(recipe, seed, folders.load_model(start), tokenizer, state, f"rl@{name}")
         taken = train(trainer, state)
         folders.save(trainer.model, tokenizer, scratch)
         steps = curve(trainer.state.log_history, "reward")
@@ -45,7 +47,7 @@ def main(name: str, run: RlRun) -> None:
             [start, Path(recipe.prompts)],
             step=made(run, recipe, taken, informative(steps)),
             start=start,
-            **{key: before[key] for key in ("arm", "objective", "base", "data", "seed")},
+            **{key: before[key] for key in ("arm", "objective", "base", "data", "seed", "draw")},
             recipe=run.recipe,
             steps=taken,
             informative_steps=informative(steps),
@@ -58,7 +60,7 @@ def main(name: str, run: RlRun) -> None:
 def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name: str) -> GRPOTrainer:
     """TRL's GRPO trainer with the study's recipe; it loads the start once more, to measure each step's KL from it.
 
-    The RL seed is the recipe's own plus the number of the replicate, so it has nothing to do with the SFT seed.
+    All arms of a replicate have one seed, so they meet the same prompts in the same order.
     """
     items = registry.read(recipe.prompts, NEEDED["generation"])
     refuse_too_few(recipe, len(items))
@@ -79,7 +81,7 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
             learning_rate=recipe.learning_rate,
             lr_scheduler_type=recipe.schedule,
             warmup_steps=0,
-            seed=recipe.seed + seed,
+            seed=seed,
             gradient_checkpointing=False,
             save_steps=recipe.save_steps,
             save_total_limit=1,

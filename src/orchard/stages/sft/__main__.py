@@ -1,6 +1,6 @@
-"""Supervised finetuning of a base on a behaviour policy's data, with one objective and one seed.
+"""Supervised finetuning of a replicate of a base on a behaviour policy's data, with one objective.
 
-    python -m orchard.stages.sft NAME --arm ARM --objective OBJECTIVE --base MODEL --data POLICY --seed SEED
+    python -m orchard.stages.sft NAME --arm ARM --objective OBJECTIVE --base MODEL --data POLICY --seed SEED --draw DRAW
 
 The objective `none` is the control without SFT: its checkpoint is the base itself.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from orchard import jsonl, paths
 from orchard.models import card, folders, likelihood, record
 from orchard.models.finetuning import adapter, merged, sft_arguments, steps_of
+from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, train
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -34,7 +35,8 @@ def main(name: str, run: SftRun) -> None:
             left_out = shutil.ignore_patterns(record.FILE, card.FILE, record.NOT_CONTENT)
             shutil.copytree(base, scratch, ignore=left_out)
         else:
-            facts["learnt"] = finetune(common, objective, run.seed, base, data, scratch, state, f"sft@{name}")
+            seed = seed_of("sft", run.seed, run.draw)
+            facts["learnt"] = finetune(common, objective, seed, base, data, scratch, state, f"sft@{name}")
         settings, step = {"trainer": common, "objective": objective}, made(run, facts.get("learnt"))
         card.finish(scratch, f"sft-{name}", "sft", settings, [base, data], step=step, start=base, **facts)
 

@@ -15,17 +15,12 @@ from orchard.study.schema.common import (
     Natural,
     Place,
     Rate,
+    Run,
     Seed,
     Threads,
+    Unique,
     Width,
 )
-
-
-class InitAndOrder(Block):
-    """The seeds of a pretraining, each apart."""
-
-    init: Seed = Field(description="of the first weights")
-    order: Seed = Field(description="of the order of the data")
 
 
 class Architecture(Block):
@@ -56,14 +51,13 @@ class MatrixAndRest(Block):
     rest: Rate = Field(description="of all other parameters, by Adam")
 
 
-class Pretrained(Block):
-    """A base model that the study pretrains."""
+class Pretraining(Block):
+    """How base models are pretrained: what all seeds have in common."""
 
     kind: Literal["pretrain"] = Field(description="from random weights")
     source: Place = Field(description="the set of role pretrain that it learns")
     license: License = Field(description="of the model, as an SPDX name in small letters")
     threads: Threads = Field(1, description="CPU threads; another number gives other bits")
-    seed: InitAndOrder = Field(description="of the first weights, and of the order of the data")
     model: Architecture = Field(description="its size")
     steps: Natural = Field(description="optimizer steps")
     batch_size: Natural = Field(description="rows per step")
@@ -75,6 +69,14 @@ class Pretrained(Block):
     save_steps: Natural = Field(500, description="steps between two resume states")
 
 
+class Pretrained(Pretraining):
+    """Base models that the study pretrains, one for each seed: base-<name>-<seed>."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1), Unique] = Field(
+        description="a replicate each: all random choices of its chain follow it, from the first weights to recovery"
+    )
+
+
 class Depth(Block):
     """What must be known of a loaded model before it is there."""
 
@@ -82,7 +84,7 @@ class Depth(Block):
 
 
 class Loaded(Block):
-    """A base model that exists already."""
+    """A base model that exists already: base-<name>. It is one pretrained model, whatever is trained from it."""
 
     kind: Literal["local", "hub", "gguf"] = Field(
         description="local: a Hugging Face folder; hub: one that data.fetch brings; gguf: a GGUF file"
@@ -94,3 +96,14 @@ class Loaded(Block):
 
 
 Base = Annotated[Pretrained | Loaded, Field(discriminator="kind")]
+Settings = Annotated[Pretraining | Loaded, Field(discriminator="kind")]
+
+
+class BaseRun(Run):
+    """One base model: its own settings alone, so that no other model's seed makes it stale.
+
+    Without a seed it is loaded.
+    """
+
+    seed: int | None = None
+    settings: Settings

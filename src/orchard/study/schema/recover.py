@@ -104,7 +104,9 @@ class Recover(Block):
     ratios: Annotated[list[Ratio], Unique] = Field(default_factory=list, description="of those in prune.ratios")
     responses: dict[Name, Author] = Field(default_factory=dict, description="who answers the prompts, by name")
     budgets: dict[Name, Budget] = Field(default_factory=dict, description="how much is learnt of whom, by name")
-    seeds: Annotated[list[Seed], Unique] = Field(default_factory=list, description="of the order of the rows")
+    draws: Natural = Field(
+        1, description="recoveries of each pruned model, with rows in another order; a replicate is the mean of its own"
+    )
     prompts: Text | None = Field(None, description="a set of prompts, or data/recovery for all sets of that role")
     trainer: RecoveryTrainer | None = Field(None, description="how recovery trains")
 
@@ -126,13 +128,13 @@ class MixRun(Run):
 
 
 class RecoverRun(Run):
-    """One recovered model: an author within a budget, with a seed."""
+    """One recovered model: an author within a budget, once or several times."""
 
     of: str
     method: str
     ratio: RunRatio
     author: str
     budget: str
-    seed: int
+    draw: int
     pruned: str
     responses: str

@@ -16,7 +16,7 @@ class Distillation(Block):
 
 
 class Twins(Block):
-    """The two objectives of the A/A check: one by two names, with seeds of its own each."""
+    """The two objectives of the A/A check: one by two names, whose arms differ in draw."""
 
     one: Name = Field(description="an objective")
     other: Name = Field(description="the same settings by another name")

@@ -14,7 +14,7 @@ class Recipe(Block):
     """GRPO, identical from each start."""
 
     prompts: Text = Field(description="the set of prompts")
-    seed: Seed = Field(description="the replicate's number is added to it")
+    seed: Seed = Field(description="of the recipe's random choices, with the replicate's own")
     steps: Natural = Field(description="optimizer steps")
     prompts_per_step: Natural = Field(description="prompts per step")
     samples_per_prompt: Annotated[Samples, Field(ge=2)] = Field(description="responses per prompt, which are compared")
@@ -42,5 +42,6 @@ class RlRun(Run):
     recipe: str
     arm: str
     seed: int
+    draw: int
     start: str
     prompts: str

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from orchard.study.schema.common import (
     Block,
+    Count,
     Mistake,
     Name,
     Natural,
@@ -114,27 +115,27 @@ class Arm(Block):
     objective: Name = Field(description="one of sft.objectives")
     base: Text = Field(description="a base model: base-<name>")
     data: Text = Field(description="one of behave")
+    draw: Count = Field(0, description="another number, other random choices in SFT and RL: for an arm's twin")
 
 
 class Sft(Block):
-    """Which arms run, each with each seed."""
+    """Which arms run, each from each replicate of its base."""
 
     arms: dict[Name, Arm] = Field(default_factory=dict, description="by name")
     seeds: Annotated[list[Seed], Unique] = Field(
-        default_factory=list, description="of the order of the data and, in RL, of the samples; a replicate each"
-    )
-    own_seeds: dict[Name, Annotated[list[Seed], Field(min_length=1), Unique]] = Field(
-        default_factory=dict, description="of arms that have others, for an A/A check (report.pear.twins)"
+        default_factory=list,
+        description="of SFT and RL, where the base is loaded: seeds of one pretrained model; pretrained bases have own",
     )
     trainer: SftTrainer | None = Field(None, description="what all arms share")
     objectives: dict[Name, Objective] = Field(default_factory=dict, description="what arms name")
 
 
 class SftRun(Run):
-    """One arm with one seed."""
+    """One arm from one replicate of its base: the model that it starts from, and the replicate's seed."""
 
     arm: str
     objective: str
     base: str
     data: str
     seed: int
+    draw: int
