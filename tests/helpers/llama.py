@@ -33,4 +33,4 @@ def random_llama(seed: int = 3, **changes) -> LlamaForCausalLM:
 def save_base(model, folder: Path) -> None:
     """Writes a model with orchard's tokenizer, a record and a card, as the base stage does."""
     folders.save(model, make_tokenizer(), folder)
-    card.finish(folder, folder.name, "base", {}, [], step="drawn at random", licence="mit")
+    card.finish(folder, folder.name, "base", {}, [], step="drawn at random", licence="mit", base=folder.name, seed=None)

@@ -12,7 +12,7 @@ from orchard import yamls
 ROOT = Path(__file__).resolve().parents[2]
 # Half of the smoke study: a chain with each kind of stage that computes.
 CHAIN = (
-    "results/evals/base-tiny",
+    "results/evals/base-tiny-1",
     "results/evals/sft-pear-token-1",
     "results/evals/recover-rl-grpo-pear-token-1-block-influence-0.25-self-steps-1",
     "results/models/prune-rl-grpo-pear-token-1-greedy-0.25",

@@ -34,7 +34,13 @@ def simulated(random, means, seeds=3, questions=60, drift=None, bases=None):
     for (place, objective), seed in product(means, range(1, seeds + 1)):
         stage, recipe = START[place]
         name = f"{place}-{objective}-{seed}"
-        records[name] = {"stage": stage, "objective": objective, "base": f"base-{(seed - 1) % (bases or seeds) + 1}", "data": "teacher", "seed": seed}
+        records[name] = {
+            "stage": stage,
+            "objective": objective,
+            "base": f"base-{(seed - 1) % (bases or seeds) + 1}",
+            "data": "teacher",
+            "seed": seed,
+        }
         if stage == "rl":
             moved = {"relative": drift[objective][seed - 1]} if drift else None
             records[name] |= {"recipe": recipe, "recipe_hash": recipe, "drift": moved}

@@ -14,8 +14,8 @@ from orchard.lineage.graph import Graph, Stage
 from tests.helpers.matrix import stages
 from tests.helpers.project import Project
 
-OUTS_BEHIND_NLL = {"results/models/rl-grpo-nll-1", "results/evals/sft-nll-1", "results/evals/rl-grpo-nll-1"}
-OUTS_BEHIND_NLL |= {"results/report"}
+BEHIND_NLL = ("models/rl-grpo-nll", "evals/sft-nll", "evals/rl-grpo-nll")
+OUTS_BEHIND_NLL = {f"results/{out}-{seed}": f"sft@nll-{seed}" for out in BEHIND_NLL for seed in (1, 2)}
 RATE = ("sft.objectives.nll.learning_rate", 7.0e-4)  # no other test runs it, so that no run cache has it
 EDIT = ("src/orchard/stages/respond.py", "import Path\n", "import Path  # an edit\n")
 
@@ -86,10 +86,14 @@ def test_an_edited_parameter_is_text_with_its_stages_and_those_behind(colleague)
     old = colleague.study()["sft"]["objectives"]["nll"]["learning_rate"]
     colleague.set(*RATE)
     text = printed(colleague, "verify", status=1)
-    assert section(text, "Stale:") == [f"{RATE[0]}: {old} → {RATE[1]}", "results/models/sft-nll-1"]
-    assert {line.split()[0]: line.split()[2] for line in section(text, "Behind them")} == dict.fromkeys(
-        OUTS_BEHIND_NLL, "sft@nll-1"
-    )
+    assert section(text, "Stale:") == [
+        f"{RATE[0]}: {old} → {RATE[1]}",
+        "results/models/sft-nll-1",
+        "results/models/sft-nll-2",
+    ]
+    behind = {line.split()[0]: line.split()[2] for line in section(text, "Behind them")}
+    assert behind.pop("results/report").startswith("sft@nll-")
+    assert behind == OUTS_BEHIND_NLL
     assert "docs/report" not in text, "what is published there is of another study"
     (colleague.folder / "docs/report/summary.md").write_text("Study `smoke`; ours\n")
     assert "docs/report and the README's table are stale" in printed(colleague, "verify", status=1)
@@ -155,7 +159,7 @@ def test_the_run_cache_is_asked_by_dvcs_own_key(pulled, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stage", "dep"), [("sft@nll-1", "results/models/base-tiny"), ("evaluate@base-tiny", "data/eval")]
+    ("stage", "dep"), [("sft@nll-1", "results/models/base-tiny-1"), ("evaluate@base-tiny-1", "data/eval")]
 )
 def test_an_input_in_the_lock_that_is_not_what_its_stage_made_is_text(colleague, stage, dep):
     tree = yamls.read(colleague.folder / "dvc.lock")
@@ -170,12 +174,12 @@ def test_an_input_in_the_lock_that_is_not_what_its_stage_made_is_text(colleague,
 
 def test_a_new_run_makes_params_and_the_lock_incomplete(colleague):
     before = (colleague.folder / "params.yaml").read_text()
-    colleague.set("sft.seeds", [1, 2])
+    colleague.set("base.tiny.seeds", [1, 2, 3])
     text = printed(colleague, "verify", status=1)
     assert "params.yaml is not what config.yaml implies" in text
     stale = section(text, "Stale:")
     assert lineage.NEVER_RUN in stale
-    assert "results/models/sft-nll-2" in stale
+    assert "results/models/sft-nll-3" in stale
     assert "results/models/sft-nll-1" not in stale
     assert (colleague.folder / "params.yaml").read_text() == before
     (colleague.folder / "params.yaml").unlink()
@@ -211,16 +215,15 @@ def test_an_output_that_was_edited_is_text_and_comes_back(pulled):
 def test_a_folder_in_the_cache_that_lacks_a_file_must_be_made_anew(colleague):
     colleague.run("dvc", "pull", "-q")
     colleague.run("dvc", "remote", "remove", "shared")
-    shutil.rmtree(colleague.folder / "results/evals/base-tiny")
-    assert state(printed(colleague, "plan"), "restorable") == {"evaluate@base-tiny": "in the cache"}
+    shutil.rmtree(colleague.folder / "results/evals/base-tiny-1")
+    assert state(printed(colleague, "plan"), "restorable") == {"evaluate@base-tiny-1": "in the cache"}
     cache = colleague.folder / ".dvc/cache/files/md5"
-    md5 = colleague.lock()["evaluate@base-tiny"]["outs"][0]["md5"]
+    md5 = colleague.lock()["evaluate@base-tiny-1"]["outs"][0]["md5"]
     for entry in yamls.read(cache / md5[:2] / md5[2:]):
         (cache / entry["md5"][:2] / entry["md5"][2:]).unlink(missing_ok=True)
     assert state(printed(colleague, "plan"), "must run") == {
-        "evaluate@base-tiny": "not in the cache, and no remote is named",
-        "report": "behind evaluate@base-tiny, only if its output changes",
-        "artifact@base": "behind evaluate@base-tiny, only if its output changes",
+        "evaluate@base-tiny-1": "not in the cache, and no remote is named",
+        "report": "behind evaluate@base-tiny-1, only if its output changes",
     }
 
 

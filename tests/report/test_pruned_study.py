@@ -25,7 +25,9 @@ def test_retention_is_the_ratio_of_the_means(study):
 def test_retention_at_chance_is_not_reported(tmp_path):
     root = write_study(tmp_path)
     shutil.rmtree(root / "results/evals/base-tiny-1")
-    write_model(root, "base-tiny-1", 0.5, 1 / 3, stage="base", **chain(1))  # cmp has three choices: a guess; fact has six: above it
+    write_model(
+        root, "base-tiny-1", 0.5, 1 / 3, stage="base", **chain(1)
+    )  # cmp has three choices: a guess; fact has six: above it
     _, study = studies_of(root)
     chance_level = {"calc": 0.0, "fact": pytest.approx(1 / 6), "cmp": pytest.approx(1 / 3)}
     assert study.evaluations.chance_level == chance_level

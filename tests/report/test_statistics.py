@@ -295,3 +295,56 @@ def test_an_estimate_taken_off_a_constant_or_divided_keeps_its_relative_error():
     missing, halved = 1 - found, found / 2
     assert (missing.value, missing.error) == pytest.approx((1 - found.value, found.error))
     assert (halved.value, halved.error) == pytest.approx((found.value / 2, found.error / 2))
+
+
+# Chains: what differs between pretrained models, and what an interval and a prediction say of it
+
+
+def chains(random: np.random.Generator, bases: int, seeds: int, pretraining: float, seed: float) -> np.ndarray:
+    """Scores of shape (bases, seeds, questions) of mean 0, with effects of pretraining, seed, question and cell."""
+    of_base = random.normal(0, pretraining, (bases, 1, 1))
+    of_seed = random.normal(0, seed, (bases, seeds, 1))
+    return of_base + of_seed + random.normal(0, 0.1, 40) + random.normal(0, 0.3, (bases, seeds, 40))
+
+
+def covered(values: np.ndarray) -> bool:
+    """Whether the 95 % interval of replicates (the first axis) holds the mean 0."""
+    found = statistics.mean([values]).interval(0.95)
+    return found.low <= 0 <= found.high
+
+
+def test_an_interval_over_chains_covers_where_one_over_seeds_of_few_bases_does_not():
+    random, repetitions = np.random.default_rng(16), 1000
+    by_chain, by_base, by_seed = 0, 0, 0
+    for _ in range(repetitions):
+        by_chain += covered(chains(random, 8, 1, pretraining=0.1, seed=0.02)[:, 0])
+        few = chains(random, 2, 4, pretraining=0.1, seed=0.02)
+        by_seed += covered(few.reshape(8, 40))
+        by_base += covered(few.mean(axis=1))
+    assert 0.93 <= by_chain / repetitions <= 0.98
+    assert by_base / repetitions >= 0.93
+    assert by_seed / repetitions < 0.8, "seeds of two pretrained models are no eight replicates"
+
+
+def test_a_prediction_interval_holds_the_estimate_of_another_chain_on_the_same_questions():
+    random, repetitions, held = np.random.default_rng(17), 1000, 0
+    for _ in range(repetitions):
+        *eight, another = chains(random, 9, 1, pretraining=0.1, seed=0.02)[:, 0]
+        found = statistics.mean([np.stack(eight)]).interval(0.95)
+        held += found.next_low <= another.mean() <= found.next_high
+    assert 0.935 <= held / repetitions <= 0.965
+
+
+def test_a_prediction_interval_by_hand_and_of_joined_estimates():
+    """Hahn & Meeker: mean ± t s sqrt(1 + 1/n)."""
+    values = np.array([0.1, 0.4, 0.2, 0.5])
+    found = statistics.over_replicates(values, 0.9)
+    reach = t.ppf(0.95, 3) * values.std(ddof=1) * (1 + 1 / 4) ** 0.5
+    assert (found.next_low, found.next_high) == pytest.approx((0.3 - reach, 0.3 + reach))
+    of_cells = statistics.mean([np.tile(values[:, None], 5)]).interval(0.9)
+    assert (of_cells.next_low, of_cells.next_high) == pytest.approx((0.3 - reach, 0.3 + reach))
+    higher = statistics.mean([np.tile(values[:, None], 5) + 1])
+    joined = statistics.smallest_of([statistics.mean([np.tile(values[:, None], 5)]), higher], 0.9)
+    assert joined.next_high == pytest.approx(found.next_high)
+    assert joined.next_low < found.next_low, "any of the two may be the lowest"
+    assert np.isnan(statistics.mean([values[None]]).interval(0.9).next_low), "one replicate says nothing of another"

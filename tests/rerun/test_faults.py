@@ -159,10 +159,10 @@ def test_a_job_asks_nothing(project):
         assert running.wait(timeout=60) == 0
 
 
-@pytest.mark.parametrize("name", ["results/models/base-tyni", "evaluate@base-tiny", "data/eval/set-0000.jsonl"])
+@pytest.mark.parametrize("name", ["results/models/base-tyni-1", "evaluate@base-tiny-1", "data/eval/set-0000.jsonl"])
 def test_a_target_that_no_stage_makes_is_one_message(project, name):
     done = project.run("snakemake", "-n", name, ok=False)
-    near = {"results/models/base-tyni": "base-tiny", "evaluate@base-tiny": "results/evals/base-tiny"}
+    near = {"results/models/base-tyni-1": "base-tiny-1", "evaluate@base-tiny-1": "results/evals/base-tiny-1"}
     assert_one_message(message(done), [name, near.get(name, "data/eval/set-000.jsonl")])
 
 

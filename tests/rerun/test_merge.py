@@ -18,7 +18,7 @@ CALC, RL, MIX, BASE = (
     "data/eval/calc.jsonl",
     "data/prompts/rl.jsonl",
     "data/pretrain/mix.jsonl",
-    "results/models/base-tiny",
+    "results/models/base-tiny-1",
 )
 
 # Edits that stand far enough apart for git to merge them.
@@ -37,7 +37,7 @@ data:
     # of branch model:
     #
 base:
-  tiny: {steps: 2, seed: {init: 1, order: 2}}
+  tiny: {steps: 2, seeds: [1]}
 """
 
 
@@ -75,7 +75,7 @@ def test_runs_on_two_branches_merge_and_nothing_is_run_again(project, command):
 
 def test_a_stage_that_ran_on_another_input_than_the_merged_one_is_stale(project):
     branch(project, "data", ("seed: 11", "seed: 111"), MIX)
-    branch(project, "model", ("init: 1,", "init: 101,"), BASE)
+    branch(project, "model", ("steps: 2,", "steps: 3,"), BASE)
     assert "Nothing to be done" in project.snakemake("-n", BASE)
     project.run("git", "merge", "-q", "data")
     project.run("dvc", "checkout", "-q", MIX)

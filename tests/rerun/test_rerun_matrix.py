@@ -29,6 +29,17 @@ def test_an_edit_of_the_config_makes_exactly_its_stages_stale(pulled, key, monke
     assert ours == dvcs == stages(pulled, *prefixes)
 
 
+def test_another_seed_is_another_chain_and_makes_nothing_stale_that_ran(pulled, monkeypatch):
+    pulled.set("base.tiny.seeds", [1, 2, 3])
+    try:
+        ours, dvcs = stale(pulled, monkeypatch)
+    finally:
+        pulled.run("git", "checkout", "-q", "config.yaml", "params.yaml")
+    assert ours == dvcs
+    assert {"base@tiny-3", "sft@nll-3", "rl@grpo-pear-token-3", "evaluate@base-tiny-3"} <= ours
+    assert not ours & pulled.lock().keys()
+
+
 @pytest.mark.parametrize("file", CODE_EDITS)
 def test_a_comment_in_the_code_makes_exactly_the_stages_stale_that_run_it(pulled, file, monkeypatch):
     path = pulled.folder / "src/orchard" / file

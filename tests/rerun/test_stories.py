@@ -6,7 +6,8 @@ import zipfile
 import pandas
 import pytest
 
-CHAIN_OF_NLL = {"sft@nll-1", "rl@grpo-nll-1", "evaluate@sft-nll-1", "evaluate@rl-grpo-nll-1", "report"}
+OF_NLL = ("sft@nll", "rl@grpo-nll", "evaluate@sft-nll", "evaluate@rl-grpo-nll")
+CHAIN_OF_NLL = {f"{stage}-{seed}" for stage in OF_NLL for seed in (1, 2)} | {"report"}
 
 
 def test_s1_clone_and_pull_leave_nothing_to_do(colleague):
@@ -89,10 +90,13 @@ def test_s9_old_outputs_with_a_newer_config_and_code_are_named_stale(colleague):
     colleague.edit("src/orchard/stages/sft/pear.py", "import math\n", "import math  # newer\n")
     arms = colleague.study()["sft"]["arms"]
     expected = {
-        f"{stage}{arm}-1" for arm in arms for stage in ("sft@", "rl@grpo-", "evaluate@sft-", "evaluate@rl-grpo-")
+        f"{stage}{arm}-{seed}"
+        for arm in arms
+        for seed in (1, 2)
+        for stage in ("sft@", "rl@grpo-", "evaluate@sft-", "evaluate@rl-grpo-")
     }
     expected |= {name for name in colleague.lock() if "rl-grpo-pear-token-1" in name}  # pruned from what those make
-    expected |= {f"artifact@{name}" for name in ("sft", "rl", "pruned", "recovered")}
+    expected |= {f"artifact@{name}" for name in ("rl", "pruned", "recovered")}
     assert colleague.stale() == expected | {"report"}
     assert colleague.run("git", "status", "--porcelain").stdout.split() == [
         "M",

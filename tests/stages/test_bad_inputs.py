@@ -132,7 +132,8 @@ def test_stage_with_a_wheel_of_another_content(project):
 
 def test_stage_with_a_checkpoint_that_lacks_a_tensor(project, model):
     damaged(model, project / "given", "a tensor missing")
-    write_params({"base.tiny": {"kind": "local", "source": "given", "license": "mit", "model": {"layers": 8}}})
+    settings = {"kind": "local", "source": "given", "license": "mit", "model": {"layers": 8}}
+    write_params({"runs.base.tiny": {"settings": settings}})
     fails(["orchard.stages.base", "tiny"], "results/models/base-tiny", ["given lacks 1 tensors"])
 
 
@@ -144,7 +145,11 @@ def test_stage_with_behaviour_data_out_of_step(project, model):
     rows = [behaviour_row(tokenizer), behaviour_row(tokenizer, behavior_logps=[0.0] * 3)]
     pandas.DataFrame(rows).to_parquet("data/behave/teacher/rows.parquet")
     fails(
-        ["orchard.stages.sft", "nll-1", *"--arm nll --objective nll --base base-tiny --data teacher --seed 1".split()],
+        [
+            "orchard.stages.sft",
+            "nll-1",
+            *"--arm nll --objective nll --base base-tiny --data teacher --seed 1 --draw 0".split(),
+        ],
         "results/models/sft-nll-1",
         ["teacher/rows.parquet, row 1", "8 tokens, 3 log-probs"],
     )

@@ -57,16 +57,16 @@ class Trained:
         return paths.model(f"{self.family}-{self.name}")
 
 
-BASE = Trained("base", "tiny")
+BASE = Trained("base", "tiny-1")
 SFT = Trained(
     "sft",
     "pear-token-1",
-    SftRun(arm="pear-token", objective="pear-token", base="base-tiny", data="teacher", seed=1),
+    SftRun(arm="pear-token", objective="pear-token", base="base-tiny-1", data="teacher", seed=1, draw=0),
 )
 RL = Trained(
     "rl",
     "grpo-pear-token-1",
-    RlRun(recipe="grpo", arm="pear-token", seed=1, start="sft-pear-token-1", prompts="data/prompts/rl.jsonl"),
+    RlRun(recipe="grpo", arm="pear-token", seed=1, draw=0, start="sft-pear-token-1", prompts="data/prompts/rl.jsonl"),
 )
 
 
@@ -97,7 +97,7 @@ def with_study(folder: Path, way: str) -> Path:
     with contextlib.chdir(ROOT):
         smoke = load.load(paths.STUDIES / "smoke.yaml").model_dump()
     tree = edited(SMALLER | {"parallel": "data" if way == "one" else way}, smoke)
-    (folder / paths.PARAMS).write_text(yamls.dumps(tree))
+    (folder / paths.PARAMS).write_text(yamls.dumps(params.tree(Study.model_validate(tree))))
     shutil.copytree(ROOT / paths.PROFILES, folder / paths.PROFILES)
     return folder
 

@@ -34,7 +34,7 @@ def recovered(budget: str) -> Path:
         ratio=1,
         author="open",
         budget=budget,
-        seed=1,
+        draw=1,
         pruned=f"prune-{pruned}",
         responses=f"{small.MODEL}-open",
     )

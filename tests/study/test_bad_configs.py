@@ -22,6 +22,7 @@ SELECTION = {
         }
     },
 }
+LOADED = {"kind": "local", "source": ".", "license": "mit", "model": {"layers": 8}}
 BAD_CONFIGS = {
     "an artifact that nothing makes": (
         {"artifacts.rl": "rl-grpo-nll-9"},
@@ -148,15 +149,37 @@ BAD_CONFIGS = {
     ),
     "a name with a space": ({"name": "My Study"}, ["name: 'My Study'", "'my-study'"]),
     "a name that is a number": ({"report.generation": [1]}, ["report.generation[0]: 1", "string"]),
-    "no seeds": (
-        {"sft.seeds": [], "prune.of": ["base-tiny"], "recover.of": ["base-tiny"]},
-        ["sft.seeds: []", "sft.arms: {}"],
+    "no seeds": ({"base.tiny.seeds": []}, ["base.tiny.seeds", "at least 1"]),
+    "seeds in two places": (
+        {"sft.seeds": [1]},
+        ["sft.seeds: [1], while no arm has a loaded base", "base.<name>.seeds"],
     ),
+    "a loaded base without seeds of SFT": (
+        {"base.other": LOADED, "sft.arms.nll.base": "base-other"},
+        ["sft.seeds: [], while the base of arm 'nll' is loaded"],
+    ),
+    "one name for two bases": (
+        {"base.tiny-1": LOADED},
+        ["base-tiny-1: of base.tiny and of base.tiny-1", "rename one"],
+    ),
+    "an arm with the name of a replicate": (
+        {
+            "sft.arms.nll-1": {"objective": "none", "base": "base-tiny", "data": "teacher"},
+            "rl.arms.grpo": ["pear-token"],
+        },
+        ["sft-nll-1: of sft.arms.nll and of sft.arms.nll-1"],
+    ),
+    "an objective twice on one base": (
+        {"sft.arms.again": {"objective": "nll", "base": "base-tiny", "data": "teacher", "draw": 1}},
+        ["sft.arms: 'nll' and 'again' are both of 'nll'"],
+    ),
+    "a policy that is many models": ({"behave.teacher.model": "base-tiny"}, ["behave.teacher.model: 'base-tiny'"]),
+    "an artifact that is many models": ({"artifacts.rl": "rl-grpo-nll"}, ["artifacts.rl: 'rl-grpo-nll'"]),
     "no base": ({"base": {}}, ["base: {}", "at least 1"]),
-    "a seed twice": ({"recover.seeds": [1, 1]}, ["recover.seeds: 1 2 times"]),
+    "a seed twice": ({"base.tiny.seeds": [1, 1], "prune.skip": []}, ["base.tiny.seeds: 1 2 times"]),
     "an arm without objective": (
-        {"sft.arms.none.objective": "pear-block"},
-        ["sft.arms.none.objective: 'pear-block'", "did you mean"],
+        {"sft.arms.extra": {"objective": "pear-block", "base": "base-tiny", "data": "teacher"}},
+        ["sft.arms.extra.objective: 'pear-block'", "did you mean"],
     ),
     "data of no policy": ({"sft.arms.nll.data": "techer"}, ["sft.arms.nll.data: 'techer'", "'teacher'?"]),
     "a base that is not there": ({"sft.arms.nll.base": "base-big"}, ["sft.arms.nll.base: 'base-big'"]),
@@ -336,7 +359,7 @@ BAD_CONFIGS = {
     "an arm that does not run": ({"report.pear.baseline": "dft"}, ["report.pear.baseline: 'dft'"]),
     "a control that does not run": ({"report.pear.controls": ["last-tokens"]}, ["report.pear.controls: 'last-tokens'"]),
     "a control that is the treatment": ({"report.pear.controls": ["pear-token"]}, ["treatment and controls are both"]),
-    "a control twice": ({"report.pear.controls": ["none", "none"]}, ["report.pear.controls: 'none' 2 times"]),
+    "a control twice": ({"report.pear.controls": ["nll", "nll"]}, ["report.pear.controls: 'nll' 2 times"]),
     "twins that differ": (
         {"report.pear.twins": {"one": "nll", "other": "nll-matched"}},
         ["report.pear.twins: 'nll' and 'nll-matched', which differ", "the same settings"],
@@ -345,16 +368,17 @@ BAD_CONFIGS = {
         {"report.pear.twins": {"one": "nll", "other": "nll"}},
         ["report.pear.twins: 'nll' and 'nll', one name"],
     ),
-    "twins with a seed in common": (
+    "twins with one draw": (
         {
             "report.pear.twins": {"one": "nll", "other": "nll-matched"},
             "sft.objectives.nll-matched.learning_rate": 1e-3,
-            "sft.own_seeds": {"nll-matched": [3, 4]},
         },
-        ["report.pear.twins: 'nll' and 'nll-matched' share the seeds 3", "sft.own_seeds"],
+        ["report.pear.twins: 'nll' and 'nll-matched' both have draw 0", "set draw: 1 in the arm of 'nll-matched'"],
     ),
-    "seeds of an arm that is not there": ({"sft.own_seeds": {"nlll": [4]}}, ["sft.own_seeds: 'nlll'", "did you mean"]),
-    "a form that is not PEAR's": ({"report.pear.forms": ["none"]}, ["report.pear.forms: 'none'", "controls"]),
+    "a form that is not PEAR's": (
+        {"report.pear.forms": ["nll-matched"]},
+        ["report.pear.forms: 'nll-matched'", "controls"],
+    ),
     "one form by two names": (
         {"sft.objectives.nll-matched": DEFAULT["sft"]["objectives"]["pear-token"]} | TWO_FORMS,
         ["'pear-token' and 'nll-matched' are both of form token"],

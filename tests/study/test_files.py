@@ -20,7 +20,7 @@ ITEMS = "".join(
 )
 WORDS = {"role": "prompts", "path": "words.jsonl", "format": "gsm8k"}
 PROMPTS = "data/prompts/words.jsonl"
-GIVEN = {"kind": "given", "model": "base-tiny", "prompts": PROMPTS}
+GIVEN = {"kind": "given", "model": "base-tiny-1", "prompts": PROMPTS}
 
 
 @pytest.fixture(autouse=True)

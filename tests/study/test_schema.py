@@ -193,11 +193,11 @@ def test_every_method_of_the_prune_stage_can_be_named():
 
 def test_a_count_of_layers_keeps_its_name():
     tree = copy.deepcopy(DEFAULT)
-    tree["prune"] |= {"of": ["base-tiny"], "methods": ["random-2"], "ratios": [0.25, 3], "skip": []}
+    tree["prune"] |= {"of": ["base-tiny-2"], "methods": ["random-2"], "ratios": [0.25, 3], "skip": []}
     tree["recover"]["of"], tree["artifacts"] = [], NO_ARTIFACTS
     study = load.validate(Resolved(tree, {}))
     assert study.prune.ratios == [0.25, 3]
-    assert [*runs.expand(study)["prune"]] == ["base-tiny-random-2-0.25", "base-tiny-random-2-3"]
+    assert [*runs.expand(study)["prune"]] == ["base-tiny-2-random-2-0.25", "base-tiny-2-random-2-3"]
 
 
 def test_several_mistakes_are_one_message():
@@ -229,9 +229,9 @@ def test_mistakes_within_blocks_stand_beside_those_of_type():
 def test_unused_parts_are_empty():
     tree = copy.deepcopy(DEFAULT)
     tree["behave"], tree["rl"] = {}, {}
-    tree["sft"] = {"arms": {}, "seeds": [], "own_seeds": {}, "trainer": None, "objectives": {}}
+    tree["sft"] = {"arms": {}, "seeds": [], "trainer": None, "objectives": {}}
     tree["prune"]["of"] = ["base-tiny"]
-    tree["recover"] = {key: [] for key in ("of", "methods", "ratios", "seeds")}
+    tree["recover"] = {key: [] for key in ("of", "methods", "ratios")}
     tree["recover"] |= {"responses": {}, "budgets": {}, "prompts": None, "trainer": None}
     tree["report"]["pear"], tree["artifacts"] = None, NO_ARTIFACTS
     assert message(tree) == ""
@@ -255,7 +255,7 @@ def test_other_kinds_are_valid():
     }
     tree["behave"]["policy"] = {
         "kind": "model",
-        "model": "base-tiny",
+        "model": "base-tiny-1",
         "prompts": "data/prompts/sft.jsonl",
         "keep_correct_only": True,
         "sampling": {"seed": 1, "temperature": 1, "top_p": 1, "max_new_tokens": 8, "batch_size": 8},

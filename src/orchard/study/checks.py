@@ -494,8 +494,9 @@ def _groups(study: Study) -> Iterator[tuple[str, str, list[int]]]:
     for name, arm in study.sft.arms.items():
         seeds = [seed for seed, _ in runs.starts(arm.base, study.sft.seeds, study.base)]
         yield f"sft.arms.{name}", f"sft-{name}", seeds
-        for recipe in study.rl.recipes:
-            yield f"rl.recipes.{recipe} from sft.arms.{name}", f"rl-{recipe}-{name}", seeds
+        for recipe, arms in study.rl.arms.items():
+            if arms == "all" or name in arms:
+                yield f"rl.recipes.{recipe} from sft.arms.{name}", f"rl-{recipe}-{name}", seeds
 
 
 def _is_searched(study: Study) -> bool:

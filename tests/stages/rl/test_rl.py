@@ -79,13 +79,13 @@ def test_the_recipe_says_whether_credit_is_partial(partial_credit, reward, proje
 
 
 def run_of(start: str) -> RlRun:
-    return RlRun(recipe="grpo", arm="nll", seed=1, start=start, prompts=RECIPE.prompts)
+    return RlRun(recipe="grpo", arm="nll", seed=1, draw=0, start=start, prompts=RECIPE.prompts)
 
 
 def trained(model, tokenizer, start: str, rewards, monkeypatch, **changes) -> Path:
     """Runs the stage from a model that is saved as a stranger's would be; ``rewards`` gives those of completions."""
     folder = save_as_it_is(model, tokenizer, paths.model(start))
-    facts = dict.fromkeys(("arm", "objective", "base", "data"), "x") | {"seed": 1}
+    facts = dict.fromkeys(("arm", "objective", "base", "data"), "x") | {"seed": 1, "draw": 0}
     card.finish(folder, start, "sft", {}, [], step="drawn at random", licence="mit", **facts)
     write_params({"rl.recipes.grpo": RECIPE.model_copy(update=changes).model_dump()})
     monkeypatch.setattr(rl, "right_or_wrong", rewards)

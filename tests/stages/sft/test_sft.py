@@ -54,7 +54,7 @@ def write_study(**changes) -> None:
 
 def run_of(name: str) -> SftRun:
     """The run of an objective, with seed 1."""
-    return SftRun(arm=name, objective=name, base="base-random", data="teacher", seed=1)
+    return SftRun(arm=name, objective=name, base="base-random", data="teacher", seed=1, draw=0)
 
 
 def finetuned(name: str) -> Path:
