@@ -14,10 +14,11 @@ import pytest
 from orchard import jsonl, paths, processes, yamls
 from orchard.errors import UserError
 from orchard.models import folders, record, training
-from orchard.study import load
+from orchard.study import load, params
 from orchard.study.schema.common import Run
 from orchard.study.schema.rl import RlRun
 from orchard.study.schema.sft import SftRun
+from orchard.study.schema.study import Study
 from orchard.tasks import registry
 from tests.helpers.project import ROOT
 from tests.helpers.stages import ENVIRONMENT, options
