@@ -5,7 +5,7 @@
 The plain loop samples with transformers, asks the verifier, normalizes the rewards of each group and takes one step of
 AdamW on TRL's default loss (dapo: a mean over all completion tokens). It starts from a copy of the model. Each of its
 steps follows one of TRL's, in the same process, with the same prompts and the same draws, so that both learn the same;
-how many responses of theirs are equal is printed. The stage also measures the KL from the start at each step.
+how many responses of theirs are equal is printed.
 """
 
 import argparse

@@ -201,7 +201,7 @@ def test_pretraining_in_shards_is_refused(projects, tmp_path):
     assert "Traceback" not in printed
 
 
-@pytest.mark.parametrize("way", PROCESSES)
+@pytest.mark.parametrize("way", SHARED)
 def test_what_was_killed_goes_on_to_the_same_bytes(projects, way, tmp_path):
     folder = with_study(tmp_path, way)
     copy(projects["one"], folder, paths.DATA, SFT.output)

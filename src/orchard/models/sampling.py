@@ -7,7 +7,7 @@ import torch
 from transformers import GenerationConfig
 
 from orchard.errors import refuse_none
-from orchard.models import prompts
+from orchard.models import cache, prompts
 from orchard.processes import Progress
 from orchard.study.schema.common import Sampling
 
@@ -91,6 +91,7 @@ def sample(
         generated = model.generate(
             **batch,
             max_new_tokens=asked.max_new_tokens,
+            past_key_values=cache.roomy(model.config),
             output_logits=True,
             return_dict_in_generate=True,
             **options,

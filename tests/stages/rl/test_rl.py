@@ -54,8 +54,8 @@ def test_recipes_have_one_hash_if_and_only_if_their_settings_are_equal():
     assert rl.recipe_hash(RECIPE) == rl.recipe_hash(Recipe(**dict(reversed(settings.items()))))
     assert rl.recipe_hash(RECIPE) != rl.recipe_hash(RECIPE.model_copy(update={"steps": 17}))
     canonical = (
-        '{"kl_coefficient":0.0,"learning_rate":0.01,"max_new_tokens":6,"partial_credit":false,"prompts":"prompts.jsonl",'
-        '"prompts_per_step":2,"samples_per_prompt":4,"save_steps":100,"schedule":"constant","seed":1,"steps":3,'
+        '{"kl_coefficient":0.0,"learning_rate":0.01,"max_new_tokens":6,"measure_kl":false,"partial_credit":false,'
+        '"prompts":"prompts.jsonl","prompts_per_step":2,"samples_per_prompt":4,"save_steps":100,"schedule":"constant","seed":1,"steps":3,'
         '"temperature":1.0}'
     )
     assert rl.recipe_hash(RECIPE) == hashlib.sha256(canonical.encode()).hexdigest()
@@ -67,6 +67,8 @@ def test_the_course_of_rl_keeps_what_the_report_draws_and_no_time():
     history = [logged | {"step_time": 0.1, "num_tokens": 9.0}, {"train_runtime": 2.0}]
     assert training.curve(history, "reward") == [logged]
     assert rl.course([logged | {"learning_rate": 1e-3}]) == [expected]
+    del logged["kl"], expected["kl"]
+    assert rl.course([logged]) == [expected], "where the KL was not measured"
 
 
 @pytest.mark.parametrize(("partial_credit", "reward"), [(True, rl.partial_credit), (False, rl.right_or_wrong)])
@@ -147,20 +149,21 @@ def test_the_record_and_the_card_say_what_was_done(project, monkeypatch):
 
 
 def test_measuring_the_kl_from_the_start_leaves_the_weights_as_they_would_be(project, monkeypatch):
-    def learn(state: str) -> tuple[dict, list[dict]]:
+    def learn(state: str, measure_kl: bool) -> tuple[dict, list[dict]]:
         start, tokenizer = folders.load_model("start"), folders.load_tokenizer("start")
-        trainer = rl.make_trainer(RECIPE, 1, start, tokenizer, Path(state), "rl@test")
+        recipe = RECIPE.model_copy(update={"measure_kl": measure_kl})
+        trainer = rl.make_trainer(recipe, 1, start, tokenizer, Path(state), "rl@test")
+        assert (trainer.ref_model is None) == (not measure_kl)
         trainer.train()
         return trainer.model.state_dict(), training.curve(trainer.state.log_history, "reward")
 
     monkeypatch.setattr(rl, "right_or_wrong", lambda completions, **_: [float(len(text) % 2) for text in completions])
     folders.save(random_llama(), make_tokenizer(), Path("start"))
-    with_kl, steps = learn("with")
+    with_kl, steps = learn("with", True)
     course = rl.course(steps)
     assert course[0]["kl"] == pytest.approx(0.0, abs=1e-6)
     assert course[2]["kl"] > 1e-6
-    monkeypatch.setattr(rl, "MEASURED_ONLY", 0.0)
-    without, steps = learn("without")
+    without, steps = learn("without", False)
     assert "kl" not in steps[0]
     assert all(torch.equal(with_kl[name], without[name]) for name in without)
     start = folders.load_model("start").state_dict()

@@ -156,9 +156,9 @@ def curves(study: PearStudy) -> Figure:
     return Figure(
         "curves",
         "The course of RL",
-        "Reward, length, KL from the start of RL and entropy of the responses to the training prompts at each step, "
-        "mean over replicates. KL is TRL's estimate (k3) from the sampled tokens. Without bars: the lines are noisy, "
-        "and no claim rests on them.",
+        "Reward, length and entropy of the responses to the training prompts at each step of RL, and KL from its start "
+        "where the recipe has it measured: means over replicates. KL is TRL's estimate (k3) from the sampled tokens. "
+        "Without bars: the lines are noisy, and no claim rests on them.",
         _over_chains(rows, ["objective", "step"]),
         draw_curves,
         tabled=False,
@@ -167,10 +167,12 @@ def curves(study: PearStudy) -> Figure:
 
 def draw_curves(table: pandas.DataFrame) -> Drawing:
     """A panel per quantity, a line per objective."""
+    titles = {"reward": "mean reward", "length": "tokens a response", "entropy": "entropy, nats a token"}
+    titles |= {"kl": "KL from the start, nats a token"} if "kl" in table else {}
     drawing, grid = plot.panels(2, 2, (9.4, 6.6), sharey=False)
-    titles = {"reward": "mean reward", "length": "tokens a response"}
-    titles |= {"kl": "KL from the start, nats a token", "entropy": "entropy, nats a token"}
-    for axes, (name, title) in zip(grid.flat, titles.items(), strict=True):
+    for axes in grid.flat[len(titles) :]:
+        axes.remove()
+    for axes, (name, title) in zip(grid.flat, titles.items(), strict=False):
         plot.lines(axes, table, list(table["objective"].unique()), "step", name, marked=False)
         axes.set(title=title, xlabel="step of RL", ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -6,7 +6,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import Collator, normalize_gen_kwargs
 
 from orchard.errors import UserError
-from orchard.models import prompts, sampling, templates
+from orchard.models import cache, prompts, sampling, templates
 from orchard.models.prompts import Written
 
 
@@ -106,6 +106,7 @@ class StrictLM(KeepsTokens, HFLM):
             max_length=length + limit,
             stop=texts,
             eos_token_id=sorted(ends),
+            past_key_values=cache.roomy(self.model.config),
             **asked,
         )
         return found[:, length:].tolist()

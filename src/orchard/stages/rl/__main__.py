@@ -26,6 +26,7 @@ from orchard.tasks.items import NEEDED
 # TRL measures the KL from the start only where it counts. So small a coefficient is lost in rounding even beside
 # gradients of 1e-20, so the weights are those of coefficient 0, bit for bit.
 MEASURED_ONLY = 1e-30
+COURSE = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "kl": "kl"}
 
 
 def main(name: str, run: RlRun) -> None:
@@ -58,7 +59,7 @@ def main(name: str, run: RlRun) -> None:
 
 
 def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name: str) -> GRPOTrainer:
-    """TRL's GRPO trainer with the study's recipe; it loads the start once more, to measure each step's KL from it.
+    """TRL's GRPO trainer with the study's recipe. It loads the start once more where the KL from it is measured.
 
     All arms of a replicate have one seed, so they meet the same prompts in the same order.
     """
@@ -77,7 +78,7 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
             temperature=recipe.temperature,
             top_k=0,
             top_p=1.0,
-            beta=recipe.kl_coefficient or MEASURED_ONLY,
+            beta=recipe.kl_coefficient or MEASURED_ONLY * recipe.measure_kl,
             learning_rate=recipe.learning_rate,
             lr_scheduler_type=recipe.schedule,
             warmup_steps=0,
@@ -136,13 +137,13 @@ def recipe_hash(recipe: Recipe) -> str:
 
 
 def course(steps: list[dict]) -> list[dict]:
-    """The course of training for the record: reward, tokens per response; entropy and KL in nats per token.
+    """The course of training for the record: reward, tokens per response; entropy and, if measured, KL in nats a token.
 
     Args:
         steps: what TRL logged at each step.
     """
-    names = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "kl": "kl"}
-    return [{"step": row["step"]} | {name: row[logged] for name, logged in names.items()} for row in steps]
+    kept = {name: logged for name, logged in COURSE.items() if logged in steps[0]}
+    return [{"step": row["step"]} | {name: row[logged] for name, logged in kept.items()} for row in steps]
 
 
 def right_or_wrong(completions: list[str], item: list[str], **_) -> list[float]:

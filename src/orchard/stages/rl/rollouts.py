@@ -1,10 +1,10 @@
 """Rollouts whose random numbers belong to their place in a step's batch: the same ones on any number of GPUs."""
 
-import functools
-
 import numpy
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
+
+from orchard.models import cache
 
 
 class Draws(LogitsProcessor):
@@ -44,4 +44,9 @@ class SharedDraws(TrainerCallback):
         own = slice(rows * args.process_index, rows * (args.process_index + 1))
         seed = (args.seed, state.global_step)
         draws = Draws(seed, args.max_completion_length, rows * args.world_size, own, args.temperature)
-        model.generate = functools.partial(type(model).generate, model, logits_processor=LogitsProcessorList([draws]))
+
+        def generate(**asked):
+            options = {"logits_processor": LogitsProcessorList([draws]), "past_key_values": cache.roomy(model.config)}
+            return type(model).generate(model, **asked, **options)
+
+        model.generate = generate

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from transformers import LogitsProcessor
 
-from orchard.models import prompts, sampling, surgery
+from orchard.models import cache, prompts, sampling, surgery
 from orchard.study.schema.prune import SelectionGeneration, SelectionTask
 from orchard.tasks import registry
 from orchard.tasks.items import NEEDED
@@ -344,7 +344,8 @@ class Generation:
         batch = prompts.padded(self.tokenizer, rows, "left", model.device)
         noise = [ItemNoise(self.asked, numbers, model.device)] if self.asked.temperature > 0 else []
         ends, limit = sampling.plain_settings(model, self.tokenizer), self.asked.max_new_tokens
-        ids = model.generate(**batch, max_new_tokens=limit, do_sample=False, logits_processor=noise)
+        options = {"do_sample": False, "logits_processor": noise, "past_key_values": cache.roomy(model.config)}
+        ids = model.generate(**batch, max_new_tokens=limit, **options)
         generated = ids[:, batch["input_ids"].shape[1] :].tolist()
         return [prompts.written(row, ends, self.tokenizer, self.asked.stop).text for row in generated]
 

@@ -22,6 +22,9 @@ class Recipe(Block):
     temperature: Rate = Field(1.0, description="of the samples")
     partial_credit: bool = Field(False, description="reward a task's score, 0 to 1, instead of right or wrong")
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(0.0, description="weight of the KL from the start of RL")
+    measure_kl: bool = Field(
+        False, description="measure the KL from the start where it does not count; it takes a second model in memory"
+    )
     learning_rate: Rate = Field(description="the largest of the schedule")
     schedule: Schedule = Field("constant", description="of the learning rate")
     save_steps: Natural = Field(500, description="steps between two resume states")
