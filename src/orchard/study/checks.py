@@ -1,7 +1,6 @@
 """The rules across the blocks of a study. Those within one block stand in its module of `orchard.study.schema`."""
 
 from collections.abc import Callable, Iterator
-from itertools import product
 
 from orchard import paths
 from orchard.errors import UserError, did_you_mean
@@ -289,11 +288,15 @@ def calibration_is_worked(study: Study) -> Broken:
 def styles_are_those_that_models_write(study: Study) -> Broken:
     named = [("report.pruning.probe", _items_of(study, study.report.pruning.probe))]
     named += [("prune.calibration", study.prune.calibration.items if study.prune.calibration else None)]
-    for (key, path), model in product(named, study.prune.of):
-        made, written = _generated_set(study, path), _written_styles(study, model)
-        if made and made[1].style and _has_styles(made[1]) and written and made[1].style not in written:
-            style = f"data.generate.{made[0]}.style: {made[1].style}, of {key}"
-            yield f"{style}, while {model} writes {', '.join(written)}", _own_style(study)
+    for key, path in named:
+        made = _generated_set(study, path)
+        if not (made and made[1].style and _has_styles(made[1])):
+            continue
+        for model, written in [(model, _written_styles(study, model)) for model in study.prune.of]:
+            if written and made[1].style not in written:
+                found = f"data.generate.{made[0]}.style: {made[1].style}, of {key}"
+                yield f"{found}, while {model} writes {', '.join(written)}", _own_style(study)
+                break  # one message for a set
 
 
 @rule("recovery starts from a model that prune makes", why="there would be nothing to recover")

@@ -24,11 +24,12 @@ def test_claims_table_has_every_claim_once_and_its_columns(folder):
 
 
 def test_planted_effects_are_found(judged):
-    assert judged.loc["P2", "verdict"] == "reproduced"
+    assert judged.loc["P2", "verdict"].startswith("reproduced")
     assert judged.loc["P2", "n"] == 3
     assert judged.loc["P2", "ours"] == pytest.approx(0.23, abs=0.03)
     for name in ("P1", "P5", "P10"):
-        assert (judged.loc[name, "verdict"], judged.loc[name, "n"]) == ("reproduced", 3)
+        assert judged.loc[name, "verdict"].startswith("reproduced")
+        assert judged.loc[name, "n"] == 3
     assert judged.loc["P1", "ours"] == pytest.approx(0.28, abs=0.03)  # last-tokens: ahead by .28, then behind by .43
     assert judged.loc["P5", "ours"] == pytest.approx(0.16, abs=0.03)
     assert judged.loc["P8", "ours"] == pytest.approx(-0.01 + 0.001 * (1 + 4 + 9) / 3, abs=1e-6)

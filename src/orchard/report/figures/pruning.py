@@ -23,8 +23,8 @@ PHASES = {"generation": "decode", "classification": "prefill"}  # where the time
 def retention_table(study: PrunedStudy) -> pandas.DataFrame:
     """Retention of each setting after each recovery, by family.
 
-    ``a_guess`` is what guessing would retain, and ``above_a_guess`` what is left of the score beyond that: 0 for a model
-    that guesses, 1 for the unpruned one. The claims take the papers' ratio, whose numbers they are compared with.
+    ``a_guess`` is what guessing would retain, and ``above_a_guess`` what is left of the score beyond that: 0 for a
+    model that guesses, 1 for the unpruned one. The claims take the papers' ratio, whose numbers they are compared with.
     """
     rows = []
     for recovery in RECOVERIES:

@@ -81,7 +81,8 @@ class Pear(Block):
     def mistakes(self) -> Iterator[Mistake]:
         pairs = [("baseline", self.baseline, "treatment", self.treatment)]
         pairs += [("baseline", self.baseline, "forms", name) for name in self.forms]
-        pairs += [("treatment", self.treatment, key, name) for key, name in self.rivals()]
+        if self.treatment != self.baseline:  # one message is enough
+            pairs += [("treatment", self.treatment, key, name) for key, name in self.rivals()]
         if apart := self.distillation:
             pairs += [("distillation.baseline", apart.baseline, "distillation.treatment", apart.treatment)]
         if away := self.transfer:
