@@ -1,10 +1,10 @@
 """What PEAR's weights cost: the time and memory of a training step over those of plain NLL on the same batch.
 
     python benchmarks/pear_step.py --model tiny
-    python benchmarks/pear_step.py --model smollm2-shape --batch 4 --threads 2 --write measured/step_times.csv
+    python benchmarks/pear_step.py --model results/models/base-tiny --write measured/step_times.csv
 
-The report reads the second file for claim P9. Two trainers of the SFT stage, on copies of one model, take turns in one
-process, so that a busy machine slows both.
+The report shows the second file's times beside claim P9 where they are of a base of its study. Two trainers of the SFT
+stage, on copies of one model, take turns in one process, so that a busy machine slows both.
 """
 
 import argparse
@@ -118,7 +118,7 @@ def write(file: Path, chosen: argparse.Namespace, taken: dict[str, list[float]])
     """Writes a row per pair of steps: their seconds, and what was measured with which code on what."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
-    facts = [chosen.model, chosen.batch, chosen.threads, device, commit.strip()]
+    facts = [Path(chosen.model).name, chosen.batch, chosen.threads, device, commit.strip()]
     with file.open("w", newline="") as lines:
         rows = csv.writer(lines, lineterminator="\n")
         rows.writerow(["step", *(f"{name}_seconds" for name in taken), "model", "batch", "threads", "device", "commit"])

@@ -27,10 +27,10 @@ SETTINGS = {
         "recipe": "grpo",
         "baseline": "nll",
         "treatment": "pear-token",
-        "reversal": ["nll", "pear-token", "pear-sequence", "pear-block", "last-tokens", "nll-matched", "kl", "pear-kl"],
-        "plain": ["nll", "nll-matched"],
+        "reversal": ["nll", "pear-token", "pear-sequence", "pear-block", "last-tokens", "nll-low", "kl", "pear-kl"],
+        "plain": ["nll", "nll-low"],
         "forms": ["pear-token", "pear-sequence", "pear-block"],
-        "controls": ["last-tokens", "nll-matched"],
+        "controls": {"scale": "nll", "last_tokens": "last-tokens"},
         "distillation": None,
         "transfer": None,
         "games": None,
@@ -44,7 +44,7 @@ SKILL = {("sft", "none"): 0.45, ("sft", "nll"): 0.38, ("sft", "pear-token"): 0.6
 SKILL |= {("rl", "none"): 0.62, ("rl", "nll"): 0.6, ("rl", "pear-token"): 0.83}
 SKILL |= {("sft", "pear-sequence"): 0.6, ("sft", "pear-block"): 0.6, ("sft", "last-tokens"): 0.9}
 SKILL |= {("rl", "pear-sequence"): 0.78, ("rl", "pear-block"): 0.76, ("rl", "last-tokens"): 0.4}
-SKILL |= {("sft", "nll-matched"): 0.4, ("rl", "nll-matched"): 0.65}
+SKILL |= {("sft", "nll-low"): 0.4, ("rl", "nll-low"): 0.65}
 START = {"sft": "sft", "rl": "rl-grpo"}
 KEEPS = {0.25: {"none": 0.35, "open": 0.55, "self": 0.75}, 0.375: {"none": 0.1, "open": 0.3, "self": 0.5}}
 KEEPS_CHOICE = {"none": 0.9, "open": 0.93, "self": 0.97}
@@ -57,6 +57,9 @@ SPEEDS = "base,layers,dropped,phase,round,seconds\n" + "".join(
     for dropped, phases in {0: (6, 6), 2: (3, 5), 3: (2, 4)}.items()
     for phase, seconds in zip(("prefill", "decode"), phases, strict=True)
 )
+
+
+STEPS = "".join(f"1.0,{ratio},base-tiny,a CPU,abc\n" for ratio in (1.01, 1.0, 1.02))
 
 
 def write_model(root, name, calc, choice, **facts):
@@ -94,7 +97,7 @@ def write_study(root, settings=SETTINGS, skip=()):
     (root / paths.PARAMS).write_text(yamls.dumps({"name": "synthetic", "report": settings}))
     (root / paths.SPEEDS).parent.mkdir(parents=True)
     (root / paths.SPEEDS).write_text(SPEEDS)
-    (root / paths.STEP_TIMES).write_text("nll_seconds,pear_seconds\n" + "1.0,1.01\n1.0,1.0\n1.0,1.02\n" * 10)
+    (root / paths.STEP_TIMES).write_text("nll_seconds,pear_seconds,model,device,commit\n" + STEPS * 10)
     for seed in (1, 2, 3):
         write_model(root, f"base-tiny-{seed}", 0.5, 0.97, stage="base", **chain(seed))
     for (stage, objective), seed in product(SKILL, (1, 2, 3)):

@@ -10,7 +10,7 @@ from orchard.study.schema.report import Report
 
 PEAR = {"task": "calc", "data": "teacher", "recipe": "grpo", "baseline": "nll", "treatment": "token"}
 PEAR |= {"reversal": ["nll", "token", "last"], "plain": ["nll", "matched"]}
-PEAR |= {"forms": ["token", "sequence", "block"], "controls": ["matched", "last"]}
+PEAR |= {"forms": ["token", "sequence", "block"], "controls": {"scale": "nll", "last_tokens": "last"}}
 PEAR |= {"distillation": {"baseline": "kl", "treatment": "pear-kl"}, "transfer": {"recipe": "away", "task": "games"}}
 PEAR |= {"games": {"recipe": "grpo", "task": "calc"}, "twins": None}
 SETTINGS = {"confidence": 0.95, "pear": PEAR}

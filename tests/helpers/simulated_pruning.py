@@ -45,7 +45,7 @@ def simulated(random, models: dict, replicates: int = 3, questions: int = 60, no
             whole if name == "base" else {"stage": "prune", "of": unpruned} | facts
         ) | chain
         for (task, metric), mean in means.items():
-            small = 0.1 if metric == "rep-4" else 1.0
+            small = 0.1 if metric.startswith("rep-") else 1.0
             values = mean + small * (hard + random.normal(random.normal(0, noise / 4), noise, questions))
             parts.append(pandas.DataFrame({"model": model, "task": task, "metric": metric, "value": values}))
             parts[-1]["item"] = [f"q{number:03}" for number in range(questions)]
@@ -70,14 +70,17 @@ def base(**scores) -> dict:
     return {"base": {"scores": {task.replace("_", "-"): mean for task, mean in scores.items()}}}
 
 
-def own_recovery(classification: float) -> dict:
-    """L1: retention of classification is 1.25 times this, as the unpruned score is 0.8."""
-    return base() | {"own": {"stage": "recover", "author": "self", "draw": 1, **BLOCK,
-                             "scores": {"fact": classification, "cmp": classification}}}  # fmt: skip
-
-
-def probed(pruned: float, recovered: float) -> dict:
+def own_recovery(classification: float, before: float = 0.1) -> dict:
+    """L1: retention of classification is 1.25 times each, as the unpruned score is 0.8."""
     return base() | {
+        "cut": {**BLOCK, "scores": {"fact": before, "cmp": before}},
+        "own": {"stage": "recover", "author": "self", "draw": 1, **BLOCK,
+                "scores": {"fact": classification, "cmp": classification}},
+    }  # fmt: skip
+
+
+def probed(pruned: float, recovered: float, unpruned: float = 0.9) -> dict:
+    return base(step=unpruned) | {
         "cut": {**BLOCK, "scores": {"step": pruned}},
         "own": {"stage": "recover", "author": "self", "draw": 1, **BLOCK, "scores": {"step": recovered}},
     }
@@ -90,11 +93,13 @@ def skips(*kept: float, metric="pass@1") -> dict:
     }
 
 
-def repeated(*changes: float) -> dict:
-    """L6: rep-4 of the unpruned model is 0.1; the first and the last layer double every word."""
-    layers = skips(0.5, *(0.1 + change for change in changes), 0.5, metric="rep-4")
-    layers["base"]["scores"][("calc", "rep-4")] = 0.1
-    return layers
+def repeated(*changes: float, of: tuple[int, ...] = (2, 3, 4)) -> dict:
+    """L6: rep-n of the unpruned model is 0.1, and changes for some n; the first and the last layer repeat far more."""
+    models = skips(0.5, *(0.1 + change for change in changes), 0.5)
+    for facts in models.values():
+        value = facts["scores"].pop(("calc", "pass@1"), 0.1)
+        facts["scores"] |= {("calc", f"rep-{n}"): value if n in of else 0.1 for n in (2, 3, 4)}
+    return models
 
 
 def bracketed(pruned: float, recovered: float) -> dict:
@@ -105,17 +110,13 @@ def bracketed(pruned: float, recovered: float) -> dict:
     return {"base": {"scores": before}, "cut": {**BLOCK, "scores": after}, "own": own}
 
 
-def at_ratios(low: float, high: float) -> dict:
+def at_ratios(before: float, low: float, high: float) -> dict:
+    """L9: at 12.5 % before recovery and after it, at 25 % after it; retention is 1.25 times each."""
+    recovered = {"stage": "recover", "author": "self", "draw": 1, **BLOCK}
     return base() | {
-        f"own{ratio}": {
-            "stage": "recover",
-            "author": "self",
-            "draw": 1,
-            **BLOCK,
-            "ratio": ratio,
-            "scores": {"calc": mean},
-        }
-        for ratio, mean in ((0.125, low), (0.25, 0.5), (0.375, high))
+        "cut": {**BLOCK, "ratio": 0.125, "scores": {"calc": before}},
+        "low": recovered | {"ratio": 0.125, "scores": {"calc": low}},
+        "high": recovered | {"scores": {"calc": high}},
     }
 
 

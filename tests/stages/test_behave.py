@@ -17,13 +17,14 @@ from orchard.models import folders, prompts, sampling
 from orchard.stages import behave
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset
-from orchard.study.schema.behave import GivenPolicy, ModelPolicy
+from orchard.study.schema.behave import GivenPolicy, ModelPolicy, ScriptedPolicy
 from orchard.study.schema.common import Sampling
 from orchard.tasks import generated, registry
 from tests.helpers.llama import random_llama
 from tests.helpers.objectives import TEACHER, Silent, teacher_rows
 from tests.helpers.references import logps_of_row
-from tests.helpers.studies import write_params
+from tests.helpers.studies import WHOLE, write_params
+from tests.helpers.tokenizers import spelling
 
 POLICY = TEACHER.model_copy(update={"styles": {"A": 0.4, "C": 0.3, "D": 0.2, "H": 0.1}, "foreign_words": 6})
 
@@ -55,11 +56,6 @@ def test_styles_come_in_their_shares(rows):
         assert abs(counts[style] / len(rows) - share) < 4 * math.sqrt(share * (1 - share) / len(rows))
 
 
-def test_two_styles_that_begin_alike_differ_where_they_part():
-    ids = {"x": [1, 2, 3], "y": [1, 5]}
-    assert behave.mixture_logps("x", ids, {"x": 0.25, "y": 0.75}) == [0.0, math.log(0.25), 0.0]
-
-
 def test_the_top_tokens_are_the_whole_mixture_when_it_has_no_more():
     for row in teacher_rows(200, styles=POLICY.styles, top_k=4):
         for token, logp, ids, logps in zip(
@@ -73,12 +69,54 @@ def test_the_top_tokens_are_the_whole_mixture_when_it_has_no_more():
 
 
 def test_fewer_top_tokens_are_the_most_likely_ones():
-    ids = {"x": [1, 2], "y": [3, 2], "z": [3, 4]}
-    shares = {"x": 0.4, "y": 0.35, "z": 0.25}
-    top_ids, top_logps = behave.top_of_mixture("y", ids, shares, 1)
+    course = [{1: 0.4, 3: 0.6}, {2: 0.35 / 0.6, 4: 0.25 / 0.6}]
+    top_ids, top_logps = behave.top(course, 1)
     assert top_ids == [[3], [2]]
     assert top_logps == [[pytest.approx(math.log(0.6))], [pytest.approx(math.log(0.35 / 0.6))]]
-    assert behave.top_of_mixture("y", ids, shares, 0) == ([[], []], [[], []])
+    assert behave.top(course, 0) == ([[], []], [[], []])
+
+
+def test_a_policy_with_variation_chooses_its_words_and_knows_how_likely_they_were():
+    """Of one style, so that the style is no choice: each word's log-prob is that of its wording."""
+    policy = POLICY.model_copy(update={"styles": {"D": 1.0}, "variation": 0.25, "top_k": 2})
+    items = generated.sample_items(random.Random(2), "prompts", 200, {"calc": 1.0}, [1, 4])
+    said, tokenizer = Counter(), make_tokenizer()
+    for row in behave.from_script(policy, items, tokenizer, Silent()):
+        assert row["correct"]
+        for token, logp in zip(row["completion_ids"], row["behavior_logps"], strict=True):
+            word = tokenizer.decode([token])
+            said[word] += 1
+            rare, usual = word in "from + - *".split(), word in "take add sub mul".split()
+            assert logp == pytest.approx(math.log(0.25) if rare else math.log(0.75) if usual else 0.0)
+    assert 0.2 < said["from"] / (said["from"] + said["take"]) < 0.3
+
+
+def test_the_default_studys_policy_has_a_choice_at_a_quarter_of_its_tokens_at_least():
+    """So PEAR's ratio is one of two policies there, and no likelihood under one of them."""
+    policy = ScriptedPolicy.model_validate(WHOLE["behave"]["teacher"])
+    asked = WHOLE["data"]["generate"]["sft"]
+    items = generated.sample_items(random.Random(12), "prompts", 100, asked["mix"], asked["steps"])
+    rows = behave.from_script(policy, items, make_tokenizer(), Silent())
+    assert behave.statistics(rows, rows)["share_with_a_choice"] > 0.25
+
+
+@pytest.mark.parametrize("pieces", ["bytes", "metaspace"])
+def test_words_of_many_tokens_are_as_likely_as_words_of_one(pieces):
+    policy, items = (
+        POLICY.model_copy(update={"variation": 0.25}),
+        generated.sample_items(random.Random(2), "prompts", 20, {"calc": 1.0}, [1, 2]),
+    )
+    spelt, whole = (
+        behave.from_script(policy, items, tokenizer, Silent()) for tokenizer in (spelling(pieces), make_tokenizer())
+    )
+    for one, other in zip(spelt, whole, strict=True):
+        assert one["response"] == other["response"]
+        assert sum(one["behavior_logps"]) == pytest.approx(sum(other["behavior_logps"]))
+
+
+def test_variation_needs_a_tokenizer_that_cuts_at_spaces():
+    with pytest.raises(UserError, match="set variation: 0"):
+        behave.scripts_of("calc :", {"D": [{"a": 0.5, "b": 0.5}]}, {"D": 1.0}, make_tokenizer(), lambda text: (1, 2, 3))
 
 
 # Sampling from a model
@@ -199,6 +237,7 @@ def test_wrong_responses_are_kept_where_the_config_says_so(only_right, kept, pro
         "accuracy": 0.5,
         "mean_tokens": tokens / len(kept),
         "mean_log_prob_behavior": -0.5,
+        "share_with_a_choice": 1.0,
         "styles": {"model": 1.0},
     }
     assert not (folder / "policy").exists()

@@ -10,7 +10,12 @@ from orchard.__main__ import main
 from tests.helpers.messages import assert_one_message
 from tests.helpers.studies import DEFAULT, GONE, edited
 
-TWO_FORMS = {"report.pear.forms": ["pear-token", "nll-matched"], "report.pear.controls": []}
+TWO_FORMS = {"report.pear.forms": ["pear-token", "last-tokens"], "report.pear.controls": {}}
+NO_CONTROLS = {"report.pear.controls": {}, "report.pear.plain": []}  # so that nll may be any objective
+AGAIN = {
+    "sft.objectives.nll-again": DEFAULT["sft"]["objectives"]["nll"],
+    "sft.arms.nll-again": DEFAULT["sft"]["arms"]["nll"] | {"objective": "nll-again"},
+}
 GAME = {"role": "eval", "seed": 1, "items": 20, "game": "chain_sum", "options": {}}
 SELECTION = {
     "batch_size": 8,
@@ -198,11 +203,11 @@ BAD_CONFIGS = {
         ["sft.objectives.pear-token.weights: form block, block None"],
     ),
     "distillation without stored tokens": (
-        {"sft.objectives.nll.loss": "kl-stored", "behave.teacher.top_k": 0},
+        {"sft.objectives.nll.loss": "kl-stored", "behave.teacher.top_k": 0} | NO_CONTROLS,
         ["sft.arms.nll: loss kl-stored", "top_k"],
     ),
     "a style that the policy does not write": (
-        {"sft.objectives.nll.select": {"kind": "style", "styles": ["A"]}},
+        {"sft.objectives.nll.select": {"kind": "style", "styles": ["A"]}} | NO_CONTROLS,
         ["sft.arms.nll: select style A", "writes H, D"],
     ),
     "a policy that learns from itself": (
@@ -332,7 +337,10 @@ BAD_CONFIGS = {
         ["shown the answers"],
     ),
     "a warm-up that is ignored": ({"recover.trainer.schedule": "constant"}, ["warmup_steps 5", "constant_with_warmup"]),
-    "a loss without a rate": ({"sft.objectives.nll.learning_rate": 0.0}, ["sft.objectives.nll.learning_rate"]),
+    "a loss without a rate": (
+        {"sft.objectives.nll.learning_rate": 0.0} | NO_CONTROLS,
+        ["sft.objectives.nll.learning_rate"],
+    ),
     "choice as generation": ({"report.generation": ["calc", "fact"]}, ["report.generation: 'fact'", "kind choice"]),
     "no such task in the report": (
         {"report.classification": ["fact", "cpm"]},
@@ -357,43 +365,75 @@ BAD_CONFIGS = {
     ),
     "an arm against itself": ({"report.pear.treatment": "nll"}, ["baseline and treatment are both 'nll'"]),
     "an arm that does not run": ({"report.pear.baseline": "dft"}, ["report.pear.baseline: 'dft'"]),
-    "a control that does not run": ({"report.pear.controls": ["last-tokens"]}, ["report.pear.controls: 'last-tokens'"]),
-    "a control that is the treatment": ({"report.pear.controls": ["pear-token"]}, ["treatment and controls are both"]),
-    "a control twice": ({"report.pear.controls": ["nll", "nll"]}, ["report.pear.controls: 'nll' 2 times"]),
+    "a control that does not run": ({"report.pear.controls.scale": "dft"}, ["report.pear.controls.scale: 'dft'"]),
+    "a control that is the treatment": (
+        {"report.pear.controls.others": ["pear-token"]},
+        ["treatment and controls.others are both"],
+    ),
+    "a control twice": (
+        {"report.pear.controls.others": ["none", "none"]},
+        ["report.pear.controls.others: 'none' 2 times"],
+    ),
+    "a control of the scale at another rate": (
+        {"sft.objectives.nll.learning_rate": 2e-3},
+        ["report.pear.controls.scale: 'nll'", "at learning_rate 0.001"],
+    ),
+    "a control of the last tokens that is none": (
+        {"report.pear.controls.last_tokens": "nll"},
+        ["report.pear.controls.last_tokens: 'nll'", "weights of kind last-tokens"],
+    ),
+    "plain SFT at one rate twice": (
+        AGAIN | {"report.pear.plain": ["nll", "nll-again"]},
+        ["report.pear.plain: 'nll' and 'nll-again' have one learning rate"],
+    ),
+    "plain SFT that is not plain": (
+        {"report.pear.plain": ["nll", "last-tokens"]},
+        ["report.pear.plain: 'last-tokens', which is not plain SFT"],
+    ),
+    "a probe in a style that nobody writes": (
+        {"data.generate.step.style": "A"},
+        ["data.generate.step.style: A, of report.pruning.probe", "writes H, D", "name one that the models write: D"],
+    ),
+    "a probe in no style": ({"data.generate.step.style": GONE}, ["data.generate.step.style: null", "A, D, L"]),
+    "layers chosen on bare answers": (
+        {"data.generate.held-in.style": GONE},
+        ["data.generate.held-in.style: null", "bare answer", "name one that the models write: D"],
+    ),
+    "layers chosen on text that nobody writes": (
+        {"data.generate.held-in.style": "C"},
+        ["data.generate.held-in.style: C, of prune.calibration", "writes H, D"],
+    ),
+    "moments that never fade": (
+        {"rl.recipes.grpo.optimizer": {"betas": [0.9, 1.0]}},
+        ["rl.recipes.grpo.optimizer.betas"],
+    ),
     "twins that differ": (
-        {"report.pear.twins": {"one": "nll", "other": "nll-matched"}},
-        ["report.pear.twins: 'nll' and 'nll-matched', which differ", "the same settings"],
+        {"report.pear.twins": {"one": "nll", "other": "last-tokens"}},
+        ["report.pear.twins: 'nll' and 'last-tokens', which differ", "the same settings"],
     ),
     "twins of one name": (
         {"report.pear.twins": {"one": "nll", "other": "nll"}},
         ["report.pear.twins: 'nll' and 'nll', one name"],
     ),
     "twins with one draw": (
-        {
-            "report.pear.twins": {"one": "nll", "other": "nll-matched"},
-            "sft.objectives.nll-matched.learning_rate": 1e-3,
-        },
-        ["report.pear.twins: 'nll' and 'nll-matched' both have draw 0", "set draw: 1 in the arm of 'nll-matched'"],
-    ),
-    "a form that is not PEAR's": (
-        {"report.pear.forms": ["nll-matched"]},
-        ["report.pear.forms: 'nll-matched'", "controls"],
+        AGAIN | {"report.pear.twins": {"one": "nll", "other": "nll-again"}},
+        ["report.pear.twins: 'nll' and 'nll-again' both have draw 0", "set draw: 1 in the arm of 'nll-again'"],
     ),
     "one form by two names": (
-        {"sft.objectives.nll-matched": DEFAULT["sft"]["objectives"]["pear-token"]} | TWO_FORMS,
-        ["'pear-token' and 'nll-matched' are both of form token"],
+        {"sft.objectives.last-tokens": DEFAULT["sft"]["objectives"]["pear-token"]} | TWO_FORMS,
+        ["'pear-token' and 'last-tokens' are both of form token"],
     ),
     "a form that learns from other data": (
         {
             "behave.other": DEFAULT["behave"]["teacher"],
-            "sft.arms.nll-matched.data": "other",
-            "sft.objectives.nll-matched.weights": DEFAULT["sft"]["objectives"]["pear-token"]["weights"]
+            "sft.arms.last-tokens.data": "other",
+            "sft.objectives.last-tokens.weights": DEFAULT["sft"]["objectives"]["pear-token"]["weights"]
             | {"form": "sequence"},
             "report.pear.reversal": [],
             "report.pear.plain": [],
         }
         | TWO_FORMS,
-        ["report.pear.forms: 'nll-matched'", "on that data"],
+        ["report.pear.forms: 'last-tokens'", "on that data"],
     ),
     "distillation against itself": (
         {"report.pear.distillation": {"baseline": "nll", "treatment": "nll"}},

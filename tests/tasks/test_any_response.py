@@ -14,7 +14,7 @@ SECONDS = 5  # of CPU time
 PROMPTS = {
     "calc": "calc 9 + 6 :",
     "calc-step": "calc 9 + 6 : 9 + 6 =",
-    "brackets": "close ( [ ] { :",
+    "brackets": "close ( 3 [ 4 ] 4 { 5 :",
     "fact": "fact color gix :",
     "cmp": "cmp 3 4 :",
     "english-arithmetic": "7 + 2 =",

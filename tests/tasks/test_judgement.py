@@ -9,7 +9,7 @@ from orchard.tasks.task import BALANCED, BROKEN, OPEN, bracketing, brackets
 from tests.helpers.judging import judge
 
 CALC = generated.make_item("calc", "calc 9 + 6 :", 0, "eval")
-BRACKETS = generated.make_item("brackets", "close ( [ ] { :", 0, "eval")
+BRACKETS = generated.make_item("brackets", "close ( 3 [ 4 ] 4 { 5 :", 0, "eval")
 GSM8K = {"id": "g", "task": "gsm8k", "prompt": "How many (in all)?", "answer": "… 9 + 9 = 18 #### 18", "final": "18"}
 
 
@@ -33,9 +33,9 @@ def test_brackets_against_brute_force():
 
 
 def test_brackets_that_the_prompt_opened_are_closed_by_the_answer():
-    assert bracketing(BRACKETS, "} )") == BALANCED
-    assert bracketing(BRACKETS, "}") == OPEN
-    assert bracketing(BRACKETS, ") }") == BROKEN
+    assert bracketing(BRACKETS, "} 5 ) 3") == BALANCED
+    assert bracketing(BRACKETS, "} 5") == OPEN
+    assert bracketing(BRACKETS, ") 3 } 5") == BROKEN
     assert bracketing(GSM8K, "(9 + 9) = 18") == BALANCED
     assert bracketing(GSM8K, "so (9 + 9 = 18") == OPEN
 
@@ -49,11 +49,12 @@ def test_brackets_that_the_prompt_opened_are_closed_by_the_answer():
         (CALC, "9 + 6 = 5", True, "no answer"),
         (CALC, "9 + 6 = 5 9 + 6", False, "cut off"),
         (CALC, "9 + 6 = 5 ) ans 4", True, "unbalanced brackets"),
-        (BRACKETS, "} )", True, None),
-        (BRACKETS, "}", True, "unbalanced brackets"),
-        (BRACKETS, "}", False, "cut off"),  # it might have been closed
-        (BRACKETS, ") }", False, "unbalanced brackets"),  # no end can mend it
-        (BRACKETS, "} ) ( )", True, "wrong answer"),
+        (BRACKETS, "} 5 ) 3", True, None),
+        (BRACKETS, "} 5", True, "unbalanced brackets"),
+        (BRACKETS, "} 5", False, "cut off"),  # it might have been closed
+        (BRACKETS, ") 3 } 5", False, "unbalanced brackets"),  # no end can mend it
+        (BRACKETS, "} 5 ) 3 ( 3 ) 3", True, "wrong answer"),
+        (BRACKETS, "} 5 ) 4", True, "wrong answer"),  # structure right, content wrong
         (BRACKETS, "", True, "unbalanced brackets"),
         (GSM8K, "(9 + 8) = 17", True, "wrong answer"),
         (GSM8K, "nobody knows", True, "no answer"),

@@ -57,9 +57,14 @@ def test_brackets_are_closed():
     for _ in range(100):
         prompt = BRACKETS.sample(rng, rng.randint(1, 6))
         text = f"{prompt.removeprefix('close ').removesuffix(' :')} {BRACKETS.answer(prompt)}".replace(" ", "")
-        while (shorter := re.sub(r"\(\)|\[\]|\{\}", "", text)) != text:
+        while (shorter := re.sub(r"\((\d)\)\1|\[(\d)\]\2|\{(\d)\}\3", "", text)) != text:
             text = shorter
         assert text == ""
+
+
+def test_a_bracket_with_another_digit_is_wrong_though_balanced():
+    assert is_right("close ( 3 [ 4 :", "] 4 ) 3", "brackets")
+    assert not is_right("close ( 3 [ 4 :", "] 4 ) 5", "brackets")
 
 
 def test_comparisons_and_english_sums():
@@ -111,7 +116,7 @@ def test_verifiers(item, response, right):
 
 @pytest.mark.parametrize("task", ["calc", "calc-step", "english-arithmetic", "fact", "cmp"])
 def test_an_evaluation_item_can_be_asked_both_ways(task):
-    rows = generated.sample_items(random.Random(3), "eval", 40, {task: 1.0}, [1, 3])
+    rows = generated.sample_items(random.Random(3), "eval", 40, {task: 1.0}, [1, 3], "A")
     assert len(rows) == 40
     for item in rows:
         right = item["choices"][item["label"]]
@@ -120,8 +125,51 @@ def test_an_evaluation_item_can_be_asked_both_ways(task):
         assert not any(judge(item, other).right for other in item["choices"] if other != right)
 
 
+def test_a_pair_and_its_mirror_image_are_in_one_split():
+    """Who has learnt one of the two has seen the other."""
+    rows = {
+        role: {row["prompt"] for row in generated.sample_items(random.Random(1), role, 1500, {"cmp": 1.0}, [1, 1])}
+        for role in ("eval", "calibration", "pretrain")
+    }
+    seen = {" ".join(["cmp", right, left, ":"]) for _, left, right, _ in map(str.split, rows["pretrain"])}
+    assert len(rows["eval"]) > 100
+    assert len(rows["pretrain"]) > 500
+    assert not (rows["eval"] | rows["calibration"]) & (seen | rows["pretrain"])
+
+
+@pytest.mark.parametrize("style", calc.STEP_STYLES)
+def test_a_step_is_what_a_chain_of_its_style_comes_to_before_its_last_result(style):
+    rows = generated.sample_items(random.Random(4), "eval", 60, {"calc-step": 1.0}, [1, 4], style)
+    for item in rows:
+        chain = generated.TASKS["calc-step"].split_by(item["prompt"])
+        assert f"{chain} {calc.worked(chain, style)}" == f"{item['prompt']} {item['answer']} ans {item['answer']}"
+
+
+def test_items_of_a_set_with_a_style_come_with_worked_responses():
+    mix = {"calc": 0.5, "brackets": 0.5}
+    rows = generated.sample_items(random.Random(4), "calibration", 60, mix, [1, 4], "D")
+    for item in rows:
+        worked = calc.worked(item["prompt"], "D") if item["task"] == "calc" else None
+        assert item.get("response") == worked
+    assert not any(
+        "response" in item for item in generated.sample_items(random.Random(4), "calibration", 60, mix, [1, 4])
+    )
+
+
+def test_a_response_is_its_parts_in_their_usual_wording():
+    rng = random.Random(6)
+    for style in calc.STYLES:
+        item = {"prompt": calc.sample_prompt(rng, 4)}
+        said = CALC.wordings(item, style, 0.4, foreign_words=3)
+        assert " ".join(next(iter(part)) for part in said) == CALC.respond(item, style, foreign_words=3)
+        assert all(sum(part.values()) == pytest.approx(1) for part in said)
+        assert all(max(part, key=part.get) == next(iter(part)) for part in said)
+        assert set(" ".join(word for part in said for word in part).split()) <= set(lexicon.WORDS)
+        assert all(len(part) == 1 for part in CALC.wordings(item, style, 0.0, foreign_words=3))
+
+
 def test_a_step_of_a_chain_asks_for_its_last_digit_and_is_where_the_chain_is():
-    rows = generated.sample_items(random.Random(4), "eval", 60, {"calc-step": 1.0}, [1, 4])
+    rows = generated.sample_items(random.Random(4), "eval", 60, {"calc-step": 1.0}, [1, 4], "A")
     calc, step = generated.TASKS["calc"], generated.TASKS["calc-step"]
     for item in rows:
         chain, left, operator, right = step.split_by(item["prompt"]), *item["prompt"].split()[-4:-1]

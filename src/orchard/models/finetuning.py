@@ -5,8 +5,24 @@ from pathlib import Path
 from peft import LoraConfig
 from trl import SFTConfig
 
-from orchard.models.training import machine_arguments, per_process, refuse_shards
+from orchard.models.training import machine_arguments, optimizer_arguments, per_process, refuse_shards
 from orchard.study.schema.common import Lora, Trainer
+
+# What TRL's SFT trainer could do besides, and does not (as `orchard.models.training.NOT_DONE`). Rows come as tokens,
+# with labels on the answer alone.
+NOT_DONE = {
+    "chat_template_path": None,
+    "eos_token": None,
+    "pad_token": None,
+    "truncation_mode": "keep_start",
+    "shuffle_dataset": False,
+    "packing": False,
+    "packing_strategy": "bfd",
+    "padding_free": False,
+    "completion_only_loss": None,
+    "assistant_only_loss": False,
+    "activation_offloading": False,
+}
 
 
 def sft_arguments(common: Trainer, epochs: int, learning_rate: float, seed: int, state: Path, loss: str = "nll"):
@@ -25,6 +41,7 @@ def sft_arguments(common: Trainer, epochs: int, learning_rate: float, seed: int,
         loss_type="dft" if loss == "dft" else "nll",
         learning_rate=learning_rate,
         num_train_epochs=epochs,
+        max_steps=-1,
         per_device_train_batch_size=per_process(common.batch_size // common.accumulation),
         gradient_accumulation_steps=common.accumulation,
         lr_scheduler_type=common.schedule,
@@ -36,7 +53,9 @@ def sft_arguments(common: Trainer, epochs: int, learning_rate: float, seed: int,
         dataset_kwargs={"skip_prepare_dataset": True},
         save_steps=common.save_steps,
         save_total_limit=1,
+        **optimizer_arguments(common.optimizer),
         **machine_arguments(),
+        **NOT_DONE,
     )
 
 

@@ -11,10 +11,54 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from orchard import processes
 from orchard.errors import UserError, refuse_none
 from orchard.models.checkpoint import refuse_unfit_state
+from orchard.study.schema.common import Optimizer
 
 # Times, which differ from run to run, and what the config says already.
 NOT_IN_CURVES = ("runtime", "step_time", "per_second", "flos", "num_tokens", "epoch")
 OPTIMIZER_STATE = {False: "optimizer.pt", True: "optimizer.bin"}  # transformers' names; True: under FSDP
+
+
+# What a trainer of transformers could do besides, and does not. It is named, so that a library which comes to do so by
+# default changes no result.
+NOT_DONE = {
+    "lr_scheduler_kwargs": None,
+    "optim_args": None,
+    "optim_target_modules": None,
+    "average_tokens_across_devices": True,
+    "label_smoothing_factor": 0.0,
+    "neftune_noise_alpha": None,
+    "fp16": False,
+    "tf32": None,
+    "torch_compile": False,
+    "torch_compile_backend": None,
+    "torch_compile_mode": None,
+    "use_liger_kernel": False,
+    "liger_kernel_config": None,
+    "auto_find_batch_size": False,
+    "full_determinism": False,
+    "data_seed": None,
+    "train_sampling_strategy": "random",
+    "dataloader_drop_last": False,
+    "dataloader_num_workers": 0,
+    "ignore_data_skip": False,
+    "load_best_model_at_end": False,
+    "model_init_kwargs": None,
+    "trust_remote_code": False,
+    "router_aux_loss_coef": None,
+    "pad_to_multiple_of": None,
+}
+
+
+def optimizer_arguments(optimizer: Optimizer) -> dict:
+    """A trainer's arguments for AdamW and gradient clipping."""
+    first, second = optimizer.betas
+    return {
+        "adam_beta1": first,
+        "adam_beta2": second,
+        "adam_epsilon": optimizer.epsilon,
+        "weight_decay": optimizer.weight_decay,
+        "max_grad_norm": optimizer.max_gradient_norm,
+    }
 
 
 def machine_arguments() -> dict:
@@ -25,6 +69,7 @@ def machine_arguments() -> dict:
         "bf16": not on_cpu,
         "dataloader_pin_memory": not on_cpu,
         "optim": "adamw_torch_fused",
+        **NOT_DONE,
         "report_to": [],
         "disable_tqdm": True,
         "logging_steps": 1,

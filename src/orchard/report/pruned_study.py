@@ -86,6 +86,13 @@ class PrunedStudy(BoundStudy):
         """The cell of one setting after a recovery."""
         return next((cell for cell in self.cells(recovery) if cell.setting == setting), None)
 
+    def before(self, cell: Cell) -> Cell | None:
+        """The pruned models that recovered ones were before, one for each; None where one was not evaluated."""
+        pruned = self.cell("none", cell.setting)
+        by_unpruned = {self.unpruned_of[name]: name for name in pruned.models} if pruned else {}
+        models = tuple(by_unpruned.get(name) for name in self.unpruned(cell.models))
+        return None if None in models else replace(cell, models=models)
+
     @cached
     def one_layer(self) -> dict[str, dict[int, Models]]:
         """The models that lack one layer: by group, those with most replicates first, and by layer."""
@@ -144,6 +151,13 @@ class PrunedStudy(BoundStudy):
         if not all(self.evaluations.has(name, task, metric) for name in unpruned):
             return None
         return statistics.mean([self.scores(tuple(unpruned), task, metric).mean(axis=0, keepdims=True)])
+
+    def unpruned_score(self, cell: Cell, task: str, metric: str) -> float | None:
+        """The mean score of the unpruned models of a cell on a task; None where one has none."""
+        unpruned = sorted(set(self.unpruned(cell.models)))
+        if not all(self.evaluations.has(name, task, metric) for name in unpruned):
+            return None
+        return float(self.evaluations.values(unpruned, task, metric).mean())
 
     def scored(self, models: Models, tasks: Sequence[str], metric: str) -> bool:
         """Whether models and their unpruned ones all have a metric on all of some tasks, of which there is one."""

@@ -97,8 +97,10 @@ class Estimate:
         """
         return _around(self.value, self.error, self.spread, len(self.influence), confidence, power(together))
 
-    def __sub__(self, other: "Estimate") -> "Estimate":
+    def __sub__(self, other: "Estimate | float") -> "Estimate":
         """The difference of two estimates over the same replicates; some of their questions may be the same."""
+        if not isinstance(other, Estimate):
+            return Estimate(self.value - other, self.influence, self.questions)
         value, questions = self.value - other.value, self.questions
         if questions == other.questions:
             return Estimate(value, self.influence - other.influence, questions)

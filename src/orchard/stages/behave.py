@@ -3,23 +3,25 @@
     python -m orchard.stages.behave POLICY
 
 A policy is a `model` (a checkpoint over the base's tokenizer), `scripted`: a teacher who deals a style at random and
-then writes the one response of that style, so that the log-probs are those of a mixture of known responses, or `given`:
-the answers that come with the prompts, whose own policy nobody knows, with the log-probs of a named teacher.
+then chooses among its wordings word by word, so that the log-probs are those of a known mixture, or `given`: the
+answers that come with the prompts, whose own policy nobody knows, with the log-probs of a named teacher.
 
 The output is a folder: rows.parquet (what SFT reads), statistics.json, and policy/ where the config keeps the policy.
 """
 
+import functools
 import json
 import math
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas
 
 from orchard import paths
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, likelihood, record, sampling
+from orchard.models import folders, likelihood, record, sampling, scripted
 from orchard.models.prompts import answer_ids, prompt_ids
 from orchard.models.sampling import Response
 from orchard.processes import Progress
@@ -27,6 +29,8 @@ from orchard.stages import stage
 from orchard.study.schema.behave import GivenPolicy, ModelPolicy, Policy, ScriptedPolicy
 from orchard.tasks import registry
 from orchard.tasks.generated_task import GeneratedTask
+
+CERTAIN = 1e-6  # nats: a log-prob so near 0 is rounding
 
 
 def main(name: str) -> None:
@@ -56,16 +60,55 @@ def from_script(policy: ScriptedPolicy, items: list[dict], tokenizer, progress: 
         UserError: an item's task has no styles: its answer came from a file or a game, and its policy is unknown.
     """
     rng, shares, rows = random.Random(policy.seed), policy.styles, []
+    options = {"foreign_words": policy.foreign_words}
+    cut = functools.cache(lambda text: tuple(answer_ids(tokenizer, "a prompt :", text)[:-1]))
     for item in items:
         refuse_unknown_policy(item)
         style, task = rng.choices(list(shares), list(shares.values()))[0], registry.load(item["task"])
-        responses = {name: task.respond(item, name, foreign_words=policy.foreign_words) for name in shares}
-        ids = {name: answer_ids(tokenizer, item["prompt"], responses[name]) for name in shares}
-        top = top_of_mixture(style, ids, shares, policy.top_k)
-        logps = mixture_logps(style, ids, shares)
-        rows.append(row(item, style, tokenizer, Response(responses[style], ids[style], logps, *top, cut=False)))
+        said = {name: task.wordings(item, name, policy.variation, **options) for name in shares}
+        response = " ".join(drawn(part, rng) for part in said[style])
+        ids = answer_ids(tokenizer, item["prompt"], response)
+        probs = scripted.course(ids, scripts_of(item["prompt"], said, shares, tokenizer, cut))
+        logps = [math.log(at_place[token]) for token, at_place in zip(ids, probs, strict=True)]
+        rows.append(row(item, style, tokenizer, Response(response, ids, logps, *top(probs, policy.top_k), cut=False)))
         progress.step()
     return rows
+
+
+def drawn(wordings: dict[str, float], rng: random.Random) -> str:
+    """One of a part's wordings, by their probabilities."""
+    return rng.choices(list(wordings), list(wordings.values()))[0]
+
+
+def scripts_of(
+    prompt: str, said: dict[str, list[dict[str, float]]], shares: dict[str, float], tokenizer, cut: Callable
+) -> dict[str, scripted.Script]:
+    """What the policy writes after a prompt in each style, as tokens.
+
+    Args:
+        prompt: what is asked.
+        said: for each style the parts of the response, as texts.
+        shares: of each style.
+        tokenizer: the model's.
+        cut: the tokens of a part's text within a response.
+
+    Raises:
+        UserError: the tokenizer does not cut the response where its parts end.
+    """
+
+    found = {}
+    for style, parts in said.items():
+        usual = " ".join(next(iter(part)) for part in parts)
+        whole = tuple(answer_ids(tokenizer, prompt, usual))
+        if (tokens := scripted.tokenized(parts, whole, cut)) is None:
+            raise UserError(
+                found=f"a response of style {style}, whose words the tokenizer does not cut apart",
+                rule="a policy with variation chooses word by word",
+                why="its log-probs are exact where each token is of one word",
+                fix="set variation: 0, or name a model whose tokenizer cuts at spaces",
+            )
+        found[style] = scripted.Script(shares[style], tokens)
+    return found
 
 
 def refuse_unknown_policy(item: dict) -> None:
@@ -101,32 +144,10 @@ def no_top(logps: list[float]) -> tuple[list[list[int]], list[list[float]]]:
     return [[] for _ in logps], [[] for _ in logps]
 
 
-def mixture_logps(style: str, ids: dict[str, list[int]], shares: dict[str, float]) -> list[float]:
-    """Exact log-probs, in nats, of one style's tokens under the mixture of all styles' responses."""
-    places = zip(ids[style], mixture_probs(style, ids, shares), strict=True)
-    return [math.log(probs[token]) for token, probs in places]
-
-
-def mixture_probs(style: str, ids: dict[str, list[int]], shares: dict[str, float]) -> list[dict[int, float]]:
-    """The mixture's distribution over the next token at each place of one style's response.
-
-    The probability of a token is the share of the styles that write it, among those that wrote the same until then.
-    """
-    found = []
-    for place in range(len(ids[style])):
-        alive = [name for name in shares if ids[name][:place] == ids[style][:place]]
-        total, probs = sum(shares[name] for name in alive), {}
-        for name in alive:
-            token = ids[name][place]
-            probs[token] = probs.get(token, 0.0) + shares[name] / total
-        found.append(probs)
-    return found
-
-
-def top_of_mixture(style: str, ids: dict, shares: dict, k: int) -> tuple[list[list[int]], list[list[float]]]:
+def top(course: list[dict[int, float]], k: int) -> tuple[list[list[int]], list[list[float]]]:
     """The k most likely tokens at each place and their log-probs, filled up with token 0 of log-prob −inf."""
     top_ids, top_logps = [], []
-    for probs in mixture_probs(style, ids, shares):
+    for probs in course:
         best = sorted(probs, key=lambda token: (-probs[token], token))[:k]
         top_ids.append(best + [0] * (k - len(best)))
         top_logps.append([math.log(probs[token]) for token in best] + [-math.inf] * (k - len(best)))
@@ -189,6 +210,8 @@ def statistics(rows: list[dict], kept: list[dict]) -> dict:
         "accuracy": sum(row["correct"] for row in rows) / len(rows),
         "mean_tokens": tokens / len(kept),
         "mean_log_prob_behavior": sum(sum(row["behavior_logps"]) for row in kept) / tokens,
+        # Of the tokens, those that the policy might not have written: only there is PEAR's ratio more than pi_theta.
+        "share_with_a_choice": sum(logp < -CERTAIN for row in kept for logp in row["behavior_logps"]) / tokens,
         "styles": {style: sum(row["style"] == style for row in kept) / len(kept) for style in styles},
     }
 

@@ -26,7 +26,8 @@ def from_game(asked: GameSet) -> list[dict]:
 def from_mix(asked: PretrainSet | PromptSet) -> list[dict]:
     """Items of orchard's own tasks. Text to pretrain on comes with responses, and is never judged."""
     rng = random.Random(asked.seed)
-    items = generated.sample_items(rng, asked.role, asked.items, asked.mix, asked.steps)
+    style = asked.style if isinstance(asked, PromptSet) else None
+    items = generated.sample_items(rng, asked.role, asked.items, asked.mix, asked.steps, style)
     if isinstance(asked, PretrainSet):
         return [item | {"response": styled_response(item, asked, rng)} for item in items]
     return registry.stamped(items)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from orchard import paths
 from orchard.errors import UserError, did_you_mean
 from orchard.study import files, runs
 from orchard.study.schema.base import Loaded, Pretrained
@@ -10,9 +11,11 @@ from orchard.study.schema.evaluate import GenerationTask, ScoredTask
 from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
 from orchard.study.schema.report import OtherFamily, Pear
 from orchard.study.schema.rl import ENOUGH_PROMPTS, WHY_ENOUGH
+from orchard.study.schema.sft import Objective
 from orchard.study.schema.study import Study
 from orchard.tasks import calc, games, generated
 
+READING = {"block-influence", "angular", "perplexity"}  # methods that measure layers on calibration texts
 Broken = Iterator[tuple[str, str]]  # what was found, and the fix
 CHECKS: list[Callable[[Study], Iterator[UserError]]] = []
 
@@ -64,6 +67,21 @@ def styles_exist(study: Study) -> Broken:
     for key, style in _styles(study):
         if style not in calc.STYLES:
             yield f"{key}: {style!r}", did_you_mean(style, calc.STYLES)
+
+
+@rule(
+    "a set whose prompts show work (calc-step) has a style in which each task of its mix can be written",
+    why="the work is written in it, and a model misses steps in a style that it does not write",
+)
+def sets_have_fitting_styles(study: Study) -> Broken:
+    for name, made in _own_sets(study):
+        tasks = [generated.TASKS[task] for task in made.mix if task in generated.TASKS]
+        if isinstance(made, PretrainSet) or not any(task.styles for task in tasks):
+            continue
+        fitting = [style for style in calc.STYLES if all(style in task.styles for task in tasks if task.styles)]
+        is_missing = made.style is None and "calc-step" in made.mix
+        if is_missing or (made.style in calc.STYLES and made.style not in fitting):
+            yield f"data.generate.{name}.style: {made.style or 'null'}", f"name one of {', '.join(fitting)}"
 
 
 @rule(
@@ -297,6 +315,36 @@ def nothing_feeds_itself(study: Study) -> Broken:
 # Pruning and recovery
 
 
+@rule(
+    "layers are chosen on worked responses, where answers to a task show work",
+    why="a bare answer is nothing that the model writes, and layers that work chains out would look idle",
+)
+def calibration_is_worked(study: Study) -> Broken:
+    if not (study.prune.of and study.prune.calibration and READING & set(study.prune.methods)):
+        return
+    made = _generated_set(study, study.prune.calibration.items)
+    if made and made[1].style is None and _has_styles(made[1]):
+        yield f"data.generate.{made[0]}.style: null, while prune.calibration names the set", _own_style(study)
+
+
+@rule(
+    "chains are put to a model in a style that it writes: one of its policy's, or of its pretraining's",
+    why="in another style models miss steps that they can do, and layers are chosen on text that they never write",
+)
+def styles_are_those_that_models_write(study: Study) -> Broken:
+    named = [("report.pruning.probe", _items_of(study, study.report.pruning.probe))]
+    named += [("prune.calibration", study.prune.calibration.items if study.prune.calibration else None)]
+    for key, path in named:
+        made = _generated_set(study, path)
+        if not (made and made[1].style and _has_styles(made[1])):
+            continue
+        for model, written in [(model, _written_styles(study, model)) for model in study.prune.of]:
+            if written and made[1].style not in written:
+                found = f"data.generate.{made[0]}.style: {made[1].style}, of {key}"
+                yield f"{found}, while {model} writes {', '.join(written)}", _own_style(study)
+                break  # one message for a set
+
+
 @rule("recovery starts from a model that prune makes", why="there would be nothing to recover")
 def recovery_has_its_pruned_models(study: Study) -> Broken:
     named = runs.replicates(runs.unpruned(study))
@@ -453,6 +501,41 @@ def forms_differ(study: Study) -> Broken:
 
 
 @rule(
+    "plain SFT is loss nll without weights and on all rows, each time at another learning rate",
+    why="P10 asks whether SFT at its best learning rate explains the gain, so the rate alone may differ",
+)
+def plain_differs_in_the_rate(study: Study) -> Broken:
+    names = study.report.pear.plain if study.report.pear else []
+    found: dict[float, str] = {}
+    for name in names:
+        if not (objective := study.sft.objectives.get(name)):
+            continue  # pear_compares_what_runs reports it
+        if not is_plain(objective):
+            yield f"report.pear.plain: {name!r}, which is not plain SFT", "name it under report.pear.controls.others"
+        elif (other := found.setdefault(objective.learning_rate, name)) != name:
+            yield f"report.pear.plain: {other!r} and {name!r} have one learning rate", "remove one of the two"
+
+
+@rule(
+    "a control has the treatment's learning rate, and differs from it in what its key says",
+    why="P10 tells apart what could explain the gain, and a control that differs in two things tells nothing of either",
+)
+def controls_control_one_thing(study: Study) -> Broken:
+    pear = study.report.pear
+    treatment = study.sft.objectives.get(pear.treatment) if pear else None
+    if not treatment:
+        return
+    for key, fits, what in (
+        ("scale", is_scale_control, "plain SFT or PEAR's weights with normalize: true"),
+        ("last_tokens", is_last_tokens, "loss nll with weights of kind last-tokens"),
+    ):
+        objective = study.sft.objectives.get(getattr(pear.controls, key))
+        if objective and not (fits(objective) and objective.learning_rate == treatment.learning_rate):
+            found = f"report.pear.controls.{key}: {getattr(pear.controls, key)!r}"
+            yield found, f"name an objective that is {what}, at learning_rate {treatment.learning_rate:g}"
+
+
+@rule(
     "twins are two names under sft.objectives with the same settings",
     why="an A/A check asks whether two arms that are alike come out alike",
 )
@@ -476,6 +559,22 @@ def twins_differ_in_draw(study: Study) -> Broken:
 
 
 # What the checks ask of a study
+
+
+def is_plain(objective: Objective) -> bool:
+    """Whether an objective is plain SFT."""
+    return objective.loss == "nll" and objective.weights is None and objective.select is None
+
+
+def is_scale_control(objective: Objective) -> bool:
+    """Whether an objective differs from PEAR's in no more than the loss's scale, or has none of its weights."""
+    weights = objective.weights
+    return is_plain(objective) or (weights is not None and weights.kind == "pear" and weights.normalize)
+
+
+def is_last_tokens(objective: Objective) -> bool:
+    """Whether an objective has weight on the last tokens alone."""
+    return objective.loss == "nll" and objective.weights is not None and objective.weights.kind == "last-tokens"
 
 
 def _depths_and_ratios(study: Study) -> Iterator[tuple[int, int | float]]:
@@ -515,6 +614,46 @@ def _joined_arms(study: Study) -> Iterator[tuple]:
             yield name, arm, objective, policy
 
 
+def _generated_set(study: Study, path: str | None) -> tuple[str, PromptSet] | None:
+    """The name and the block of a generated set of own tasks, by its path."""
+    for name, made in _own_sets(study):
+        if isinstance(made, PromptSet) and str(paths.data_set(made.role, name)) == path:
+            return name, made
+    return None
+
+
+def _items_of(study: Study, task: str | None) -> str | None:
+    """The set of an evaluation task."""
+    return getattr(study.evaluate.tasks.get(task), "items", None)
+
+
+def _has_styles(made: PromptSet) -> bool:
+    return any(generated.TASKS[task].styles for task in made.mix if task in generated.TASKS)
+
+
+def _written_styles(study: Study, model: str) -> list[str]:
+    """The styles that a model has learnt to write; none where nobody knows."""
+    made = runs.unpruned(study)
+    first = next(iter(runs.replicates(made).get(model, [])), "")
+    start = made["rl"][first.removeprefix("rl-")].start if first.startswith("rl-") else first
+    run = made["sft"].get(start.removeprefix("sft-"))
+    objective, policy = (study.sft.objectives.get(run.objective), study.behave.get(run.data)) if run else (None, None)
+    if policy and objective and objective.loss != "none":
+        return list(getattr(policy, "styles", []))
+    base = made["base"].get((run.base if run else start).removeprefix("base-"))
+    source = getattr(base.settings, "source", None) if base else None
+    for name, made in _own_sets(study):
+        if isinstance(made, PretrainSet) and str(paths.data_set(made.role, name)) == source:
+            return list(made.styles)
+    return []
+
+
+def _own_style(study: Study) -> str:
+    written = dict.fromkeys(style for model in study.prune.of for style in _written_styles(study, model))
+    readable = [style for style in written if style in calc.STEP_STYLES]
+    return f"name one that the models write: {', '.join(readable)}" if readable else "name the style that they write"
+
+
 def _own_sets(study: Study) -> list[tuple[str, PretrainSet | PromptSet]]:
     """The generated sets that are made of orchard's own tasks."""
     return [(name, made) for name, made in study.data.generate.items() if not isinstance(made, GameSet)]
@@ -536,6 +675,8 @@ def _styles(study: Study) -> Iterator[tuple[str, str]]:
     for name, made in _own_sets(study):
         if isinstance(made, PretrainSet):
             yield from ((f"data.generate.{name}.styles", style) for style in made.styles)
+        elif made.style:
+            yield f"data.generate.{name}.style", made.style
     for name, policy in study.behave.items():
         if policy.kind == "scripted":
             yield from ((f"behave.{name}.styles", style) for style in policy.styles)
@@ -547,7 +688,8 @@ def _styles(study: Study) -> Iterator[tuple[str, str]]:
 def _pear_objectives(pear: Pear) -> Iterator[tuple[str, str]]:
     """Each objective that report.pear names, with its key there."""
     yield from (("baseline", pear.baseline), ("treatment", pear.treatment))
-    for key in ("reversal", "forms", "controls", "plain"):
+    yield from pear.rivals()
+    for key in ("reversal", "forms"):
         yield from ((key, name) for name in getattr(pear, key))
     if pear.twins:
         yield from (("twins.one", pear.twins.one), ("twins.other", pear.twins.other))

@@ -164,7 +164,8 @@ def _made(made: Ingest | GameSet | PretrainSet | PromptSet) -> list[dict]:
         return benchmarks.read(*how) if os.path.exists(made.path) else []
     if isinstance(made, GameSet):
         return generated.sample_game(made.seed, made.role, made.items, made.game, made.options)
-    return generated.sample_items(random.Random(made.seed), made.role, made.items, made.mix, made.steps)
+    style = made.style if isinstance(made, PromptSet) else None
+    return generated.sample_items(random.Random(made.seed), made.role, made.items, made.mix, made.steps, style)
 
 
 def _of_files(path: Path) -> list[dict]:

@@ -16,6 +16,9 @@ from orchard.tasks.lexicon import OPERATORS, SHORTHAND
 ANSWER = "ans"  # the word before the digit that a chain comes to
 FOREIGN = {"+": "orf", "-": "blik", "*": "mip"}
 STYLES = "A B C D L H".split()
+STEP_STYLES = "A D L".split()  # those in which a step is two operands, and then its result
+SHORTHANDS = 3  # wordings of a word of shorthand: ours, so that log-probs take several values
+Part = tuple[str, ...]  # its wordings, the usual one first
 DIGITS = [str(digit) for digit in range(10)]
 
 
@@ -23,6 +26,7 @@ class Calc(GeneratedTask):
     """A chain of operations, whose response shows the work in one of the styles."""
 
     choices_in_evaluation = tuple(f"{ANSWER} {digit}" for digit in DIGITS)
+    styles = STYLES
 
     def sample(self, rng: random.Random, steps: int) -> str:
         return sample_prompt(rng, steps)
@@ -39,19 +43,28 @@ class Calc(GeneratedTask):
     def respond(self, item: dict, style: str, **options) -> str:
         return worked(item["prompt"], style, **options)
 
+    def wordings(self, item: dict, style: str, variation: float, foreign_words: int = 6) -> list[dict[str, float]]:
+        chain = parts(item["prompt"], work(item["prompt"]), style, foreign_words)
+        return [_shares(part, variation) for part in chain]
+
 
 class CalcStep(GeneratedTask):
-    """A chain worked in style A up to the last equals sign: one operation on two digits, asked for directly.
+    """A chain worked up to its last result: one operation on two digits, asked for directly.
 
     It is the form in which a model that was taught to show its work can be asked for a single digit: the arithmetic
-    probe of arXiv 2602.01997 (there in English, 3-shot, the likeliest of the digit tokens).
+    probe of arXiv 2602.01997 (there in English, 3-shot, the likeliest of the digit tokens). The work is in the style
+    that the models write: in another one they miss steps that they can do.
     """
 
     choices_in_evaluation = DIGITS
+    styles = STEP_STYLES
 
     def sample(self, rng: random.Random, steps: int) -> str:
-        prompt = sample_prompt(rng, steps)
-        return f"{prompt} {worked(prompt, 'A').rpartition('=')[0]}="
+        return sample_prompt(rng, steps)
+
+    def put(self, prompt: str, style: str | None) -> str:
+        before, _, _ = worked(prompt, style).rpartition(f" {ANSWER} ")
+        return f"{prompt} {before.rpartition(' ')[0]}"
 
     def answer(self, prompt: str) -> str:
         return str(work(self.split_by(prompt))[-1][3])
@@ -97,22 +110,46 @@ def worked(
         ValueError: a style that does not exist.
     """
     steps = _with_noise(work(prompt), noise, rng) if noise else work(prompt)
-    if style == "A":
-        parts = [f"{left} {op} {right} = {result}" for left, op, right, result in steps]
-    elif style == "B":
-        parts = [f"> {result}" for *_, result in steps]
-    elif style == "C":
-        parts = [f"{result} from {left} {op} {right} ," for left, op, right, result in steps]
-    elif style == "D":
-        parts = [f"take {left} {OPERATORS[op]} {right} get {result}" for left, op, right, result in steps]
-    elif style == "L":
-        parts = [f"gix {left} {FOREIGN[op]} {right} hob {result}" for left, op, right, result in steps]
-    elif style == "H":
-        parts = [_shorthand(prompt, step, foreign_words) for step in range(len(steps))]
-        parts = [" | ".join(part for part in parts if part)]
+    return " ".join(usual for usual, *_ in parts(prompt, steps, style, foreign_words))
+
+
+def parts(prompt: str, steps: list[tuple[int, str, int, int]], style: str, foreign_words: int) -> list[Part]:
+    """The words of a worked answer in one style, each with all its wordings.
+
+    An operator is a sign or a word, whichever the style prefers; ``take`` is also ``from``; shorthand has SHORTHANDS.
+
+    Raises:
+        ValueError: a style that does not exist.
+    """
+    if style == "H":
+        words = [_shorthand(prompt, step, foreign_words) for step in range(len(steps))]
+        found = [part for step, own in enumerate(words) for part in ([("|",), *own] if step and own else own)]
+    elif style in STYLES:
+        found = [part for step in steps for part in _of_step(style, *step)]
     else:
         raise ValueError(f"style {style!r} is not one of {STYLES}")
-    return " ".join([*(part for part in parts if part), ANSWER, str(steps[-1][3])])
+    return [*found, (ANSWER,), (str(steps[-1][3]),)]
+
+
+def _of_step(style: str, left: int, operator: str, right: int, result: int) -> list[Part]:
+    """The words of one step in a style that shows it."""
+    first, second, third = (str(left),), (str(right),), (str(result),)
+    sign, word = (operator, OPERATORS[operator]), (OPERATORS[operator], operator)
+    return {
+        "A": [first, sign, second, ("=",), third],
+        "B": [(">",), third],
+        "C": [third, ("from",), first, sign, second, (",",)],
+        "D": [("take", "from"), first, word, second, ("get",), third],
+        "L": [("gix",), first, (FOREIGN[operator],), second, ("hob",), third],
+    }[style]
+
+
+def _shares(wordings: Part, variation: float) -> dict[str, float]:
+    """The probability of each wording: that of the usual one, and equal ones of the others."""
+    usual, *others = wordings
+    if not (others and variation):
+        return {usual: 1.0}
+    return {usual: 1 - variation} | {other: variation / len(others) for other in others}
 
 
 def given_answer(response: str) -> str | None:
@@ -136,9 +173,10 @@ def _with_noise(steps, noise: float, rng: random.Random):
     return noisy
 
 
-def _shorthand(prompt: str, step: int, words: int) -> str:
+def _shorthand(prompt: str, step: int, words: int) -> list[Part]:
+    """The words of shorthand of one step: the usual ones are a hash, the others their neighbours in the lexicon."""
     digest = hashlib.sha256(f"{prompt}/{step}".encode()).digest()
-    return " ".join(SHORTHAND[byte % len(SHORTHAND)] for byte in digest[:words])
+    return [tuple(SHORTHAND[(byte + n) % len(SHORTHAND)] for n in range(SHORTHANDS)) for byte in digest[:words]]
 
 
 TASKS = {"calc": Calc(), "calc-step": CalcStep()}

@@ -26,7 +26,9 @@ def split_of(text: str) -> str:
     return {0: "eval", 1: "calibration"}.get(bucket, "train")
 
 
-def sample_items(rng: random.Random, role: str, count: int, mix: dict[str, float], steps: list[int]) -> list[dict]:
+def sample_items(
+    rng: random.Random, role: str, count: int, mix: dict[str, float], steps: list[int], style: str | None = None
+) -> list[dict]:
     """``count`` different items of a role's split.
 
     Args:
@@ -35,6 +37,7 @@ def sample_items(rng: random.Random, role: str, count: int, mix: dict[str, float
         count: number of items; fewer come back when a task has no more different prompts.
         mix: share of each task.
         steps: smallest and largest number of steps, operations or open brackets.
+        style: of the worked responses that items come with, and of the work that prompts show; None: neither.
     """
     items, seen = [], set()
     for _ in range(count * 50):
@@ -42,17 +45,17 @@ def sample_items(rng: random.Random, role: str, count: int, mix: dict[str, float
             break
         name, drawn = rng.choices(list(mix), list(mix.values()))[0], rng.randint(*steps)
         task = TASKS[name]
-        prompt = task.sample(rng, drawn)
+        prompt = task.put(task.sample(rng, drawn), style)
         if task.is_split(drawn) and split_of(task.split_by(prompt)) != SPLIT_OF_ROLE[role]:
             continue
         if role != "pretrain" and prompt in seen:
             continue
         seen.add(prompt)
-        items.append(make_item(name, prompt, len(items), role))
+        items.append(make_item(name, prompt, len(items), role, style))
     return items
 
 
-def make_item(name: str, prompt: str, number: int, role: str) -> dict:
+def make_item(name: str, prompt: str, number: int, role: str, style: str | None = None) -> dict:
     """One item of a generated task.
 
     An item with choices can be asked both ways: as multiple choice, and as generation.
@@ -63,6 +66,8 @@ def make_item(name: str, prompt: str, number: int, role: str) -> dict:
         item |= {"choices": choices, "label": choices.index(item["answer"])}
     elif role == "eval" and task.choices_in_evaluation:
         item |= {"choices": list(task.choices_in_evaluation), "label": calc.DIGITS.index(item["answer"])}
+    if style and (response := task.respond(item, style)) != item["answer"]:
+        item["response"] = response
     return item
 
 

@@ -9,27 +9,35 @@ NAMES = SHORTHAND  # the nonce words of the foreign style, so that a base model 
 
 
 class Brackets(GeneratedTask):
-    """``close ( [ ) :``: write the brackets that close the prompt, innermost first."""
+    """``close ( 3 [ 4 ] 4 :``: close what is open, innermost first, each bracket with its digit: ``) 3``.
+
+    As in code or markup, a response has structure and content: one that closes right may name a wrong digit, so not
+    every error is one of brackets.
+    """
 
     def sample(self, rng: random.Random, steps: int) -> str:
         """A prefix that leaves ``steps`` brackets open, with some closed pairs on the way."""
         open_brackets, words = [], []
         while len(open_brackets) < steps:
             if open_brackets and rng.random() < 0.25:
-                words.append(PAIRS[open_brackets.pop()])
+                words.append(_closed(*open_brackets.pop()))
             else:
-                open_brackets.append(rng.choice(list(PAIRS)))
-                words.append(open_brackets[-1])
+                open_brackets.append((rng.choice(list(PAIRS)), str(rng.randrange(10))))
+                words.append(" ".join(open_brackets[-1]))
         return f"close {' '.join(words)} :"
 
     def answer(self, prompt: str) -> str:
-        stack = []
-        for word in prompt.removeprefix("close ").removesuffix(" :").split():
-            if word in PAIRS:
-                stack.append(word)
+        words, stack = prompt.removeprefix("close ").removesuffix(" :").split(), []
+        for bracket, digit in zip(words[::2], words[1::2], strict=True):
+            if bracket in PAIRS:
+                stack.append((bracket, digit))
             else:
                 stack.pop()
-        return " ".join(PAIRS[word] for word in reversed(stack))
+        return " ".join(_closed(*opened) for opened in reversed(stack))
+
+
+def _closed(bracket: str, digit: str) -> str:
+    return f"{PAIRS[bracket]} {digit}"
 
 
 class Fact(GeneratedTask):
@@ -61,6 +69,10 @@ class Comparison(GeneratedTask):
     def answer(self, prompt: str) -> str:
         left, right = map(int, prompt.split()[1:3])
         return "less" if left < right else "more" if left > right else "same"
+
+    def split_by(self, prompt: str) -> str:
+        """The pair in order: who has learnt that 3 is less than 17 has seen that 17 is more than 3."""
+        return f"cmp {' '.join(sorted(prompt.split()[1:3], key=int))} :"
 
     def choices(self, prompt: str) -> list[str]:
         return RELATIONS

@@ -9,6 +9,7 @@ import pytest
 from orchard.report.claims import claim as claims
 from orchard.report.claims import judge
 from orchard.report.claims.claim import Claim
+from orchard.report.claims.finding import Finding
 from orchard.report.claims.judge import COLUMNS
 from orchard.report.pear_study import PearStudy
 from orchard.report.statistics import Interval
@@ -23,19 +24,20 @@ def test_claims_table_has_every_claim_once_and_its_columns(folder):
 
 
 def test_planted_effects_are_found(judged):
-    assert judged.loc["P2", "verdict"] == "reproduced"
+    assert judged.loc["P2", "verdict"].startswith("reproduced")
     assert judged.loc["P2", "n"] == 3
     assert judged.loc["P2", "ours"] == pytest.approx(0.23, abs=0.03)
     for name in ("P1", "P5", "P10"):
-        assert (judged.loc[name, "verdict"], judged.loc[name, "n"]) == ("reproduced", 3)
+        assert judged.loc[name, "verdict"].startswith("reproduced")
+        assert judged.loc[name, "n"] == 3
     assert judged.loc["P1", "ours"] == pytest.approx(0.28, abs=0.03)  # last-tokens: ahead by .28, then behind by .43
     assert judged.loc["P5", "ours"] == pytest.approx(0.16, abs=0.03)
     assert judged.loc["P8", "ours"] == pytest.approx(-0.01 + 0.001 * (1 + 4 + 9) / 3, abs=1e-6)
-    assert judged.loc["P10", "ours"] == judged.loc["P10/nll-matched", "ours"] == pytest.approx(0.18, abs=0.03)
+    assert judged.loc["P10", "ours"] == judged.loc["P10/nll-low", "ours"] == pytest.approx(0.18, abs=0.03)
     assert judged.loc["L11/base-tiny/block-influence/0.25", "ours"] == pytest.approx(0.35 - 0.9, abs=0.06)
     assert judged.loc["L3/rl-grpo-pear-token/block-influence/0.25", "ours"] == pytest.approx(0.2 * 0.83, abs=0.04)
     assert judged.loc["L1", "ours"] == pytest.approx(0.97, abs=0.04)
-    assert judged.loc["L9", "ours"] == pytest.approx(0.75 - 0.5, abs=0.08)
+    assert judged.loc["L9", "reason"].startswith("no model was recovered on its own data both at a ratio of at most")
     assert (judged.loc["L5", "verdict"], judged.loc["L6", "verdict"]) == ("reproduced", "reproduced")
     assert judged.loc["L5", "ours"] == pytest.approx(0.1, abs=0.04)
     assert "prune-base-tiny-1-skip-2" in judged.loc["L5", "command"]
@@ -73,7 +75,7 @@ def test_headline_is_block_influence_at_a_quarter_on_the_group_with_most_replica
 def test_one_chain_cannot_settle_a_training_claim(judged):
     own = judged.loc["L3/base-tiny/block-influence/0.25"]
     assert judge.in_words(own["verdict"], own["reason"]) == "inconclusive (one chain, one pretrained model)"
-    assert judged.loc["L11/base-tiny/block-influence/0.25", "verdict"] == "reproduced"
+    assert judged.loc["L11/base-tiny/block-influence/0.25", "verdict"] == "on the paper's side"
 
 
 @pytest.mark.parametrize(
@@ -92,17 +94,48 @@ def test_one_chain_cannot_settle_a_training_claim(judged):
 )
 def test_verdict(low, high, replicates, training, expected):
     claim = Claim("P0", "PEAR", "", "", direction="+", training=training)
-    assert judge.in_words(*judge.verdict(claim, Interval((low + high) / 2, low, high, 0.1, replicates))) == expected
+    found = Interval((low + high) / 2, low, high, 0.1, replicates)
+    assert judge.in_words(*judge.verdict(claim, Finding(found, []))) == expected
     mirrored = Claim("P0", "PEAR", "", "", direction="-", training=training)
     turned = Interval(-(low + high) / 2, -high, -low, 0.1, replicates)
-    assert judge.in_words(*judge.verdict(mirrored, turned)) == expected
+    assert judge.in_words(*judge.verdict(mirrored, Finding(turned, []))) == expected
+
+
+def test_a_verdict_holds_after_the_correction_or_says_that_it_does_not():
+    rows = [
+        ("P1", "reproduced", 0.05),
+        ("P2", "reproduced", 0.051),
+        ("P3", "not reproduced", 0.2),
+        ("P4", "not reproduced", 0.001),
+        ("P5", "inconclusive", 1.0),
+        ("P9", "measured", float("nan")),
+        ("L10", "not tested", float("nan")),
+        ("P5/token", "on the paper's side", float("nan")),
+    ]
+    table = judge.corrected(pandas.DataFrame(rows, columns=["id", "verdict", "p_holm"]), 0.05)
+    changed = {"P2": "reproduced, not after correction", "P3": "not reproduced, not after correction"}
+    assert dict(zip(table["id"], table["verdict"], strict=True)) == {name: old for name, old, _ in rows} | changed
+    assert set(table.loc[~table["id"].str.contains("/"), "verdict"]) == set(judge.VERDICTS)
+
+
+def test_no_claim_is_reproduced_without_the_correction_and_no_setting_has_a_verdict(judged):
+    is_own = ~judged.index.str.contains("/")
+    holds = judged["verdict"].isin(["reproduced", "not reproduced"])
+    weak = judged["verdict"].isin(judge.UNCORRECTED.values())
+    assert (judged.loc[holds, "p_holm"] <= 0.05).all()
+    assert (judged.loc[weak, "p_holm"] > 0.05).all()
+    assert holds.any()
+    assert weak.any()
+    assert not (holds | weak)[~is_own].any()
+    assert judged.loc["P9", "verdict"] == "measured"
+    assert pandas.isna(judged.loc["P9", "p"])
 
 
 def test_a_p_value_says_which_confidence_settles_a_claim(study):
     studies = studies_of(study)
     judged = judge.judge_all(*studies).set_index("id")
     own = judged[~judged.index.str.contains("/")]
-    tested = own[own["verdict"] != judge.NOT_TESTED]
+    tested = own[~own["verdict"].isin([judge.NOT_TESTED, judge.MEASURED])]
     assert len(tested) > 8
     assert tested["p"].notna().all()
     assert judged["p"].count() == len(tested)
@@ -110,7 +143,7 @@ def test_a_p_value_says_which_confidence_settles_a_claim(study):
         again = judge.judge_all(*(study.at(confidence) for study in studies)).set_index("id")
         for name, p in tested["p"].items():
             if abs(p / (1 - confidence) - 1) > 0.02:  # p has two digits
-                settled = again.loc[name, "verdict"] in (judge.REPRODUCED, judge.NOT_REPRODUCED)
+                settled = again.loc[name, "verdict"] != judge.INCONCLUSIVE
                 assert settled == (p < 1 - confidence), (name, confidence, p)
 
 

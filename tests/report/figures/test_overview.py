@@ -24,8 +24,9 @@ def test_the_stages_are_drawn_from_the_trails(tmp_path):
 
 def test_a_claim_is_drawn_on_the_papers_side_of_its_threshold(folder, judged):
     drawn = pandas.read_csv(folder / "claims-at-a-glance.csv").set_index("claim")
-    assert list(drawn.index) == [name for name in judged.index[judged["ours"].notna()] if "/" not in name]
-    for name, sign, threshold in (("P2", 1, 0.0), ("L5", -1, 0.5), ("L1", 1, 0.8)):
+    tested = judged["ours"].notna() & (judged["verdict"] != "measured")  # P9 is a benchmark, and tests nothing
+    assert list(drawn.index) == [name for name in judged.index[tested] if "/" not in name]
+    for name, sign, threshold in (("P2", 1, -0.02), ("L5", -1, 0.5), ("L1", 1, 0.8)):
         ends = sorted(100 * sign * (judged.loc[name, end] - threshold) for end in ("low", "high"))
         assert drawn.loc[name, ["low", "high"]].tolist() == pytest.approx(ends, abs=1e-3)
         assert drawn.loc[name, "verdict"] == judged.loc[name, "verdict"]

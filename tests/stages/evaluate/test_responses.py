@@ -13,7 +13,7 @@ from orchard.stages.evaluate import responses
 from orchard.tasks import generated
 from tests.helpers.judging import judge
 
-BRACKETS = generated.make_item("brackets", "close ( [ ] { :", 0, "eval")
+BRACKETS = generated.make_item("brackets", "close ( 3 [ 4 ] 4 { 5 :", 0, "eval")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_rouge_l_is_what_rouge_score_finds(seed):
 
 
 def test_metrics_of_an_item_are_means_over_its_responses():
-    texts = ["} )", "} } } } }"]
+    texts = ["} 5 ) 3", "} } } } }"]
     judgements = [judge(BRACKETS, text) for text in texts]
     assert responses.describe(texts, [text.split() for text in texts], judgements) == pytest.approx(
         {
@@ -112,7 +112,7 @@ def test_metrics_of_an_item_are_means_over_its_responses():
             "rep-3": 2 / 6,
             "rep-4": 1 / 4,
             "self-bleu-4": 0,
-            "length": 3.5,
+            "length": 4.5,
             "balanced": 0.5,
             "bracket-errors": 0.5,
         }

@@ -33,7 +33,9 @@ def calibration(
 ) -> importance.CalibrationTexts:
     tokenizer = make_tokenizer()
     tokenizer.padding_side = padding_side
-    return importance.CalibrationTexts(tokenizer, texts, batch_size, **settings)
+    return importance.CalibrationTexts(
+        tokenizer, [tokenizer(text)["input_ids"] for text in texts], batch_size, **settings
+    )
 
 
 def doing_nothing(model, layers: list[int]):

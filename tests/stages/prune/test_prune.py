@@ -36,6 +36,36 @@ def model(tmp_path, monkeypatch):
     return model
 
 
+CHAIN = {"task": "calc", "prompt": "calc 1 + 2 :", "answer": "3"}
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "bare"),
+    [
+        (CHAIN | {"response": "1 + 2 = 3 ans 3"}, "calc 1 + 2 : 1 + 2 = 3 ans 3", False),
+        (CHAIN, "calc 1 + 2 : 3", True),
+        ({"task": "cmp", "prompt": "cmp 3 4 :", "answer": "less"}, "cmp 3 4 : less", False),
+        ({"task": "gsm8k", "prompt": "calc :", "answer": "ans 3", "final": "3"}, "calc : ans 3", False),
+        ({"task": "any", "prompt": "calc :", "answer": "3"}, "calc : 3", True),
+        ({"prompt": "calc 1 :", "answer": ""}, "calc 1 :", False),
+    ],
+)
+def test_a_calibration_text_is_what_the_model_reads_and_writes(item, text, bare):
+    tokenizer = make_tokenizer()
+    tokens = prune.text_of(item, tokenizer)
+    assert tokenizer.decode(tokens, skip_special_tokens=True) == text
+    assert tokenizer.eos_token_id not in tokens
+    assert prune.is_bare(item) == bare
+
+
+def test_bare_answers_are_told(model):
+    jsonl.write(Path("calibration.jsonl"), [CHAIN, CHAIN | {"response": "1 + 2 = 3 ans 3"}])
+    _, facts = pruned("block-influence", 0.5)
+    assert facts["bare_answers"] == 1
+    assert facts["history"][-1].endswith("1 of them with a bare answer, as they come without a response")
+    assert pruned("reverse", 0.5)[1]["bare_answers"] is None
+
+
 def run_of(method: str, ratio: int | float) -> PruneRun:
     return PruneRun(of="base-random", method=method, ratio=ratio, chosen_on="calibration.jsonl")
 
@@ -50,7 +80,8 @@ def pruned(method: str, ratio: int | float) -> tuple[Path, dict]:
 @pytest.mark.parametrize("method", [f"{name}-3" if name == "random" else name for name in importance.METHODS])
 def test_stage_writes_the_model_without_the_layers_that_the_method_names(method, model):
     folder, facts = pruned(method, 0.5)
-    dropped, measured = importance.choose(method, model, 2, importance.CalibrationTexts(make_tokenizer(), TEXTS, 2))
+    texts = [make_tokenizer()(text)["input_ids"] for text in TEXTS]
+    dropped, measured = importance.choose(method, model, 2, importance.CalibrationTexts(make_tokenizer(), texts, 2))
     expected_facts = {"of": "base-random", "method": method, "ratio": 0.5, "dropped": dropped} | measured
     assert {key: facts[key] for key in expected_facts} == expected_facts
     assert (facts["block_influence"] is None) == (method != "block-influence")

@@ -54,8 +54,10 @@ def test_recipes_have_one_hash_if_and_only_if_their_settings_are_equal():
     assert rl.recipe_hash(RECIPE) == rl.recipe_hash(Recipe(**dict(reversed(settings.items()))))
     assert rl.recipe_hash(RECIPE) != rl.recipe_hash(RECIPE.model_copy(update={"steps": 17}))
     canonical = (
-        '{"kl_coefficient":0.0,"learning_rate":0.01,"max_new_tokens":6,"measure_kl":false,"partial_credit":false,'
-        '"prompts":"prompts.jsonl","prompts_per_step":2,"samples_per_prompt":4,"save_steps":100,"schedule":"constant","seed":1,"steps":3,'
+        '{"clip":[0.2,0.2],"iterations":1,"kl_coefficient":0.0,"learn_cut":true,"learning_rate":0.01,"loss":"dapo",'
+        '"max_new_tokens":6,"measure_kl":false,"optimizer":{"betas":[0.9,0.999],"epsilon":1e-08,"max_gradient_norm":1.0,'
+        '"weight_decay":0.0},"partial_credit":false,"prompts":"prompts.jsonl","prompts_per_step":2,"ratio":"token",'
+        '"samples_per_prompt":4,"save_steps":100,"scale_rewards":"group","schedule":"constant","seed":1,"steps":3,'
         '"temperature":1.0}'
     )
     assert rl.recipe_hash(RECIPE) == hashlib.sha256(canonical.encode()).hexdigest()

@@ -21,6 +21,8 @@ class Claim:
     measured_as: str = ""
     direction: str = "+"
     threshold: float = 0.0
+    margin: float = 0.0
+    negligible: float = 0.0
     training: bool = False
     compare: Comparison | None = None
 
@@ -28,6 +30,16 @@ class Claim:
     def sign(self) -> int:
         """1 where the claim says that its measure lies above the threshold, −1 where below."""
         return 1 if self.direction == "+" else -1
+
+    @property
+    def shown_above(self) -> float:
+        """What the measure, turned so that the paper's side is up, lies above where the claim is reproduced."""
+        return self.sign * self.threshold - self.margin
+
+    @property
+    def refuted_below(self) -> float:
+        """What the measure, so turned, lies below where the claim is not reproduced."""
+        return self.shown_above + self.negligible
 
 
 def load() -> list[Claim]:

@@ -20,9 +20,13 @@ class Finding:
         setting: what sets it apart from the claim's other findings, for example the objectives that are compared; empty
             for the finding that the claim's verdict rests on.
         command: what measures it anew, where it rests on no evaluation of a model.
+        unsettled: why it settles nothing, whatever its interval; empty where it may.
+        describes: what it tells, where it is a number beside the claim and no test of it; empty where it is one.
     """
 
     interval: Interval
     models: Sequence[str]
     setting: tuple = ()
     command: str = ""
+    unsettled: str = ""
+    describes: str = ""

@@ -6,21 +6,47 @@ A claim has a finding for each pruning setting; its verdict rests on that of `he
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 from orchard.report import statistics
 from orchard.report.claims.finding import Finding, NotTestedError
-from orchard.report.pruned_study import METRICS, Cell, PrunedStudy
-from orchard.report.statistics import Estimate
+from orchard.report.pruned_study import METRICS, Cell, Models, PrunedStudy
+from orchard.report.statistics import Estimate, Interval
 
 HEADLINE_METHOD, HEADLINE_RATIO = "block-influence", 0.25  # LLP's setting; chosen before any result was seen
+LOW_RATIO = 0.15  # L9: the paper's "at most 10-15 %"
+USEFUL = 0.8  # of the unpruned score. Ours: what the paper calls recovered, where it recovers (L1)
+# Ours: a model that writes chains of six steps is right in one of four at least, if it is right in so many steps (.8⁶).
+# One that is not can do the step, but is asked in a form that it does not write.
+CAN_STEP = 0.8
+OF_ALL = "of all responses"
+REPETITIONS = ("rep-2", "rep-3", "rep-4")
 
 
 def classification_recovers(study: PrunedStudy) -> list[Finding]:
-    """Claim L1: after self-generated recovery, retention of classification."""
-    found = [
-        _finding(study, kept, cell) for cell in study.cells("self") if (kept := study.retention(cell, "classification"))
-    ]
-    return headline_first(found, "no model recovered on its own data has retention of classification")
+    """Claim L1: after self-generated recovery, retention of classification.
+
+    What was not lost does not recover: the claim is open where pruning took nothing, or recovery brought nothing back,
+    that the interval tells from zero. What was left before recovery stands below, setting by setting.
+    """
+    found, beside = [], []
+    for cell in study.cells("self"):
+        pruned, after = study.before(cell), study.retention(cell, "classification")
+        if pruned and after:
+            before = study.retention(pruned, "classification")
+            found.append(replace(_finding(study, after, cell), unsettled=_not_recovered(study, before, after)))
+            told = "retention after pruning, before recovery"
+            beside.append(replace(_finding(study, before, cell, "before recovery"), describes=told))
+    return headline_first(found, "no model recovered on its own data has retention of classification") + beside
+
+
+def _not_recovered(study: PrunedStudy, before: Estimate, after: Estimate) -> str:
+    """Why retention after recovery shows no recovery; empty where something was lost, and some of it came back."""
+    if (1 - before).interval(study.confidence).low <= 0:
+        return f"nothing was surely lost: retention {before.value:.2f} before recovery"
+    if (after - before).interval(study.confidence).low <= 0:
+        return f"nothing surely came back: retention {before.value:.2f} before recovery"
+    return ""
 
 
 def generation_recovers_less(study: PrunedStudy) -> list[Finding]:
@@ -46,19 +72,21 @@ def arithmetic_comes_back_in_part(study: PrunedStudy) -> list[Finding]:
     """Claim L4: accuracy on the probe, the smaller of what recovery brings back and of what it leaves missing.
 
     Recovered minus pruned, and unpruned minus recovered. That both are above zero (`statistics.smallest`) says that
-    arithmetic fell, as the fall is their sum, that it came back, and that it did so only in part.
+    arithmetic fell, as the fall is their sum, that it came back, and that it did so only in part. The unpruned models
+    must be able to: where they miss the probe often, it is asked in a form that they do not write, and what falls and
+    does not come back is the form.
     """
-    probe, found = _asked(study, "probe"), []
+    probe, found, unable = _asked(study, "probe"), [], []
     for cell in study.cells("self"):
-        pruned = study.cell("none", cell.setting)
-        if pruned and study.above_chance(cell.setting.group, probe, "acc"):
-            before = dict(zip(study.unpruned(pruned.models), pruned.models, strict=True))
-            counterparts = tuple(before[name] for name in study.unpruned(cell.models))
-            back = study.difference(cell.models, counterparts, (probe,), "acc")
+        pruned, can = study.before(cell), study.unpruned_score(cell, probe, "acc")
+        if can is not None and can < CAN_STEP:
+            unable.append(f"{cell.setting.group} is right in {can:.2f} of {probe} before pruning, below {CAN_STEP:g}")
+        elif pruned and can is not None:
+            back = study.difference(cell.models, pruned.models, (probe,), "acc")
             missing = 0 - study.changed(cell.models, (probe,), "acc")
             joined = statistics.smallest_of([back, missing], study.confidence)
             found.append(Finding(joined, cell.models, cell.setting))
-    return headline_first(found, f"no model recovered on its own data was above chance on {probe} before pruning")
+    return headline_first(found, next(iter(unable), f"no model was recovered on its own data and scored on {probe}"))
 
 
 def one_layer_is_enough(study: PrunedStudy) -> list[Finding]:
@@ -79,44 +107,54 @@ def one_layer_is_enough(study: PrunedStudy) -> list[Finding]:
 
 
 def repetition_stays(study: PrunedStudy) -> list[Finding]:
-    """Claim L6: |rep-4 minus that of the unpruned model|, mean over the generation tasks; the largest over the layers.
+    """Claim L6: |rep-n minus that of the unpruned model|, mean over the generation tasks; the largest of all.
 
-    An equivalence test (`statistics.largest_size_of`). The verdict rests on the models that lack one layer, without the
-    first and the last, as the paper excepts 1 to 4 end layers; where there are none, on the pruned models, whose rows
-    stand below in any case.
+    Over n = 2, 3 and 4, as in the paper, and over the layers. An equivalence test (`statistics.largest_size_of`). The
+    verdict rests on the models that lack one layer, without the first and the last, as the paper excepts 1 to 4 end
+    layers; where there are none, on the pruned models, whose rows stand below in any case.
     """
-    tasks, metric = tuple(study.report.generation), "rep-4"
-    found = []
-    for group, layers in study.one_layer().items():
-        inner = list(layers.values())[1:-1]
-        if inner and all(study.scored(models, tasks, metric) for models in inner):
-            changes = {models: study.changed(models, tasks, metric) for models in inner}
-            joined = statistics.largest_size_of(list(changes.values()), study.confidence)
-            most = max(changes, key=lambda models: abs(changes[models].value))
-            found.append(Finding(joined, most, (group, "one layer")))
-    pruned = []
-    for cell in study.cells("none"):
-        if study.scored(cell.models, tasks, metric):
-            size = statistics.largest_size_of([study.changed(cell.models, tasks, metric)], study.confidence)
-            pruned.append(Finding(size, cell.models, cell.setting))
+    found = [
+        Finding(*largest, (group, "one layer"))
+        for group, layers in study.one_layer().items()
+        if (largest := _most_repetition(study, list(layers.values())[1:-1]))
+    ]
+    pruned = [
+        Finding(*largest, cell.setting)
+        for cell in study.cells("none")
+        if (largest := _most_repetition(study, [cell.models]))
+    ]
     if found:
         return _first(found, "") + pruned
-    return headline_first(pruned, f"no pruned model and its unpruned one have {metric} on every generation task")
+    return headline_first(pruned, "no pruned model and its unpruned one have rep-2 to rep-4 on every generation task")
+
+
+def _most_repetition(study: PrunedStudy, several: list[Models]) -> tuple[Interval, Models] | None:
+    """The largest |change| of any rep-n of any of several pruned models, and those that changed most."""
+    tasks = tuple(study.report.generation)
+    if not several or not all(study.scored(models, tasks, metric) for models in several for metric in REPETITIONS):
+        return None
+    pairs = list(product(several, REPETITIONS))
+    changes = [study.changed(models, tasks, metric) for models, metric in pairs]
+    most, _ = max(zip(pairs, changes, strict=True), key=lambda pair: abs(pair[1].value))
+    return statistics.largest_size_of(changes, study.confidence), most[0]
 
 
 def brackets_are_lost(study: PrunedStudy) -> list[Finding]:
-    """Claim L7: the share of responses that are wrong by unbalanced brackets, pruned minus unpruned.
+    """Claim L7: the share of the wrong responses that are wrong by unbalanced brackets, pruned minus unpruned.
 
-    The verdict rests on the share of all responses. Rows for the paper's share of the wrong ones stand below, except
-    where the unpruned share may be 100 %: it could not grow.
+    It is the paper's measure. Where brackets alone are wrong before pruning their share cannot grow, and the claim is
+    not tested. Rows for the share of all responses stand below.
     """
     task, of_all, of_wrong = _asked(study, "brackets"), [], []
     for cell in study.cells("none"):
         if study.scored(cell.models, [task], "bracket-errors"):
-            of_all.append(_finding(study, study.changed(cell.models, (task,), "bracket-errors"), cell))
+            of_all.append(_finding(study, study.changed(cell.models, (task,), "bracket-errors"), cell, OF_ALL))
             if change := _change_of_share(study, cell, task):
-                of_wrong.append(_finding(study, change, cell, "of the wrong responses"))
-    return headline_first(of_all, f"no pruned model and its unpruned one have brackets on {task}") + of_wrong
+                of_wrong.append(_finding(study, change, cell))
+    missing = f"no pruned model and its unpruned one have brackets on {task}"
+    if of_all:
+        missing = f"unpruned models err on {task} by brackets alone, or never, so the share of these cannot grow"
+    return headline_first(of_wrong, missing) + of_all
 
 
 def _change_of_share(study: PrunedStudy, cell: Cell, task: str) -> Estimate | None:
@@ -147,21 +185,33 @@ def bracket_errors_persist(study: PrunedStudy) -> list[Finding]:
 
 
 def recovery_needs_a_low_ratio(study: PrunedStudy) -> list[Finding]:
-    """Claim L9: retention of generation after self-generated recovery, at the lowest ratio minus at the highest.
+    """Claim L9: after self-generated recovery, chains are useful (USEFUL) at a low ratio, and at a higher one are not.
 
-    Of one method, over the unpruned models and seeds that both have. A setting is named by the highest ratio.
+    The smallest of three effects (`statistics.smallest`), of one method, over the unpruned models and seeds that both
+    ratios have: what recovery brings at the highest ratio up to LOW_RATIO, retention of generation there beyond USEFUL,
+    and what is missing of USEFUL at a higher ratio, by which a setting is named.
     """
+    found = []
+    for low, high in _low_and_high(study):
+        ends = study.shared(low, high)
+        pruned = study.before(ends[0]) if ends[0].models else None
+        kept = [study.retention(cell, "generation") for cell in (pruned, *ends) if cell and cell.models]
+        if len(kept) == 3 and all(kept):
+            before, after, above = kept
+            joined = statistics.smallest_of([after - before, after - USEFUL, USEFUL - above], study.confidence)
+            found.append(Finding(joined, [*ends[0].models, *ends[1].models], ends[1].setting))
+    missing = f"no model was recovered on its own data both at a ratio of at most {LOW_RATIO:g} and at a higher one"
+    return headline_first(found, missing)
+
+
+def _low_and_high(study: PrunedStudy) -> Iterator[tuple[Cell, Cell]]:
+    """For each method the cell of the highest ratio up to LOW_RATIO, with each of a higher ratio."""
     by_method: dict[tuple[str, str], list[Cell]] = {}
     for cell in study.cells("self"):  # in order of ratio
         by_method.setdefault((cell.setting.group, cell.setting.method), []).append(cell)
-    found = []
     for cells in by_method.values():
-        ends = study.shared(cells[0], cells[-1]) if len(cells) > 1 else []
-        kept = [study.retention(cell, "generation") for cell in ends if cell.models]
-        if kept and all(kept):
-            loss = (kept[0] - kept[1]).interval(study.confidence)
-            found.append(Finding(loss, [*ends[0].models, *ends[1].models], ends[1].setting))
-    return headline_first(found, "no model was recovered on its own data at several ratios")
+        low = [cell for cell in cells if cell.setting.ratio <= LOW_RATIO]
+        yield from ((low[-1], cell) for cell in cells if low and cell.setting.ratio > LOW_RATIO)
 
 
 def greedy_beats_reverse(study: PrunedStudy) -> list[Finding]:
@@ -270,7 +320,7 @@ def _first(findings: list[Finding], missing: str) -> list[Finding]:
     """The findings, the verdict resting on the first."""
     if not findings:
         raise NotTestedError(missing)
-    return [Finding(findings[0].interval, findings[0].models), *findings]
+    return [replace(findings[0], setting=()), *findings]
 
 
 def _retention_gaps(study: PrunedStudy, recovery: str, how: str) -> list[Finding]:

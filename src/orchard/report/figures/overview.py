@@ -6,12 +6,15 @@ import networkx
 import pandas
 
 from orchard.report.claims import claim as claims
-from orchard.report.claims.judge import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
+from orchard.report.claims.judge import INCONCLUSIVE, MEASURED, NOT_REPRODUCED, REPRODUCED, UNCORRECTED
 from orchard.report.figures import plot
 from orchard.report.figures.figure import Figure
 from orchard.report.figures.plot import Drawing
 
 COLOURS = {REPRODUCED: plot.COLOURS[2], NOT_REPRODUCED: plot.COLOURS[1], INCONCLUSIVE: plot.COLOURS[5]}
+LOOKS = {verdict: {"color": colour, "marker": "o"} for verdict, colour in COLOURS.items()}
+# Hollow: it does not hold after correction.
+LOOKS |= {weak: LOOKS[verdict] | {"markerfacecolor": "none"} for verdict, weak in UNCORRECTED.items()}
 REPORT = "report"
 
 
@@ -23,15 +26,17 @@ def verdicts(judged: pandas.DataFrame, confidence: float) -> Figure:
         confidence: of the intervals.
     """
     by_id, rows = {claim.id: claim for claim in claims.load()}, []
-    for row in judged[judged["ours"].notna() & judged["id"].isin(by_id)].to_dict("records"):
+    tested = judged["ours"].notna() & (judged["verdict"] != MEASURED)
+    for row in judged[tested & judged["id"].isin(by_id)].to_dict("records"):
         claim = by_id[row["id"]]
-        ours, *ends = (100 * claim.sign * (row[name] - claim.threshold) for name in ("ours", "low", "high"))
+        ours, *ends = (100 * (claim.sign * row[name] - claim.shown_above) for name in ("ours", "low", "high"))
         rows.append({"claim": claim.id, "verdict": row["verdict"], "points": ours, "low": min(ends), "high": max(ends)})
     return Figure(
         "claims-at-a-glance",
         "How clear is each claim?",
         "The measure of each tested claim minus its threshold, in points, turned so that the paper's side is to the "
-        f"right; bars are {confidence:.0%} intervals and may leave the picture. Claims differ in what they measure: "
+        f"right; bars are {confidence:.0%} intervals and may leave the picture. A hollow dot: not "
+        "after Holm's correction for the number of claims. Claims differ in what they measure: "
         "compare a bar with the line, not with its neighbours.",
         pandas.DataFrame(rows),
         draw_verdicts,
@@ -43,7 +48,7 @@ def draw_verdicts(table: pandas.DataFrame) -> Drawing:
     """A row per claim, the paper's side to the right of the line, a colour per verdict."""
     drawing, axes = plot.panel(7.4, 1.2 + 0.26 * len(table))
     for verdict, rows in table.groupby("verdict", sort=False):
-        plot.dots_across(axes, rows.index, rows, "points", color=COLOURS[verdict], marker="o", label=verdict)
+        plot.dots_across(axes, rows.index, rows, "points", **LOOKS[verdict], label=verdict)
     axes.axvline(0, color=plot.INK, linewidth=0.8)
     plot.rows_down(axes, table["claim"])
     axes.set_xlim(*plot.around_zero(table["points"], least=5, room=1.15))

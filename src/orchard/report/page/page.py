@@ -6,7 +6,7 @@ import pandas
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchard.report.claims import claim as claims
-from orchard.report.claims.judge import NOT_TESTED, TEXTS, in_words
+from orchard.report.claims.judge import NOT_TESTED, TEXTS, UNCORRECTED, VERDICTS, in_words
 
 PAPERS = {
     "PEAR": "PEAR: Good SFT Optimizes for SFT, Better SFT Prepares for Reinforcement Learning (arXiv 2602.01058)",
@@ -46,7 +46,13 @@ def format_cell(value: object) -> str:
     return format_share(value) if isinstance(value, float) else str(value)
 
 
+def verdict_class(verdict: str) -> str:
+    """The classes of a verdict in the style sheet; none of the colours of verdicts that hold, where it is weak."""
+    return "weak" if verdict in UNCORRECTED.values() else verdict.replace(" ", "-")
+
+
 FILTERS = {
+    "verdict_class": verdict_class,
     "points": format_points,
     "ends": format_ends,
     "size": format_size,
@@ -66,7 +72,8 @@ def html(**content) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
-    return environment.get_template("report.html.j2").render(papers=PAPERS, shown=SETTINGS_SHOWN, **content)
+    template = environment.get_template("report.html.j2")
+    return template.render(papers=PAPERS, shown=SETTINGS_SHOWN, verdicts=VERDICTS, **content)
 
 
 def claim_rows(judged: pandas.DataFrame) -> list[dict]:
@@ -97,6 +104,9 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
         "*Another chain*: where the estimate of one more would fall, with the same confidence, on the same questions.",
         "*Could have seen*: the smallest difference from the threshold that such a run tells four times in five.",
         "Inconclusive is a verdict.",
+        "*Reproduced*: the interval lies on the paper's side, also after Holm's correction for the number of claims "
+        "(p (Holm) at most "
+        f"{1 - confidence:.2g}); without that, *reproduced, not after correction*.",
         "*p (Holm)*: the chance of so clear a result where the truth is at the threshold, for all claims together.",
         "",
         "| claim | paper | ours | another chain | n | verdict | p (Holm) | could have seen |",

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from orchard import jsonl, paths
 from orchard.models import card, chosen_on, folders, record, surgery
-from orchard.models.prompts import joined
+from orchard.models.prompts import answer_ids, prompt_ids
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.prune import importance
 from orchard.study.schema.prune import Calibration, PruneRun
+from orchard.tasks import registry
+from orchard.tasks.generated_task import GeneratedTask
 
 
 def main(name: str, run: PruneRun) -> None:
@@ -36,14 +38,15 @@ def main(name: str, run: PruneRun) -> None:
         folders.save(model, tokenizer, scratch)
         chosen_on.write(scratch, prompts)
         # Null where it was not measured: so the records of all methods that have no number of their own are alike.
-        facts = {"ratio": len(dropped) / layers, "dropped": dropped, "block_influence": None} | measured
+        unmeasured = {"block_influence": None, "bare_answers": None}
+        facts = {"ratio": len(dropped) / layers, "dropped": dropped} | unmeasured | measured
         card.finish(
             scratch,
             f"prune-{name}",
             "prune",
             calibration,
             [folder, source],
-            step=f"layers {dropped} of {layers} dropped, chosen by {run.method}",
+            step=f"layers {dropped} of {layers} dropped, chosen by {run.method}" + caution(facts["bare_answers"]),
             start=folder,
             **record.chain(folder),
             of=run.of,
@@ -57,11 +60,15 @@ def measure(
 ) -> tuple[list[int], list[str], dict]:
     """The layers that a method of orchard.stages.prune.importance chooses, the prompts it saw, and what it measured."""
     items = jsonl.read(asked.items, ("prompt",))
-    texts = [text_of(item) for item in items]
+    texts = [text_of(item, tokenizer) for item in items]
     calibration = importance.CalibrationTexts(tokenizer, texts, asked.batch_size, reporter(f"prune@{name}"))
     replicate = record.chain(paths.model(run.of))["seed"]
     dropped, measured = importance.choose(run.method, model, count, calibration, replicate)
-    return dropped, chosen_on.digests(items) if measured else [], measured
+    if not measured:
+        return dropped, [], {}
+    bare = sum(is_bare(item) for item in items)
+    print(f"{len(texts)} calibration texts{caution(bare)}", flush=True)
+    return dropped, chosen_on.digests(items), measured | {"bare_answers": bare}
 
 
 def searched(source: Path, count: int) -> tuple[list[int], list[str], dict]:
@@ -69,9 +76,28 @@ def searched(source: Path, count: int) -> tuple[list[int], list[str], dict]:
     return sorted(record.read(source)["dropped"][:count]), chosen_on.read(source), {}
 
 
-def text_of(item: dict) -> str:
-    """A calibration text: the prompt and what follows it."""
-    return joined(item["prompt"], item.get("response") or item.get("answer") or "").strip()
+def text_of(item: dict, tokenizer) -> list[int]:
+    """A calibration text as the model reads and writes it: the prompt, and the worked answer up to its end.
+
+    The token that ends it is written and never read.
+    """
+    prompt, answer = item["prompt"], item.get("response") or item.get("answer")
+    return prompt_ids(tokenizer, prompt) + (answer_ids(tokenizer, prompt, answer)[:-1] if answer else [])
+
+
+def is_bare(item: dict) -> bool:
+    """Whether an item's text ends in an answer without the work that a response to it would show.
+
+    Of a generated task without styles, and where the answer itself shows work (``final``), there is no other response.
+    """
+    task = registry.load(item["task"]) if "task" in item else None
+    is_whole = isinstance(task, GeneratedTask) and not task.styles
+    return not (is_whole or item.get("response") or item.get("final")) and bool(item.get("answer"))
+
+
+def caution(bare: int | None) -> str:
+    """What is to be known of calibration texts of which some have no worked answer."""
+    return f", {bare} of them with a bare answer, as they come without a response" if bare else ""
 
 
 def reporter(name: str) -> Callable[[int, int], None]:

@@ -25,27 +25,23 @@ class CalibrationTexts:
     """The texts on which layers are measured.
 
     Attributes:
-        tokenizer: the model's.
-        texts: at least one, each of a token or more.
+        tokenizer: the model's, which names the padding.
+        texts: at least one, each of a token or more, as token ids.
         batch_size: texts per forward pass.
         report: called with how much is done, and of how much, as the measurement goes on.
     """
 
     tokenizer: object
-    texts: list[str]
+    texts: list[list[int]]
     batch_size: int
     report: Callable[[int, int], None] = lambda done, total: None
-
-    def ids(self, text: str) -> list[int]:
-        """The tokens of a text."""
-        return prompts.prompt_ids(self.tokenizer, text)
 
     def batches(self, device) -> Iterator[dict[str, torch.Tensor]]:
         """Token ids and mask of shape (texts, tokens). Padding is on the right, where a causal model never sees it."""
         texts = sorted(self.texts, key=len)  # texts of like length: less padding
         for start in range(0, len(texts), self.batch_size):
             chosen = texts[start : start + self.batch_size]
-            yield prompts.padded(self.tokenizer, [self.ids(text) for text in chosen], "right", device)
+            yield prompts.padded(self.tokenizer, chosen, "right", device)
             self.report(start + len(chosen), len(texts))
 
 
@@ -184,8 +180,7 @@ def losses_without(model, calibration: CalibrationTexts) -> list[float]:
     budget of tokens in place of the calibration's batch size.
     """
     layers, losses = len(model.model.layers), []
-    texts = [calibration.ids(text) for text in calibration.texts]
-    rows = [{"prompt_ids": ids[:1], "completion_ids": ids[1:]} for ids in texts]
+    rows = [{"prompt_ids": ids[:1], "completion_ids": ids[1:]} for ids in calibration.texts]
     for layer in range(layers):
         with surgery.without(model, [layer]):
             logps = completion_logps(model, rows, calibration.tokenizer.pad_token_id)

@@ -15,7 +15,14 @@ from orchard import jsonl, paths
 from orchard.errors import UserError
 from orchard.models import card, folders, prompts, record, sampling
 from orchard.models.seeds import seed_of
-from orchard.models.training import ProgressCallback, curve, machine_arguments, per_process, train
+from orchard.models.training import (
+    ProgressCallback,
+    curve,
+    machine_arguments,
+    optimizer_arguments,
+    per_process,
+    train,
+)
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.rl.rollouts import SharedDraws
@@ -27,6 +34,33 @@ from orchard.tasks.items import NEEDED
 # gradients of 1e-20, so the weights are those of coefficient 0, bit for bit.
 MEASURED_ONLY = 1e-30
 COURSE = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "kl": "kl"}
+
+# What TRL's GRPO trainer could do besides, and does not (as `orchard.models.training.NOT_DONE`).
+NOT_DONE = {
+    "num_train_epochs": 3.0,  # max_steps overrides it
+    "disable_dropout": False,
+    "cast_lm_head_to_fp32": False,
+    "shuffle_dataset": True,
+    "generation_batch_size": None,
+    "steps_per_generation": None,
+    "min_p": None,
+    "repetition_penalty": 1.0,
+    "generation_kwargs": None,
+    "chat_template_kwargs": None,
+    "cache_implementation": None,
+    "use_vllm": False,
+    "use_transformers_continuous_batching": False,
+    "delta": None,
+    "reward_weights": None,
+    "multi_objective_aggregation": "sum_then_normalize",
+    "sync_ref_model": False,
+    "top_entropy_quantile": 1.0,
+    "entropy_coef": 0.0,
+    "use_adaptive_entropy": False,
+    "off_policy_mask_threshold": None,
+    "use_bias_correction_kl": True,
+    "max_tool_calling_iterations": None,
+}
 
 
 def main(name: str, run: RlRun) -> None:
@@ -69,28 +103,45 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
     return RenderingTrainer(
         model=model,
         reward_funcs=partial_credit if recipe.partial_credit else right_or_wrong,
-        args=GRPOConfig(
-            output_dir=str(state),
-            max_steps=recipe.steps,
-            per_device_train_batch_size=per_process(recipe.prompts_per_step * recipe.samples_per_prompt),
-            num_generations=recipe.samples_per_prompt,
-            max_completion_length=recipe.max_new_tokens,
-            temperature=recipe.temperature,
-            top_k=0,
-            top_p=1.0,
-            beta=recipe.kl_coefficient or MEASURED_ONLY * recipe.measure_kl,
-            learning_rate=recipe.learning_rate,
-            lr_scheduler_type=recipe.schedule,
-            warmup_steps=0,
-            seed=seed,
-            gradient_checkpointing=False,
-            save_steps=recipe.save_steps,
-            save_total_limit=1,
-            **machine_arguments(),
-        ),
+        args=arguments(recipe, seed, state),
         train_dataset=Dataset.from_list([{"prompt": item["prompt"], "item": json.dumps(item)} for item in items]),
         processing_class=tokenizer,
         callbacks=[SharedDraws(), ProgressCallback(Progress(name, recipe.steps))],
+    )
+
+
+def arguments(recipe: Recipe, seed: int, state: Path) -> GRPOConfig:
+    """TRL's arguments: all that results rest on is named, so that no library chooses it."""
+    clip_low, clip_high = recipe.clip
+    return GRPOConfig(
+        output_dir=str(state),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=per_process(recipe.prompts_per_step * recipe.samples_per_prompt),
+        gradient_accumulation_steps=1,
+        num_generations=recipe.samples_per_prompt,
+        max_completion_length=recipe.max_new_tokens,
+        temperature=recipe.temperature,
+        top_k=0,
+        top_p=1.0,
+        beta=recipe.kl_coefficient or MEASURED_ONLY * recipe.measure_kl,
+        loss_type=recipe.loss,
+        epsilon=clip_low,
+        epsilon_high=clip_high,
+        importance_sampling_level=recipe.ratio,
+        scale_rewards=recipe.scale_rewards,
+        num_iterations=recipe.iterations,
+        mask_truncated_completions=not recipe.learn_cut,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=0,
+        seed=seed,
+        gradient_checkpointing=False,
+        remove_unused_columns=False,
+        save_steps=recipe.save_steps,
+        save_total_limit=1,
+        **optimizer_arguments(recipe.optimizer),
+        **machine_arguments(),
+        **NOT_DONE,
     )
 
 

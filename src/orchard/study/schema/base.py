@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from orchard.study.schema.common import (
+    Betas,
     Block,
     Count,
     Layers,
@@ -62,9 +63,7 @@ class Pretraining(Block):
     steps: Natural = Field(description="optimizer steps")
     batch_size: Natural = Field(description="rows per step")
     learning_rate: MatrixAndRest = Field(description="the largest of the schedule, which falls in a line to 0")
-    adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = Field(
-        description="Adam's moments"
-    )
+    adam_betas: Betas = Field(description="Adam's moments")
     warmup_steps: Count = Field(0, description="steps in which the learning rates rise from 0")
     save_steps: Natural = Field(500, description="steps between two resume states")
 

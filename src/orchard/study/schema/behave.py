@@ -16,6 +16,9 @@ class ScriptedPolicy(Block):
     prompts: Text = Field(description="the set of prompts")
     seed: Seed = Field(description="of the styles")
     styles: Shares = Field(description="share of each style")
+    variation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="probability that a word which can be said in several ways is not said in the usual one"
+    )
     foreign_words: Annotated[int, Field(ge=0, le=32)] = Field(0, description="shorthand words per step, in style H")
     top_k: Count = Field(0, description="the most likely tokens to store at each place, for distillation")
 

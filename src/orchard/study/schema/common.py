@@ -241,6 +241,20 @@ class Lora(Block):
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="before the adapters, while they train")
 
 
+Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+
+
+class Optimizer(Block):
+    """AdamW and gradient clipping: what a library would choose, were it not named."""
+
+    betas: Betas = Field([0.9, 0.999], description="of AdamW's moments; PyTorch's default (LLP: 0.9 and 0.99)")
+    epsilon: Rate = Field(1e-8, description="AdamW's; PyTorch's default")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's; transformers' default (LLP: 1e-4)")
+    max_gradient_norm: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="longer gradients are scaled down to it; 0: none is; transformers' default, and LLP's"
+    )
+
+
 class Trainer(Block):
     """What every run of a finetuning stage has in common."""
 
@@ -250,6 +264,7 @@ class Trainer(Block):
         False, description="recompute activations: less memory, more time, same result"
     )
     lora: Lora | None = Field(None, description="train adapters of low rank; null: every parameter is trained")
+    optimizer: Optimizer = Field(default_factory=Optimizer, description="AdamW and gradient clipping")
     schedule: Schedule = Field(description="of the learning rate")
     warmup_steps: Count = Field(0, description="steps in which the learning rate rises from 0")
     save_steps: Natural = Field(500, description="steps between two resume states")

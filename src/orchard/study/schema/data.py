@@ -104,13 +104,18 @@ class PretrainSet(Block):
 
 
 class PromptSet(Block):
-    """Generated prompts with answers and no responses."""
+    """Generated prompts with answers, and with worked responses where a style is named."""
 
     role: Role = Field(description="what the set is for; it decides the split of prompts and the folder")
     seed: Seed = Field(description="of the items")
     items: Rows = Field(description="number of items; fewer come where a task has no more different prompts")
     mix: Shares = Field(description="share of each task")
     steps: Range = Field(description="[low, high] number of steps, operations or brackets")
+    style: Text | None = Field(
+        None,
+        description="of the worked responses that items come with (what layers are chosen on), and of the work that "
+        "prompts of calc-step show; null: neither",
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from _steps_go_up(self.steps)

@@ -22,6 +22,20 @@ class Twins(Block):
     other: Name = Field(description="the same settings by another name")
 
 
+class Controls(Block):
+    """What could explain PEAR's gain besides the learning rate (report.pear.plain): P10 needs the first two."""
+
+    scale: Name | None = Field(
+        None,
+        description="the loss's scale: plain SFT at the treatment's learning rate, as AdamW ignores the scale but for "
+        "gradient clipping, or PEAR's weights with normalize: true; null: P10 is not tested",
+    )
+    last_tokens: Name | None = Field(
+        None, description="the same rate, and weight on the last tokens alone; null: P10 is not tested"
+    )
+    others: Annotated[list[Name], Unique] = Field(default_factory=list, description="more that must be beaten")
+
+
 class OtherFamily(Block):
     """RL on another family of tasks than SFT's."""
 
@@ -43,21 +57,32 @@ class Pear(Block):
     forms: Annotated[list[Name], Unique] = Field(
         default_factory=list, description="P5: PEAR's forms; tested when all three are here"
     )
-    controls: Annotated[list[Name], Unique] = Field(
-        default_factory=list, description="P10: objectives that have a part of what PEAR does"
+    controls: Controls = Field(
+        default_factory=Controls, description="P10: objectives that have a part of what PEAR does"
     )
     plain: Annotated[list[Name], Unique] = Field(
-        default_factory=list, description="plain SFT at several learning rates: the best on each of several data sets"
+        default_factory=list,
+        description="plain SFT at several learning rates: P10, against the best of two at least; and the best on each "
+        "of several data sets",
     )
     distillation: Distillation | None = Field(None, description="P6; null: not tested")
     transfer: OtherFamily | None = Field(None, description="P7: RL on another family of tasks; null: not tested")
     games: OtherFamily | None = Field(None, description="P4: RL on a logic game; null: not tested")
     twins: Twins | None = Field(None, description="whose difference after RL must be none; null: no A/A check")
 
+    def rivals(self) -> Iterator[tuple[str, str]]:
+        """Each objective that P10 sets against the treatment, with its key."""
+        yield from (("plain", name) for name in self.plain)
+        yield from (
+            (f"controls.{key}", name) for key in ("scale", "last_tokens") if (name := getattr(self.controls, key))
+        )
+        yield from (("controls.others", name) for name in self.controls.others)
+
     def mistakes(self) -> Iterator[Mistake]:
         pairs = [("baseline", self.baseline, "treatment", self.treatment)]
         pairs += [("baseline", self.baseline, "forms", name) for name in self.forms]
-        pairs += [("treatment", self.treatment, "controls", name) for name in self.controls]
+        if self.treatment != self.baseline:  # one message is enough
+            pairs += [("treatment", self.treatment, key, name) for key, name in self.rivals()]
         if apart := self.distillation:
             pairs += [("distillation.baseline", apart.baseline, "distillation.treatment", apart.treatment)]
         if away := self.transfer:

@@ -1,0 +1,102 @@
+"""What the trainers of TRL are told: all that results rest on."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from trl import GRPOConfig, SFTConfig
+
+from orchard.models import finetuning, training
+from orchard.stages.rl import __main__ as rl
+from orchard.study.schema.common import Optimizer
+from orchard.study.schema.rl import Recipe
+from orchard.study.schema.sft import SftTrainer
+
+SMALL = {"prompts": "p", "seed": 1, "steps": 3, "prompts_per_step": 2, "samples_per_prompt": 4, "max_new_tokens": 6}
+RECIPE = Recipe(**SMALL, learning_rate=1e-2)
+TRAINER = SftTrainer(batch_size=8, epochs=1, schedule="constant")
+
+
+# What a trainer's settings may be that this code leaves to the library: they change no result.
+NO_MATTER = {
+    "where it writes, what it logs, whom it tells": (
+        "output_dir logging_strategy logging_steps logging_first_step log_on_each_node logging_nan_inf_filter"
+        " include_num_input_tokens_seen log_level log_level_replica disable_tqdm report_to run_name project"
+        " trackio_space_id trackio_bucket_id trackio_static_space_id push_to_hub hub_token hub_private_repo"
+        " hub_model_id hub_strategy hub_always_push hub_revision"
+        " log_completions log_multimodal num_completions_to_print"
+        " log_unique_prompts log_completions_hub_repo skip_memory_metrics debug do_train do_eval do_predict"
+    ),
+    "how it is evaluated, which it is not": (
+        "eval_strategy eval_steps eval_delay per_device_eval_batch_size prediction_loss_only eval_on_start"
+        " eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics"
+        " metric_for_best_model greater_is_better bf16_full_eval fp16_full_eval eval_packing num_generations_eval"
+    ),
+    "what it saves beside the weights": (
+        "save_only_model save_strategy save_on_each_node enable_jit_checkpoint restore_callback_states_from_checkpoint"
+        " resume_from_checkpoint"
+    ),
+    "how the machine's parts share the work": (
+        "accelerator_config parallelism_config local_rank ddp_find_unused_parameters ddp_bucket_cap_mb"
+        " ddp_broadcast_buffers ddp_static_graph ddp_backend ddp_timeout fsdp fsdp_config deepspeed"
+        " ds3_gather_for_generation torch_empty_cache_steps dataloader_persistent_workers dataloader_prefetch_factor"
+        " dataloader_multiprocessing_context dataloader_in_order dataset_num_proc"
+    ),
+    "how activations are kept; the same numbers": (
+        "gradient_checkpointing_kwargs activation_checkpointing activation_checkpointing_kwargs use_cache"
+    ),
+    "of what is switched off": (
+        "sapo_temperature_neg sapo_temperature_pos vespo_k_pos vespo_lambda_pos vespo_k_neg vespo_lambda_neg"
+        " ref_model_mixup_alpha ref_model_sync_steps entropy_coef_min entropy_coef_max entropy_coef_delta"
+        " entropy_target transformers_continuous_batching_config use_transformers_paged vllm_mode vllm_model_impl"
+        " vllm_enable_sleep_mode vllm_structured_outputs_regex vllm_server_base_url vllm_server_host vllm_server_port"
+        " vllm_server_timeout vllm_group_port vllm_gpu_memory_utilization vllm_max_model_length"
+        " vllm_tensor_parallel_size vllm_importance_sampling_correction vllm_importance_sampling_mode"
+        " vllm_importance_sampling_clip_max vllm_importance_sampling_clip_min vllm_importance_sampling_cap"
+        " dataset_text_field label_names length_column_name"
+    ),
+}
+
+
+@pytest.mark.parametrize("trainer", ["SFT and recovery", "RL"])
+def test_no_library_chooses_what_results_rest_on(trainer, monkeypatch):
+    """A setting that a new version of TRL or transformers brings along fails here until it is named, or known to be of
+    no matter."""
+    if trainer == "RL":
+        module, name, kind = rl, "GRPOConfig", GRPOConfig
+    else:
+        module, name, kind = finetuning, "SFTConfig", SFTConfig
+    monkeypatch.setattr(module, name, lambda **named: named)
+    if trainer == "RL":
+        named = rl.arguments(RECIPE, 1, Path("state"))
+    else:
+        named = finetuning.sft_arguments(TRAINER, 1, 1e-3, 1, Path("state"))
+    known = {field for fields in NO_MATTER.values() for field in fields.split()}
+    fields = {field.name for field in dataclasses.fields(kind)}
+    assert not fields - known - named.keys()
+    assert not named.keys() - fields
+
+
+@pytest.mark.parametrize("kind", [SFTConfig, GRPOConfig])
+def test_a_named_default_is_that_of_the_library_today(kind):
+    """So the schema's descriptions, which call them the library's defaults, are true."""
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    ours = training.optimizer_arguments(Optimizer())
+    assert {name: defaults[name] for name in ours} == ours
+
+
+def test_the_optimizer_of_a_study_reaches_the_trainer(tmp_path):
+    asked = Optimizer(betas=[0.9, 0.99], epsilon=1e-6, weight_decay=1e-4, max_gradient_norm=0.5)
+    common = TRAINER.model_copy(update={"optimizer": asked})
+    changes = {"optimizer": asked, "loss": "grpo", "clip": [0.1, 0.3], "scale_rewards": "none"}
+    changes |= {"ratio": "sequence", "iterations": 2, "learn_cut": False}
+    made = rl.arguments(RECIPE.model_copy(update=changes), 1, tmp_path)
+    for config in (finetuning.sft_arguments(common, 1, 1e-3, 1, tmp_path), made):
+        assert (config.adam_beta1, config.adam_beta2, config.adam_epsilon) == (0.9, 0.99, 1e-6)
+        assert (config.weight_decay, config.max_grad_norm) == (1e-4, 0.5)
+    assert (made.loss_type, made.epsilon, made.epsilon_high, made.scale_rewards) == ("grpo", 0.1, 0.3, "none")
+    assert (made.importance_sampling_level, made.num_iterations, made.mask_truncated_completions) == (
+        "sequence",
+        2,
+        True,
+    )
