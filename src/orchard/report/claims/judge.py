@@ -14,6 +14,7 @@ from orchard.report.claims.claim import Claim
 from orchard.report.claims.finding import Finding, NotTestedError
 from orchard.report.pear_study import PearStudy
 from orchard.report.pruned_study import PrunedStudy
+from orchard.report.statistics import Interval
 
 COLUMNS = ["id", "verdict", "reason", "model", "paper", "ours", "low", "high", "next_low", "next_high", "n"]
 COLUMNS += ["could_have_seen", "p", "p_holm", "command"]
