@@ -7,9 +7,12 @@ has a rule that says how its jobs run.
 import sys
 
 sys.path.insert(0, f"{workflow.basedir}/src")  # this clone's code, whatever is installed
-from orchard.rerun import start
+if workflow.is_main_process:
+    from orchard.rerun.start import Run as Rules
+else:  # a job on a cluster, which needs less
+    from orchard.rerun.rules import Rules
 
-RUN = start.Run(workflow)
+RUN = Rules(workflow)
 
 
 include: "rules/stage.smk"

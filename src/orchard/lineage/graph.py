@@ -32,6 +32,7 @@ class Stage:
         deps: the paths that it reads.
         params: the keys of params.yaml that it reads, with dots.
         out: the path that it writes.
+        threads: CPU threads that it computes with.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Stage:
     deps: list[str]
     params: list[str]
     out: str
+    threads: int = 1
 
     @property
     def family(self) -> str:
@@ -122,12 +124,18 @@ def fill_in(repo, definitions: dict, tree: dict, names: list[str] | None = None)
     runs = [run for family in (tree.get("runs") or {}).values() for run in family.values()]
     gate.refuse_names((name for name, _ in found), {option for run in runs for option in run})
     gate.refuse_outs(out for _, entry in found for out in entry["outs"])
-    return Graph(
-        [
-            Stage(name, entry["cmd"], entry.get("deps", []), entry.get("params", []), entry["outs"][0])
-            for name, entry in found
-        ]
-    )
+    return Graph([_stage(name, entry, tree) for name, entry in found])
+
+
+def _stage(name: str, entry: dict, tree: dict) -> Stage:
+    deps, params = entry.get("deps", []), entry.get("params", [])
+    return Stage(name, entry["cmd"], deps, params, entry["outs"][0], _threads(name, tree))
+
+
+def _threads(name: str, tree: dict) -> int:
+    """A base model says how many it is pretrained with; sums by more threads are others."""
+    run = tree["runs"]["base"].get(name.removeprefix("base@"), {})
+    return run.get("settings", {}).get("threads", 1)
 
 
 def values(stage: Stage, tree: dict) -> dict:

@@ -8,31 +8,49 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from orchard import paths
 from orchard.errors import UserError
 from orchard.lineage import graph
-from orchard.lineage.graph import Graph
+from orchard.lineage.graph import Graph, Stage
 from orchard.lineage.lock import CODE
 
 FILE = "ORCHARD_BEGAN"  # set for the jobs of a run: where it noted what it began with
 MOST_NAMES = 5  # of changed files in a message: ours, enough to see what happened
 
 
-def note(stages: Graph, tree: dict) -> None:
+def note(begun: Graph, tree: dict) -> None:
     """Notes what a run begins with, for its jobs and its end.
 
     Args:
-        stages: the graph.
+        begun: the graph.
         tree: the content of params.yaml.
     """
-    read = {dep for stage in stages.stages.values() for dep in stage.deps if dep.startswith(CODE)}
+    read = {dep for stage in begun.stages.values() for dep in stage.deps if dep.startswith(CODE)}
     read |= {str(path) for path in (paths.CONFIG, paths.GRAPH, *paths.STUDIES.glob("*.yaml"))}
-    made = {name: _asked(stage.command, graph.values(stage, tree)) for name, stage in stages.stages.items()}
-    noted = {"files": {path: md5(path) for path in sorted(read)}, "stages": made}
+    made = {name: _asked(stage.command, graph.values(stage, tree)) for name, stage in begun.stages.items()}
+    rows = [asdict(stage) | {"deps": stage.inputs} for stage in begun.stages.values()]
+    noted = {"files": {path: md5(path) for path in sorted(read)}, "stages": made, "graph": rows}
     paths.BEGAN.write_text(json.dumps(noted), encoding="utf-8")
     os.environ[FILE] = str(paths.BEGAN)
+
+
+def stages() -> Graph:
+    """The graph of the run that this process belongs to, without code dependencies.
+
+    Raises:
+        UserError: the run noted none that this process sees.
+    """
+    if not (noted := _noted()):
+        raise UserError(
+            found=f"no {paths.BEGAN}, in a job's own Snakemake",
+            rule="a job sees the folder and the environment of the run that submitted it",
+            why="the run notes there which stages there are",
+            fix=f"let jobs inherit the environment ({FILE}), and put the project where all nodes see it",
+        )
+    return Graph([Stage(**row) for row in noted["graph"]])
 
 
 def refuse_change(name: str, command: str, values: dict, code: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""One run of Snakemake: what it validates, asks and does, and what the rules ask of it.
+"""One run of Snakemake, in its main process: what it validates, asks and does.
 
 - Reading the Snakefile validates the study and nothing else: it moves and writes nothing.
 - What is stale is asked when Snakemake works out which jobs to start.
@@ -12,52 +12,38 @@ the cache or a remote, or finds that nothing changed after all.
 
 import functools
 import os
-import re
 import sys
-import warnings
-from pathlib import Path
 
 from snakemake.io import ancient
 
-from orchard import paths, processes, yamls
-from orchard.errors import UserError, did_you_mean, of_machine
-from orchard.lineage import gate, graph, project, published
+from orchard.errors import UserError, did_you_mean
+from orchard.lineage import gate, graph, project
 from orchard.lineage.graph import Graph
 from orchard.rerun import alive, aside, began, dvc_patches, machine, progress, remote, warm
+from orchard.rerun.rules import Rules, or_exit
 from orchard.study import load, params
 
 
-class Run:
+class Run(Rules):
     """A run of Snakemake in the project's root.
-
-    In a job's own process, on a cluster's node, it knows the graph alone: the main process has decided what runs.
 
     Args:
         workflow: Snakemake's workflow object.
     """
 
     def __init__(self, workflow):
-        self.workflow = workflow
-        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        os.environ |= processes.surroundings() | {"PYTHONPATH": str(processes.own_code())}
-        if "error" in sys.warnoptions:  # a warning of a library is none
-            warnings.simplefilter("ignore")
-        self.study, self.tree, self.graph = _or_exit(self._validate)
+        super().__init__(workflow)
         dvc_patches.leave_git_alone()
-        dvc_patches.ignore_time_stamps(workflow, self.forced)
-        if workflow.is_main_process:
-            dvc_patches.before_execution(workflow, functools.partial(_or_exit, self._prepare))
+        dvc_patches.before_execution(workflow, functools.partial(or_exit, self._prepare))
 
-    def _validate(self) -> tuple:
-        """The study, params.yaml's content and the graph. Nothing is moved or written."""
+    def _read(self) -> Graph:
+        """The graph, of a study that is valid. Nothing is moved or written."""
         dvc_patches.refuse_other_versions()
-        if self.workflow.is_main_process:
-            _refuse_overrides(self.workflow.config_settings.config, self.workflow.config_settings.configfiles)
-            study = load.load()
-            tree = params.tree(study)
-        else:
-            study, tree = None, yamls.read(paths.PARAMS)
-        return study, tree, _filled_in(tree)
+        _refuse_overrides(self.workflow.config_settings.config, self.workflow.config_settings.configfiles)
+        self.study = load.load()
+        self.tree = params.tree(self.study)
+        with gate.repository({"no_scm": True}) as repo:
+            return graph.fill_in(repo, graph.read(), self.tree)
 
     def _prepare(self, is_real: bool, is_local: bool) -> None:
         """What comes before Snakemake works out what to run."""
@@ -79,45 +65,20 @@ class Run:
     @functools.cached_property
     def stale(self) -> tuple[list[str], list[str]]:
         """The stages that are stale themselves, and those behind a stale one."""
-        if not self.workflow.is_main_process:
-            return [], []
         with project.opened(self.tree) as opened:
             return opened.to_start()
 
     def forced(self) -> list[str]:
-        """The outputs of the stages that are stale themselves."""
-        return [self.graph.stages[name].out for name in _or_exit(lambda: self.stale)[0]]
-
-    # What the Snakefile and the rules ask
+        return [self.graph.stages[name].out for name in or_exit(lambda: self.stale)[0]]
 
     @property
     def outputs(self) -> list[str]:
-        """The outputs of all stages, in a job's own process none: it has only its job to do."""
-        return list(self.graph.outs) if self.workflow.is_main_process else []
-
-    def family(self, name: str) -> str:
-        """A pattern of the outputs of one family of stages; of a family without any, one that nothing matches."""
-        outs = [re.escape(stage.out) for stage in self.graph.stages.values() if stage.family == name]
-        return "|".join(outs) or "$none"
+        return list(self.graph.outs)
 
     def inputs(self, wildcards) -> list:
-        """What a stage reads, without code: outputs of other stages, and files from outside."""
-        stage = self.graph.outs[wildcards.path]
-        stale = {name for each in _or_exit(lambda: self.stale) for name in each}
-        found = []
-        for dep in stage.inputs:
-            for path in self.graph.made(dep) or [dep]:
-                maker = self.graph.outs.get(path)
-                found.append(path if maker and maker.name in stale else ancient(path))
-        return found
-
-    def stage(self, wildcards) -> str:
-        """The name of a stage in DVC."""
-        return self.graph.outs[wildcards.path].name
-
-    def threads(self, wildcards) -> int:
-        """The CPU threads that a base model is made with."""
-        return self.tree["runs"]["base"][self.stage(wildcards).partition("@")[2]]["settings"]["threads"]
+        stale = {name for each in or_exit(lambda: self.stale) for name in each}
+        makers = {path: self.graph.outs.get(path) for path in self.read_by(wildcards)}
+        return [path if maker and maker.name in stale else ancient(path) for path, maker in makers.items()]
 
     def on_start(self) -> None:
         """When jobs are about to start."""
@@ -132,25 +93,11 @@ class Run:
 
     def on_success(self) -> None:
         """When every job has done its work."""
+        from orchard.lineage import published  # pandas and scipy, which no run needs before its end
+
         self.on_end()
         if beside := published.beside():
             print(f"\n{beside}", file=sys.stderr)
-
-
-def _filled_in(tree: dict) -> Graph:
-    with gate.repository({"no_scm": True}) as repo:
-        return graph.fill_in(repo, graph.read(), tree)
-
-
-def _or_exit(function, *arguments):
-    """What a function returns; a user's mistake, or what the machine refuses, ends in one message and exit status 1."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        if not (message := of_machine(error)):
-            raise
-        print(f"\n{message}\n", file=sys.stderr)
-        sys.exit(1)
 
 
 def _refuse_overrides(overrides: dict, files: list) -> None:
