@@ -1,20 +1,28 @@
 """What the trainers of TRL are told: all that results rest on."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
 import pytest
+from transformers import TrainingArguments
 from trl import GRPOConfig, SFTConfig
 
+from orchard import paths
 from orchard.models import finetuning, training
+from orchard.stages.base import pretrain
 from orchard.stages.rl import __main__ as rl
+from orchard.study import load, runs
 from orchard.study.schema.common import Optimizer
 from orchard.study.schema.rl import Recipe
 from orchard.study.schema.sft import SftTrainer
+from tests.helpers.project import ROOT
 
 SMALL = {"prompts": "p", "seed": 1, "steps": 3, "prompts_per_step": 2, "samples_per_prompt": 4, "max_new_tokens": 6}
 RECIPE = Recipe(**SMALL, learning_rate=1e-2)
 TRAINER = SftTrainer(batch_size=8, epochs=1, schedule="constant")
+with contextlib.chdir(ROOT):
+    BASE = runs.base(load.load(paths.STUDIES / "smoke.yaml").base)["tiny-1"].settings
 
 
 # What a trainer's settings may be that this code leaves to the library: they change no result.
@@ -58,22 +66,23 @@ NO_MATTER = {
 }
 
 
-@pytest.mark.parametrize("trainer", ["SFT and recovery", "RL"])
+OWN_OPTIMIZER = "num_train_epochs learning_rate adam_beta1 adam_beta2 adam_epsilon weight_decay"  # Muon has its own
+MADE = {
+    "pretraining": (pretrain, TrainingArguments, lambda: pretrain.arguments(BASE, 1, Path("state"))),
+    "SFT and recovery": (finetuning, SFTConfig, lambda: finetuning.sft_arguments(TRAINER, 1, 1e-3, 1, Path("state"))),
+    "RL": (rl, GRPOConfig, lambda: rl.arguments(RECIPE, 1, Path("state"))),
+}
+
+
+@pytest.mark.parametrize("trainer", MADE)
 def test_no_library_chooses_what_results_rest_on(trainer, monkeypatch):
     """A setting that a new version of TRL or transformers brings along fails here until it is named, or known to be of
     no matter."""
-    if trainer == "RL":
-        module, name, kind = rl, "GRPOConfig", GRPOConfig
-    else:
-        module, name, kind = finetuning, "SFTConfig", SFTConfig
-    monkeypatch.setattr(module, name, lambda **named: named)
-    if trainer == "RL":
-        named = rl.arguments(RECIPE, 1, Path("state"))
-    else:
-        named = finetuning.sft_arguments(TRAINER, 1, 1e-3, 1, Path("state"))
-    known = {field for fields in NO_MATTER.values() for field in fields.split()}
-    fields = {field.name for field in dataclasses.fields(kind)}
-    assert not fields - known - named.keys()
+    module, kind, make = MADE[trainer]
+    monkeypatch.setattr(module, kind.__name__, lambda **named: named)
+    named, fields = make(), {field.name for field in dataclasses.fields(kind)}
+    texts = [*NO_MATTER.values(), *([OWN_OPTIMIZER] if trainer == "pretraining" else [])]
+    assert not fields - {field for text in texts for field in text.split()} - named.keys()
     assert not named.keys() - fields
 
 

@@ -5,12 +5,18 @@ from pathlib import Path
 from peft import LoraConfig
 from trl import SFTConfig
 
-from orchard.models.training import machine_arguments, optimizer_arguments, per_process, refuse_shards
+from orchard.models.training import (
+    NOT_DONE_BY_TRL,
+    machine_arguments,
+    optimizer_arguments,
+    per_process,
+    refuse_shards,
+)
 from orchard.study.schema.common import Lora, Trainer
 
 # What TRL's SFT trainer could do besides, and does not (as `orchard.models.training.NOT_DONE`). Rows come as tokens,
 # with labels on the answer alone.
-NOT_DONE = {
+NOT_DONE = NOT_DONE_BY_TRL | {
     "chat_template_path": None,
     "eos_token": None,
     "pad_token": None,

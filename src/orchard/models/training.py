@@ -42,6 +42,9 @@ NOT_DONE = {
     "dataloader_num_workers": 0,
     "ignore_data_skip": False,
     "load_best_model_at_end": False,
+}
+# The same of every trainer of TRL.
+NOT_DONE_BY_TRL = {
     "model_init_kwargs": None,
     "trust_remote_code": False,
     "router_aux_loss_coef": None,

@@ -43,22 +43,10 @@ def pretrain(base: Pretraining, seed: int, folder: Path, state: Path, progress: 
     torch.manual_seed(seed_of("first weights", seed))
     model = LlamaForCausalLM(architecture(base.model, tokenizer))
     rows = [prompts.example(row, tokenizer) for row in jsonl.read(base.source, ("prompt", "response"))]
-    arguments = TrainingArguments(
-        output_dir=str(state),
-        max_steps=base.steps,
-        per_device_train_batch_size=training.per_process(base.batch_size),
-        warmup_steps=base.warmup_steps,
-        lr_scheduler_type="linear",
-        seed=seed_of("order of pretraining", seed),
-        save_strategy="steps",
-        save_steps=base.save_steps,
-        save_total_limit=1,
-        **training.machine_arguments(),
-    )
     rates = base.learning_rate
     trainer = Trainer(
         model=model,
-        args=arguments,
+        args=arguments(base, seed, state),
         train_dataset=Dataset.from_list(rows),
         data_collator=DataCollatorForSeq2Seq(tokenizer),
         optimizers=(Muon(model, rates.matrices, rates.rest, tuple(base.adam_betas)), None),
@@ -67,6 +55,26 @@ def pretrain(base: Pretraining, seed: int, folder: Path, state: Path, progress: 
     steps = training.train(trainer, state)
     folders.save(model, tokenizer, folder)
     return steps
+
+
+def arguments(base: Pretraining, seed: int, state: Path) -> TrainingArguments:
+    """The trainer's arguments: all that results rest on is named, so that no library chooses it."""
+    return TrainingArguments(
+        output_dir=str(state),
+        max_steps=base.steps,
+        per_device_train_batch_size=training.per_process(base.batch_size),
+        gradient_accumulation_steps=1,
+        warmup_steps=base.warmup_steps,
+        lr_scheduler_type="linear",
+        max_grad_norm=1.0,
+        seed=seed_of("order of pretraining", seed),
+        gradient_checkpointing=False,
+        remove_unused_columns=True,
+        save_strategy="steps",
+        save_steps=base.save_steps,
+        save_total_limit=1,
+        **training.machine_arguments(),
+    )
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

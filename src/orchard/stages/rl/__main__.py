@@ -16,6 +16,7 @@ from orchard.errors import UserError
 from orchard.models import card, folders, prompts, record, sampling
 from orchard.models.seeds import seed_of
 from orchard.models.training import (
+    NOT_DONE_BY_TRL,
     ProgressCallback,
     curve,
     machine_arguments,
@@ -36,7 +37,7 @@ MEASURED_ONLY = 1e-30
 COURSE = {"reward": "reward", "entropy": "entropy", "length": "completions/mean_length", "kl": "kl"}
 
 # What TRL's GRPO trainer could do besides, and does not (as `orchard.models.training.NOT_DONE`).
-NOT_DONE = {
+NOT_DONE = NOT_DONE_BY_TRL | {
     "num_train_epochs": 3.0,  # max_steps overrides it
     "disable_dropout": False,
     "cast_lm_head_to_fp32": False,
