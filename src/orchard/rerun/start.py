@@ -19,7 +19,7 @@ from pathlib import Path
 
 from snakemake.io import ancient
 
-from orchard import paths, processes, yamls
+from orchard import arithmetic, paths, processes, yamls
 from orchard.errors import UserError, did_you_mean, of_machine
 from orchard.lineage import gate, graph, project
 from orchard.lineage.graph import Graph
@@ -69,6 +69,8 @@ class Run:
             aside.swap(self.graph.outs, self.study.name)
             params.write(self.study)
             began.note(self.graph, self.tree)
+            if is_local:  # a cluster's nodes have CPUs of their own, and their stages ask them
+                arithmetic.refuse_unfit_machine()
         changed, behind = self.stale
         progress.print_plan(list(self.graph.stages), changed, behind, self.workflow.resource_settings.cores, is_real)
         if is_real and changed:
