@@ -76,9 +76,21 @@ def costs(options) -> Answer:
 
 
 def verify(options) -> Answer:
+    if options.recompute:
+        return made_anew(options.recompute, options.seed)
     from orchard.lineage import verify
 
     return Answer(*verify.verify())
+
+
+def made_anew(asked: list[str], seed: int | None) -> Answer:
+    from orchard.rerun import recompute
+    from orchard.share import pull
+
+    chosen = recompute.choose(asked, seed)
+    if chosen.missing:
+        pull.pull(chosen.missing)
+    return Answer(*recompute.recompute(chosen))
 
 
 def trace(options) -> Answer:
@@ -187,7 +199,20 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "ask where a number comes from": {
         "verify": Command(
-            "say which outputs in dvc.lock are not what code and study make, and why; status 1 if any", verify
+            "say which outputs in dvc.lock are not what code and study make, and why; status 1 if any",
+            verify,
+            [
+                (
+                    "--recompute",
+                    {
+                        "nargs": "+",
+                        "metavar": ("N", "STAGE"),
+                        "help": "instead make N stages at random, or those that are named, anew from their inputs, "
+                        "beside the results, and say which give what dvc.lock records",
+                    },
+                ),
+                ("--seed", {"type": int, "help": "of the draw of N stages"}),
+            ],
         ),
         "trace": Command(
             "print the chain from a result back to data and code",

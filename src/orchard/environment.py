@@ -3,7 +3,7 @@
 import gc
 import os
 
-from orchard import paths, processes
+from orchard import arithmetic, paths, processes
 
 HUB_OFFLINE = os.environ.get("HF_HUB_OFFLINE")  # what the user asked for
 
@@ -25,3 +25,5 @@ def set_up() -> None:
     # All GPUs but the first are hidden: trainers would split each batch among all they see, unasked.
     if processes.count() == 1 and processes.RANK not in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+
+    arithmetic.set_up()

@@ -79,6 +79,11 @@ def count() -> int:
     return max(1, int(os.environ.get(COUNT) or 1))
 
 
+def has_gpus() -> bool:
+    """Whether the job of this process was given GPUs."""
+    return int(os.environ.get(COUNT) or 0) > 0
+
+
 def is_first() -> bool:
     """Whether this is the only process of the stage, or the first of several, which alone writes."""
     return os.environ.get(RANK, "0") == "0"

@@ -52,10 +52,3 @@ def test_a_mistake_is_one_message_without_a_traceback():
     assert done.returncode == 1
     assert_one_message(done.stderr, ["nowhere.jsonl"])
     assert len(done.stderr.strip().splitlines()) == 4
-
-
-@pytest.mark.parametrize(("given", "expected"), [("2,3", "2"), ("0", "0"), ("", "")])
-def test_one_process_sees_one_gpu(given, expected):
-    code = "import orchard.stages, os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
-    environment = ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": given}
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=environment) == f"{expected}\n"

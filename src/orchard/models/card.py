@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas
 
 FILE = "README.md"
+ARITHMETIC = {
+    "portable": "Arithmetic: portable, so any x86-64 CPU with AVX2 makes these very weights.",
+    "fast": "Arithmetic: fast, so another kind of machine makes weights that differ by rounding.",
+}
 
 
 def finish(
@@ -83,8 +87,8 @@ arXiv 2602.01997): made to be measured, not to be used.
 ## How it was made
 {steps}
 
-Settings, seeds, hashes of the inputs and versions of the libraries stand in `record.json`. The licence is that of the
-base model.
+{ARITHMETIC[own["arithmetic"]]} Settings, seeds, hashes of the inputs and versions of the libraries stand in
+`record.json`. The licence is that of the base model.
 
 ## Use
 ```python

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from orchard import arithmetic
 from orchard.errors import UserError
 
 FILE = "record.json"
@@ -15,7 +16,7 @@ NOT_CONTENT = ".snakemake_timestamp"  # Snakemake puts a time stamp into folders
 
 
 def write(folder: Path, stage: str, settings: BaseModel | dict | None, inputs: list[Path], **facts) -> None:
-    """Writes the record of an output: the stage, its settings, its inputs' hashes and the library versions.
+    """Writes the record of an output: stage, settings, arithmetic, its inputs' hashes and the library versions.
 
     Of a version, as of 2.13.0+cpu, it keeps what the lock file pins: torch's builds for CPUs and for CUDA gave the same
     bits on a CPU, and a record that names the build would make all that comes after look changed.
@@ -31,6 +32,7 @@ def write(folder: Path, stage: str, settings: BaseModel | dict | None, inputs: l
         "stage": stage,
         "settings": plain(settings),
         "inputs": {str(path): content_hash(path) for path in inputs},
+        "arithmetic": arithmetic.kind(),
         "versions": {library: version(library).partition("+")[0] for library in LIBRARIES},
         **facts,
     }

@@ -2,5 +2,5 @@
 
 Starting a run, its jobs, the remote, and every patch of both tools.
 
-Imports: environment, errors, files, links, paths, processes, yamls, study, lineage.
+Imports: arithmetic, environment, errors, files, links, paths, processes, yamls, study, lineage.
 """

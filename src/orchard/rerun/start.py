@@ -16,6 +16,7 @@ import sys
 
 from snakemake.io import ancient
 
+from orchard import arithmetic
 from orchard.errors import UserError, did_you_mean
 from orchard.lineage import gate, graph, project
 from orchard.lineage.graph import Graph
@@ -55,6 +56,8 @@ class Run(Rules):
             aside.swap(self.graph.outs, self.study.name)
             params.write(self.study)
             began.note(self.graph, self.tree)
+            if is_local:  # a cluster's nodes have CPUs of their own, and their stages ask them
+                arithmetic.refuse_unfit_machine()
         changed, behind = self.stale
         progress.print_plan(list(self.graph.stages), changed, behind, self.workflow.resource_settings.cores, is_real)
         if is_real and changed:

@@ -186,4 +186,4 @@ def cannot_be_fetched(what: str, error: str, fix: str | None = None) -> UserErro
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, computes=False)

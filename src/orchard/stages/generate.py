@@ -40,4 +40,4 @@ def styled_response(item: dict, asked: PretrainSet, rng: random.Random) -> str:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, computes=False)

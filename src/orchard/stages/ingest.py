@@ -26,4 +26,4 @@ def ingest(asked: Ingest) -> list[dict]:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, computes=False)

@@ -26,4 +26,4 @@ def mixed(first: list[dict], second: list[dict], seed: int) -> list[dict]:
 
 
 if __name__ == "__main__":
-    stage.run(main, MixRun)
+    stage.run(main, MixRun, computes=False)

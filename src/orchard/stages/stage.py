@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar, get_origin
 
 from pydantic import TypeAdapter
 
-from orchard import files, links, paths, processes, yamls
+from orchard import arithmetic, files, links, paths, processes, yamls
 from orchard.errors import UserError, of_machine
 from orchard.study.schema.common import Run
 
@@ -24,7 +24,14 @@ FIRST_SAYS_WITHIN = 10  # seconds: ours; when one process ends, the launch ends 
 T = TypeVar("T")
 
 
-def run(main: Callable, options: type[Run] | None = None, *, is_named: bool = True, parallel: bool = False) -> None:
+def run(
+    main: Callable,
+    options: type[Run] | None = None,
+    *,
+    is_named: bool = True,
+    parallel: bool = False,
+    computes: bool = True,
+) -> None:
     """Runs a stage's main function; a user's mistake, or what the machine refuses, ends in one message and status 1.
 
     Args:
@@ -32,11 +39,14 @@ def run(main: Callable, options: type[Run] | None = None, *, is_named: bool = Tr
         options: their type.
         is_named: whether the family has runs with names.
         parallel: the stage trains, which it can do in several processes, one per GPU, where the job has several.
+        computes: its output depends on how a machine rounds.
     """
     processes.die_with_parent()
     processes.tell_cost_at_exit(with_children=True)
     try:
         refuse_by_hand()
+        if computes:
+            arithmetic.hold()
         if parallel and processes.RANK not in os.environ and processes.count() > 1:
             launch(processes.count())
         main(*(arguments(options) if is_named else ()))

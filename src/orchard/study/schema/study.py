@@ -25,6 +25,11 @@ class Study(Block):
     parallel: Literal["data", "fsdp"] = Field(
         "data", description="how several GPUs of one job share its work: a file of profiles/accelerate"
     )
+    arithmetic: Literal["portable", "fast"] = Field(
+        "portable",
+        description="portable: the same numbers on any x86-64 CPU with AVX2; fast: the fastest code of each machine, "
+        "and GPUs, which round otherwise",
+    )
     data: Data = Field(default_factory=Data, description="where data comes from")
     base: Annotated[dict[Name, Base], Field(min_length=1)] = Field(description="base models, by name")
     behave: dict[Name, Policy] = Field(default_factory=dict, description="behaviour policies, by name")
