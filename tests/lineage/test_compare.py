@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from orchard.errors import UserError
 from orchard.lineage import compare, lock
 
 
@@ -67,3 +68,28 @@ def test_only_what_differs_is_printed():
         "of 1 → 2: 1 new, 0 gone, 1 with another output",
         "another output: a",
     ]
+
+
+TABLE = "id,verdict,reason,ours,low,high,n\nP2,reproduced,,0.02,0.01,0.03,8\nP9,not tested,no times,,,,\n"
+
+
+def test_a_published_table_is_a_side(tmp_path):
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    one.write_text(TABLE)
+    other.write_text(TABLE.replace("0.02,0.01,0.03", "0.03,0.02,0.04"))
+    text = compare.compare(str(one), str(other))
+    assert "  P2: reproduced, +2.0 [+1.0, +3.0] → reproduced, +3.0 [+2.0, +4.0]" in text
+    assert "  0 of 1 estimates and their intervals are the same" in text
+    assert "Parameters" not in text, "a table does not say what it was made of"
+    assert compare.compare(str(one), str(one)).count("the same") == 2
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "id,ours\nP2,1\n", TABLE + TABLE.splitlines()[1] + "\n"], ids=["none", "empty", "few", "twice"]
+)
+def test_a_table_that_cannot_be_compared_is_refused(text, tmp_path):
+    path = tmp_path / "claims.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=r"claims\.csv"):
+        compare.table_of(path)

@@ -52,7 +52,7 @@ def test_doses_compare_with_the_best_plain_sft_of_each_data_set():
     leads = courses.loc[("near", "token"), "gain"]
     assert leads.index.tolist() == [2, 4, 6, 8]
     assert leads.tolist() == pytest.approx([0.05 * share / 8 for share in (6.5, 4.5, 2.5, 0.5)])
-    assert courses.loc[("far", "token", 2), ["gain", "seeds"]].tolist() == pytest.approx([0.3 * 6.5 / 8, 6])
+    assert courses.loc[("far", "token", 2), ["gain", "replicates"]].tolist() == pytest.approx([0.3 * 6.5 / 8, 6])
     figure.draw(figure.table)
 
 

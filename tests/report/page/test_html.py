@@ -53,15 +53,19 @@ def test_numbers_of_the_page_are_those_of_the_file(folder):
     tested = judged[judged["ours"].notna()].to_dict("records")
     assert len(shown) == len(tested) > 10
     for cells, row in zip(shown, tested, strict=True):
-        ours, n, verdict, _, seen = (text.strip() for text in cells[2:7])
-        numbers = [
-            float(part) for part in ours.replace("−", "-").replace("[", "").replace("]", "").replace(",", "").split()
-        ]
-        assert numbers == [round(100 * row[name] + 0.0, 1) for name in ("ours", "low", "high")]
+        ours, another, n, verdict, _, seen = (text.strip() for text in cells[2:8])
+        assert numbers_in(ours) == [round(100 * row[name] + 0.0, 1) for name in ("ours", "low", "high")]
+        ends = [round(100 * row[name] + 0.0, 1) for name in ("next_low", "next_high") if not np.isnan(row[name])]
+        assert (numbers_in(another) if another != "–" else []) == ends
         expected = in_words(row["verdict"], "" if pandas.isna(row["reason"]) else row["reason"])
         assert (int(n), " ".join(verdict.split())) == (row["n"], expected)
         size = row["could_have_seen"]
         assert seen == "–" if np.isnan(size) else float(seen) == round(100 * size, 1)
+
+
+def numbers_in(text: str) -> list[float]:
+    """The numbers of an estimate with its interval, or of an interval."""
+    return [float(part) for part in text.replace("−", "-").translate(str.maketrans("", "", "[],")).split()]
 
 
 def test_page_shows_the_first_rows_of_a_claim_with_many():
@@ -77,7 +81,7 @@ def test_page_shows_the_first_rows_of_a_claim_with_many():
         sections=sections,
         folder=None,
         results=results,
-        replicates={},
+        chains={"base-tiny": 1},
         recipes={},
         unreported=[],
         chosen_on={},
