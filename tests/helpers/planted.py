@@ -59,7 +59,7 @@ SPEEDS = "base,layers,dropped,phase,round,seconds\n" + "".join(
 )
 
 
-STEPS = "".join(f"1.0,{ratio},base-tiny,a CPU,abc\n" for ratio in (1.01, 1.0, 1.02))
+STEPS = "".join(f"1.0,{ratio},base-tiny-1,a CPU,abc\n" for ratio in (1.01, 1.0, 1.02))
 
 
 def write_model(root, name, calc, choice, **facts):

@@ -59,7 +59,7 @@ def test_one_seed_gives_figures_and_no_verdict(tmp_path):
     judged = pandas.read_csv(folder / "claims.csv").set_index("id")
     trained = judged.loc[["P1", "P2", "P5", "P8", "P10"]]
     assert (trained["verdict"] == "inconclusive").all()
-    assert (trained["reason"] == "one seed").all()
+    assert (trained["reason"] == "one chain, one pretrained model").all()
     assert judged.loc["P8", ["low", "high", "could_have_seen"]].isna().all()
     assert "P8_low" not in json.loads((folder / "metrics.json").read_text())
     assert (folder / "drift.png").is_file()

@@ -371,8 +371,8 @@ BAD_CONFIGS = {
         ["treatment and controls.others are both"],
     ),
     "a control twice": (
-        {"report.pear.controls.others": ["none", "none"]},
-        ["report.pear.controls.others: 'none' 2 times"],
+        AGAIN | {"report.pear.controls.others": ["nll-again", "nll-again"]},
+        ["report.pear.controls.others: 'nll-again' 2 times"],
     ),
     "a control of the scale at another rate": (
         {"sft.objectives.nll.learning_rate": 2e-3},
@@ -418,6 +418,10 @@ BAD_CONFIGS = {
     "twins with one draw": (
         AGAIN | {"report.pear.twins": {"one": "nll", "other": "nll-again"}},
         ["report.pear.twins: 'nll' and 'nll-again' both have draw 0", "set draw: 1 in the arm of 'nll-again'"],
+    ),
+    "a form that is not PEAR's": (
+        {"report.pear.forms": ["last-tokens"]},
+        ["report.pear.forms: 'last-tokens'", "controls"],
     ),
     "one form by two names": (
         {"sft.objectives.last-tokens": DEFAULT["sft"]["objectives"]["pear-token"]} | TWO_FORMS,

@@ -66,8 +66,13 @@ def test_given_answers_have_a_teacher_and_no_distillation(capsys):
     changes = {"data.ingest": {"words": WORDS}, "behave.teacher": GIVEN}
     assert check(changes) == 0
     capsys.readouterr()
-    assert check(changes | {"sft.objectives.nll.loss": "kl-stored"}) == 1
-    assert_one_message(capsys.readouterr().err, ["sft.arms.nll: loss kl-stored, while behave.teacher is given"])
+    distilled = {"loss": "kl-stored", "learning_rate": 1e-3}
+    changes |= {
+        "sft.objectives.kl": distilled,
+        "sft.arms.kl": {"objective": "kl", "base": "base-tiny", "data": "teacher"},
+    }
+    assert check(changes) == 1
+    assert_one_message(capsys.readouterr().err, ["sft.arms.kl: loss kl-stored, while behave.teacher is given"])
 
 
 def test_given_answers_without_a_teacher_are_refused(capsys):

@@ -167,7 +167,7 @@ def step_times(tmp_path, monkeypatch):
 
 
 def test_a_benchmark_stands_beside_the_claims_and_tests_none(step_times):
-    row = step_times("base")
+    row = step_times("base-1")
     assert (row["verdict"], row["n"]) == ("measured (a benchmark, CPU at commit 1e5)", 30)
     assert row["ours"] == pytest.approx(0.01)
     assert row["command"].startswith("python benchmarks/pear_step.py")
@@ -177,7 +177,7 @@ def test_a_benchmark_stands_beside_the_claims_and_tests_none(step_times):
 def test_step_times_of_another_model_say_nothing_of_this_study(step_times):
     verdict = step_times("smollm2-shape")["verdict"]
     assert verdict.startswith("not tested (")
-    assert "has no steps of base: `python benchmarks/pear_step.py" in verdict
+    assert "has no steps of base-1: `python benchmarks/pear_step.py" in verdict
 
 
 DRIFT = {"token": [0.010, 0.012, 0.011], "nll": [0.020, 0.021, 0.025]}
