@@ -32,18 +32,18 @@ extends: smoke
 name: emulated
 data:
   generate:
-    mix: {items: 32}
+    mix: {items: 32, mix: {calc: null, brackets: null, fact: null, cmp: 1.0}}
     sft: {items: 8}
-    rl: {items: 8, mix: {calc: null, cmp: 1.0}, steps: [1, 1]} # a guess is right now and then, so that RL learns
+    rl: {items: 4, mix: {calc: null, cmp: 1.0}, steps: [1, 1]} # a guess is right now and then, so that RL learns
     recovery: {items: 8}
     held-in: {items: 8}
     calc: {items: 4}
     fact: {items: 4}
     cmp: {items: 4}
 base:
-  tiny: {steps: 2, batch_size: 16, warmup_steps: 0, model: {layers: 4}}
+  tiny: {steps: 4, batch_size: 8, warmup_steps: 0, learning_rate: {rest: 3.0e-2}, model: {layers: 4}}
 sft: {arms: {none: null, nll: null}, trainer: {batch_size: 4}}
-rl: {recipes: {grpo: {steps: 1, prompts_per_step: 8, samples_per_prompt: 64, max_new_tokens: 1}}}
+rl: {recipes: {grpo: {steps: 1, prompts_per_step: 4, samples_per_prompt: 8, max_new_tokens: 1}}}
 prune: {methods: [block-influence], calibration: {batch_size: 8}, selection: null}
 recover:
   responses: {open: null, mixed: null, self: {max_new_tokens: 4}}
