@@ -11,7 +11,7 @@ from orchard.lineage import compare, lock
 def test_two_revisions_are_told_apart_by_claims_and_by_what_they_were_made_of(colleague):
     colleague.run("dvc", "pull", "-q")
     same = colleague.orchard("compare", "HEAD", "main").stdout
-    assert same.count("the same") == 4
+    assert same.count("the same") == 5
     colleague.set("report.confidence", 0.5)
     colleague.edit("src/orchard/report/claims/claims.yaml", "threshold: 0.04", "threshold: 0.05")
     colleague.snakemake("--cores", "2")

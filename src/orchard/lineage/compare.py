@@ -70,7 +70,8 @@ def side_of(named: str) -> Side:
     if named.endswith(".csv"):
         return Side(named, table_of(Path(named)), None)
     commit = commit_of(named)
-    return Side(f"{named} ({commit[:10]})", claims_of(named, commit), lock_of(commit))
+    lock = lock_of(commit)  # first: without a run there is no report to look for
+    return Side(f"{named} ({commit[:10]})", claims_of(named, commit), lock)
 
 
 def table_of(path: Path) -> pandas.DataFrame:
