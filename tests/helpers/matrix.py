@@ -37,6 +37,10 @@ CONFIG_EDITS = {
     "report.confidence": (0.9, ("report",)),
     "artifacts.rl": ("rl-grpo-nll-1", ("artifact@rl",)),
     "parallel": ("fsdp", ()),
+    "arithmetic": (
+        "fast",
+        tuple("base@ behave@ sft@ rl@ search@ prune@ respond@ recover@ evaluate@ artifact@ report".split()),
+    ),
 }
 
 # A file with a new comment, and how the names of the stages begin that are stale then.

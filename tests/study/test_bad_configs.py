@@ -33,6 +33,7 @@ BAD_CONFIGS = {
         {"artifacts.rl": "rl-grpo-nll-9"},
         ["artifacts.rl: 'rl-grpo-nll-9'", "did you mean 'rl-grpo-nll-"],
     ),
+    "an unknown arithmetic": ({"arithmetic": "exact"}, ["arithmetic: 'exact'", "'portable' or 'fast'"]),
     "an unknown way to share work": ({"parallel": "fdsp"}, ["parallel: 'fdsp'", "'data' or 'fsdp'"]),
     "text for a number": ({"base.tiny.steps": "1000"}, ["base.tiny.steps: '1000'", "without quotes"]),
     "a number in quotes": ({"rl.recipes.grpo.learning_rate": "1e-3"}, ["'1e-3'", "without quotes"]),
