@@ -11,10 +11,6 @@ def stages(project: Project, *prefixes: str) -> set[str]:
 # An edited key of the config with its new value, and how the names of the stages begin that are stale then.
 CONFIG_EDITS = {
     "name": ("other", ("report",)),
-    "arithmetic": (
-        "fast",
-        ("base@", "behave@", "sft@", "rl@", "search@", "prune@", "respond@", "recover@", "evaluate@", "report"),
-    ),
     "data.generate.rl.seed": (99, ("generate@rl",)),
     "base.tiny.steps": (61, ("base@tiny",)),
     "behave.teacher.foreign_words": (5, ("behave@teacher",)),
