@@ -55,8 +55,8 @@ def test_recipes_have_one_hash_if_and_only_if_their_settings_are_equal():
     assert rl.recipe_hash(RECIPE) != rl.recipe_hash(RECIPE.model_copy(update={"steps": 17}))
     canonical = (
         '{"kl_coefficient":0.0,"learning_rate":0.01,"max_new_tokens":6,"measure_kl":false,"partial_credit":false,'
-        '"prompts":"prompts.jsonl","prompts_per_step":2,"samples_per_prompt":4,"save_steps":100,"schedule":"constant","seed":1,"steps":3,'
-        '"temperature":1.0}'
+        '"prompts":"prompts.jsonl","prompts_per_step":2,"samples_per_prompt":4,"save_steps":100,'
+        '"schedule":"constant","seed":1,"steps":3,"temperature":1.0}'
     )
     assert rl.recipe_hash(RECIPE) == hashlib.sha256(canonical.encode()).hexdigest()
 
