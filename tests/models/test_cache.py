@@ -35,23 +35,25 @@ def test_samples_and_logits_are_those_of_transformers_own_cache(kind):
     assert all(map(torch.equal, found.logits, expected.logits))
 
 
-@pytest.mark.parametrize("change", ["crop", "batch_repeat_interleave", "batch_select_indices", "reset"])
+CHANGES = {
+    "crop": [-2],
+    "batch_repeat_interleave": [2],
+    "batch_select_indices": [torch.tensor([1, 0])],
+    "reset": [],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_was_cut_or_chosen_meanwhile_counts(change):
-    arguments = {
-        "crop": [-2],
-        "batch_repeat_interleave": [2],
-        "batch_select_indices": [torch.tensor([1, 0])],
-        "reset": [],
-    }
     own, plain = cache.roomy(LlamaConfig(**SHAPE)), DynamicCache(config=LlamaConfig(**SHAPE))
-    found = [_updated(each, change, arguments.get(change, [])) for each in (own, plain)]
+    found = [_updated(each, change) for each in (own, plain)]
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
-def _updated(tried: DynamicCache, change: str, arguments: list) -> tuple[torch.Tensor, torch.Tensor]:
+def _updated(tried: DynamicCache, change: str) -> tuple[torch.Tensor, torch.Tensor]:
     states = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(4))
     tried.update(states, states + 1, 0)
-    getattr(tried.layers[0], change)(*arguments)
+    getattr(tried.layers[0], change)(*CHANGES[change])
     rows = 4 if change == "batch_repeat_interleave" else 2
     new = torch.randn(rows, 4, 1, 8, generator=torch.Generator().manual_seed(5))
     return tried.update(new, new + 1, 0)

@@ -1,7 +1,6 @@
 """Programs of ill will: each is contained, none passes, the next one runs, and the host is as it was."""
 
 # ruff: noqa: E501
-import contextlib
 import os
 import sys
 import time
@@ -121,14 +120,14 @@ def test_what_a_program_leaves_behind_is_gone():
 
 
 def own_or_orphaned() -> list[str]:
-    """The commands of this process's descendants and of sandboxes without a parent; others may run sandboxes too."""
-    own = psutil.Process().children(recursive=True)
-    orphans = [process for process in psutil.process_iter(["ppid"]) if process.info["ppid"] == 1]
-    found = []
-    for process in [*own, *orphans]:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
-            found.append(" ".join(process.cmdline()))
-    return [command for command in found if str(sandbox.PACKAGES) in command]
+    """The commands of sandboxes that this process, or one that it started, began; and of those that lost their parent,
+    which fall to an ancestor. Those of others who run sandboxes now have another parent.
+    """
+    this = psutil.Process()
+    kin = {process.pid for process in (this, *this.parents(), *this.children(recursive=True))}
+    running = [process.info for process in psutil.process_iter(["ppid", "cmdline"])]
+    commands = [" ".join(each["cmdline"] or []) for each in running if each["ppid"] in kin]
+    return [command for command in commands if str(sandbox.PACKAGES) in command]
 
 
 @needs_bubblewrap
