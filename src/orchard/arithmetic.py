@@ -18,15 +18,18 @@ PORTABLE = "portable"
 # What holds each library to code that does not depend on the CPU; each reads its own when it is imported.
 SETTINGS = {
     "ATEN_CPU_CAPABILITY": "avx2",  # PyTorch's own code
-    "MKL_CBWR": "COMPATIBLE",  # its matrix products; MKL's branch AVX2 rounds otherwise on AMD's CPUs than on Intel's
+    "MKL_CBWR": "COMPATIBLE",  # its attention; MKL's branch AVX2 rounds otherwise on AMD's CPUs than on Intel's
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # its layers in oneDNN
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",  # numpy 2.4: all that it would choose by the CPU
-    "OPENBLAS_CORETYPE": "Haswell",  # numpy's and scipy's linear algebra
+    "OPENBLAS_CORETYPE": "Haswell",  # numpy's and scipy's linear algebra, and PyTorch's matrix products (see below)
     "ARROW_USER_SIMD_LEVEL": "AVX2",  # pyarrow's sums
 }
 # What MKL computes from the CPU's rough reciprocals, which differ between Intel and AMD whatever the settings say.
 # numpy takes each from the C library, or rounds exactly. (A tensor to the power of .5 is MKL's too: write sqrt.)
 ROUGH = {"sqrt": "sqrt", "log": "log", "tan": "tan", "acos": "arccos", "asin": "arcsin", "atan": "arctan"}
+# MKL's portable matrix products have narrow vectors, and take 2.5 times as long as numpy's OpenBLAS, so PyTorch gets
+# these. (Attention has products of its own, within one function, which stay MKL's.)
+PRODUCTS = ("mm", "bmm", "addmm")
 # What the settings need. The C library's exp and log are others where the CPU lacks FMA.
 NEEDED = ("avx2", "fma")
 _replaced: list = []  # keeps PyTorch's functions replaced as long as the process lives
@@ -51,7 +54,7 @@ def set_up() -> None:
 
 
 def hold() -> None:
-    """Before a stage computes, with its libraries loaded: refuses what is not portable, replaces what is rough.
+    """Before a stage computes, with its libraries loaded: refuses what is not portable, replaces what is rough or slow.
 
     Raises:
         UserError: the study's arithmetic is portable, and this machine cannot, or PyTorch does not, compute so.
@@ -59,7 +62,7 @@ def hold() -> None:
     refuse_unfit_machine()
     if kind() == PORTABLE and "torch" in sys.modules:
         _refuse_other_code(sys.modules["torch"])
-        _replace_rough(sys.modules["torch"])
+        _replace(sys.modules["torch"])
 
 
 def refuse_unfit_machine() -> None:
@@ -93,7 +96,7 @@ def _not_portable(found: str, otherwise: str) -> UserError:
     )
 
 
-def _replace_rough(torch) -> None:
+def _replace(torch) -> None:
     """Puts numpy's functions in the place of MKL's in this process, under PyTorch's automatic gradients."""
     if _replaced:
         return
@@ -105,6 +108,10 @@ def _replace_rough(torch) -> None:
             value = _on_arrays(torch, numpy, getattr(numpy, other))
             library.impl(name, value, "CPU", allow_override=True)
             library.impl(f"{name}_", _in_place(value), "CPU", allow_override=True)
+            library.impl(f"{name}.out", _into(value), "CPU", allow_override=True)
+        product = _product(torch, numpy)
+        for name, value in zip(PRODUCTS, (product, product, _added(product)), strict=True):
+            library.impl(name, value, "CPU", allow_override=True)
             library.impl(f"{name}.out", _into(value), "CPU", allow_override=True)
     _replaced.append(library)
 
@@ -121,13 +128,42 @@ def _on_arrays(torch, numpy, function):
     return value
 
 
+def _product(torch, numpy):
+    """numpy's product of two matrices, or of two batches of them, as one of tensors; half precision sums in float32."""
+
+    def product(a, b):
+        if a.dtype != b.dtype:
+            raise RuntimeError(f"a product of {a.dtype} and {b.dtype}: both are of one type")
+        if a.dtype in (torch.bfloat16, torch.float16):
+            return product(a.float(), b.float()).to(a.dtype)
+        found = torch.empty((*a.shape[:-1], b.shape[-1]), dtype=a.dtype)
+        numpy.matmul(_in_rows(a), _in_rows(b), out=found.numpy())
+        return found
+
+    return product
+
+
+def _in_rows(x):
+    """A tensor as an array whose rows or columns lie in one piece: OpenBLAS takes no other."""
+    return (x if 1 in x.stride()[-2:] else x.contiguous()).detach().numpy()
+
+
+def _added(product):
+    def added(x, a, b, *, beta=1, alpha=1):
+        found = product(a, b)
+        found = found if alpha == 1 else found * alpha
+        return found if beta == 0 else found + (x if beta == 1 else x * beta)
+
+    return added
+
+
 def _in_place(value):
     return lambda x: x.copy_(value(x))
 
 
 def _into(value):
-    def into(x, *, out):
-        found = value(x)
+    def into(*inputs, out, **factors):
+        found = value(*inputs, **factors)
         return out.resize_(found.shape).copy_(found)
 
     return into

@@ -35,18 +35,16 @@ data:
     mix: {items: 32, mix: {calc: null, brackets: null, fact: null, cmp: 1.0}}
     sft: {items: 8}
     rl: {items: 4, mix: {calc: null, cmp: 1.0}, steps: [1, 1]} # a guess is right now and then, so that RL learns
-    recovery: {items: 8}
     held-in: {items: 8}
     calc: {items: 4}
     fact: {items: 4}
-    cmp: {items: 4}
 base:
-  tiny: {steps: 4, batch_size: 8, warmup_steps: 0, learning_rate: {rest: 3.0e-2}, model: {layers: 4}}
-sft: {arms: {none: null, nll: null}, trainer: {batch_size: 4}}
+  tiny: {seeds: [1], steps: 4, batch_size: 8, warmup_steps: 0, learning_rate: {rest: 3.0e-2}, model: {layers: 4}}
+sft: {arms: {nll: null}, trainer: {batch_size: 4}}
 rl: {recipes: {grpo: {steps: 1, prompts_per_step: 4, samples_per_prompt: 8, max_new_tokens: 1}}}
 prune: {methods: [block-influence], calibration: {batch_size: 8}, selection: null}
 recover:
-  responses: {open: null, mixed: null, self: {max_new_tokens: 4}}
+  responses: {mixed: null, self: {max_new_tokens: 4}}
   budgets: {tokens: null, steps: {of: [self], amount: {epochs: 1}}}
   trainer: {batch_size: 8}
 evaluate: {tasks: {calc: {samples: 2, max_new_tokens: 4}}}

@@ -47,11 +47,12 @@ _refused: list[UserError] = []  # in the block of `unswallowed`
 
 
 @contextlib.contextmanager
-def repository(core: dict | None = None) -> Iterator:
+def repository(core: dict | None = None, names: Iterable[str] | None = None) -> Iterator:
     """DVC's repository object of the working folder, behind the gate.
 
     Args:
         core: settings of DVC's section ``core``, for this time alone.
+        names: the stages whose entries of dvc.lock are used; None: all.
 
     Raises:
         UserError: dvc.lock or the settings of a remote break a rule, or DVC cannot open the folder.
@@ -61,7 +62,7 @@ def repository(core: dict | None = None) -> Iterator:
     from dvc.scm import SCMError
 
     install()
-    lock.read_if_there()
+    lock.read_if_there(names=names)
     try:
         opened = Repo(config={"core": core} if core else None)
     except SCMError as error:

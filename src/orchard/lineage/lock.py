@@ -134,8 +134,12 @@ class Entry:
 Lock = dict[str, Entry]
 
 
-def read(path: Path = paths.LOCK) -> Lock:
+def read(path: Path = paths.LOCK, names: Iterable[str] | None = None) -> Lock:
     """The stages of a dvc.lock, by name.
+
+    Args:
+        path: the file.
+        names: the stages that are wanted; None: all. Of the others not a line is read.
 
     Raises:
         UserError: there is none, or it is garbled.
@@ -147,16 +151,21 @@ def read(path: Path = paths.LOCK) -> Lock:
             why="it says what each result was made of",
             fix="go to the project's root, or run `snakemake --cores all` first",
         )
-    return of_text(_text(path), str(path))
+    text = _text(path)
+    lines = None if names is None else by_name(text)
+    if lines is None:
+        return of_text(text, str(path))
+    wanted = [lines[name] for name in names if name in lines]
+    return of_text(HEAD + "".join(wanted), str(path)) if wanted else {}
 
 
-def read_if_there(path: Path = paths.LOCK) -> Lock:
-    """The stages of a dvc.lock; none where there is no such file.
+def read_if_there(path: Path = paths.LOCK, names: Iterable[str] | None = None) -> Lock:
+    """The stages of a dvc.lock, or those that are wanted; none where there is no such file.
 
     Raises:
         UserError: it is garbled, cut or empty.
     """
-    return read(path) if path.is_file() else {}
+    return read(path, names) if path.is_file() else {}
 
 
 def of_commit(commit: str) -> Lock:
@@ -300,6 +309,13 @@ def chain(path: str, lock: Lock) -> list[dict]:
 def blocks(text: str) -> list[str]:
     """The head of a dvc.lock's text, then the lines of each stage, whose name is indented by two."""
     return re.split(r"^(?=  \S)", text, flags=re.MULTILINE)
+
+
+def by_name(text: str) -> dict[str, str] | None:
+    """The lines of each stage in a dvc.lock's text; None where these are not set as DVC sets them."""
+    head, *stages = blocks(text)
+    named = {lines.partition(":\n")[0].strip(): lines for lines in stages}
+    return named if head == HEAD and len(named) == len(stages) else None
 
 
 def of_stages(text: str, names: Iterable[str]) -> str:

@@ -37,9 +37,9 @@ def opened(tree: dict | None = None, names: list[str] | None = None) -> Iterator
     from dvc.exceptions import DvcException
 
     tree = params.tree(load.load()) if tree is None else tree
-    definitions, recorded = graph.read(), lock.read_if_there()
+    definitions, recorded = graph.read(), lock.read_if_there(names=names)
     try:
-        with gate.repository({"no_scm": True}) as repo:
+        with gate.repository({"no_scm": True}, names) as repo:
             stages = graph.fill_in(repo, definitions, tree, names)
             gate.refuse_outs(stages.outs, Path(repo.cache.local_cache_dir))
             yield Project(repo, tree, stages, recorded)

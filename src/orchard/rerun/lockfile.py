@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from orchard import yamls
 from orchard.errors import UserError
-from orchard.lineage.lock import HEAD, blocks
+from orchard.lineage.lock import HEAD, blocks, by_name
 
 
 def merge(base: Path, ours: Path, theirs: Path) -> str:
@@ -99,19 +99,19 @@ def changed_text(old: str, before: dict[str, str], data: dict, dumper) -> str:
 
     Args:
         old: the text before.
-        before: its stages (``as_json``).
-        data: the content now.
+        before: its stages (``as_json``), or some of them.
+        data: the content now, of the same stages and of new ones.
         dumper: DVC's own, which writes data to a stream.
     """
-    head, *lines = blocks(old)
-    if head != HEAD or len(lines) != len(before):
+    texts = by_name(old)
+    if texts is None:
         return dumped(data, dumper)
-    texts = dict(zip(before, lines, strict=True))
     for name, entry in as_json(data).items():
         if entry != before.get(name):
             alone = {"schema": data["schema"], "stages": {name: data["stages"][name]}}
             texts[name] = dumped(alone, dumper).removeprefix(HEAD)
-    return HEAD + "".join(texts[name] for name in data["stages"])
+    gone = before.keys() - data["stages"].keys()
+    return HEAD + "".join(lines for name, lines in texts.items() if name not in gone)
 
 
 def as_json(data: dict) -> dict[str, str]:

@@ -29,7 +29,7 @@ def repro(name: str) -> int:
     from dvc.exceptions import DvcException
 
     try:
-        dvc_patches.install()
+        dvc_patches.install(name)
         alive.mark_job()
         remote.bring(name)
         if name.startswith(INGEST):  # what was fetched meanwhile could not be compared when the run began
