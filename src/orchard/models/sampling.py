@@ -7,7 +7,7 @@ import torch
 from transformers import GenerationConfig
 
 from orchard.errors import refuse_none
-from orchard.models import cache, prompts
+from orchard.models import cache, decoding, prompts
 from orchard.processes import Progress
 from orchard.study.schema.common import Sampling
 
@@ -92,6 +92,7 @@ def sample(
             **batch,
             max_new_tokens=asked.max_new_tokens,
             past_key_values=cache.roomy(model.config),
+            custom_generate=decoding.leaving,
             output_logits=True,
             return_dict_in_generate=True,
             **options,

@@ -6,7 +6,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import Collator, normalize_gen_kwargs
 
 from orchard.errors import UserError
-from orchard.models import cache, prompts, sampling, templates
+from orchard.models import cache, decoding, prompts, sampling, templates
 from orchard.models.prompts import Written
 
 
@@ -99,7 +99,9 @@ class StrictLM(KeepsTokens, HFLM):
         batch = prompts.padded(self.tokenizer, rows, "left", self.device)
         length = batch["input_ids"].shape[1]
         # lm-eval stops a batch when each row has one of these texts, so the tokens that end a row are among them.
+        # That judges a batch as a whole, so rows leave it only where there is no such text.
         texts = [self.tokenizer.decode([end]) for end in ends] + stop if stop else []
+        way = {} if texts else {"custom_generate": decoding.leaving}
         found = self._model_generate(
             context=batch["input_ids"],
             attention_mask=batch["attention_mask"],
@@ -107,6 +109,7 @@ class StrictLM(KeepsTokens, HFLM):
             stop=texts,
             eos_token_id=sorted(ends),
             past_key_values=cache.roomy(self.model.config),
+            **way,
             **asked,
         )
         return found[:, length:].tolist()

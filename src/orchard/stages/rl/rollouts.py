@@ -4,7 +4,7 @@ import numpy
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
 
-from orchard.models import cache
+from orchard.models import cache, decoding
 
 
 class Draws(LogitsProcessor):
@@ -32,6 +32,10 @@ class Draws(LogitsProcessor):
         self.place += 1
         return torch.full_like(scores, -torch.inf).scatter(-1, tokens, 0.0)
 
+    def keep(self, rows: torch.Tensor) -> None:
+        """Forgets the numbers of rows that left the batch."""
+        self.numbers = self.numbers[:, rows.cpu()]
+
 
 class SharedDraws(TrainerCallback):
     """Gives the policy new draws at each step: they follow from the trainer's seed and the number of the step alone.
@@ -46,7 +50,12 @@ class SharedDraws(TrainerCallback):
         draws = Draws(seed, args.max_completion_length, rows * args.world_size, own, args.temperature)
 
         def generate(**asked):
-            options = {"logits_processor": LogitsProcessorList([draws]), "past_key_values": cache.roomy(model.config)}
-            return type(model).generate(model, **asked, **options)
+            return type(model).generate(
+                model,
+                **asked,
+                logits_processor=LogitsProcessorList([draws]),
+                past_key_values=cache.roomy(model.config),
+                custom_generate=decoding.leaving,
+            )
 
         model.generate = generate
