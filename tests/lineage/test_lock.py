@@ -165,7 +165,7 @@ def test_snakemake_says_it_and_runs_nothing(project, name, options):
 
 def test_a_job_says_it_and_runs_nothing(project):
     write(BROKEN["short md5"], project.folder)
-    done = project.run("python", "-m", "orchard.rerun.job", "generate@calc", ok=False)
+    done = project.run("python", "-m", "orchard.rerun.job", "report", ok=False)
     assert done.returncode == 1
     assert_one_message(done.stdout + done.stderr, ["stages.report.outs.0.md5: 'aa'"])
 

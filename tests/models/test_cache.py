@@ -2,17 +2,12 @@
 
 import pytest
 import torch
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import DynamicCache, LlamaConfig
 from transformers.cache_utils import DynamicLayer
 
 from orchard.models import cache
+from tests.helpers.kinds import KINDS, SHAPE
 
-SHAPE = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
-KINDS = {
-    "as many heads of keys": (LlamaForCausalLM, LlamaConfig(**SHAPE)),
-    "fewer heads of keys": (LlamaForCausalLM, LlamaConfig(**SHAPE, num_key_value_heads=2)),
-    "a window of 8 tokens": (MistralForCausalLM, MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=8)),
-}
 MANY = cache.SPARE + 20  # tokens: the room is made larger on the way
 
 

@@ -8,7 +8,7 @@ from transformers import LlamaForCausalLM, LogitsProcessorList
 
 from orchard.models import cache, decoding
 from orchard.stages.rl.rollouts import Draws
-from tests.models.test_cache import KINDS
+from tests.helpers.kinds import KINDS
 
 LIMIT, ROWS = 24, 12
 ENDS = [1, 2]

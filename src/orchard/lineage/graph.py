@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from orchard import imports, paths, yamls
+from orchard import imports, paths
 from orchard.errors import UserError
-from orchard.lineage import gate
+from orchard.lineage import gate, parsed
 from orchard.lineage.lock import CODE
 
 NO_FOLDER = ".dvc/none"  # DVC would read params.yaml beside dvc.yaml, and what is asked is the tree that is given
@@ -98,7 +98,7 @@ def read(path: Path = paths.GRAPH) -> dict:
     from voluptuous import Invalid
 
     try:
-        return COMPILED_MULTI_STAGE_SCHEMA(yamls.read(path) or {})
+        return COMPILED_MULTI_STAGE_SCHEMA(parsed.read(path) or {})
     except Invalid as error:
         raise UserError(
             found=f"{path}: {' '.join(str(error).split())}",

@@ -12,9 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml.error import YAMLError
 
 from orchard import git, paths, yamls
 from orchard.errors import UserError
+from orchard.lineage import parsed
 
 HEAD = "schema: '2.0'\nstages:\n"
 CODE = ("src/", "requirements")  # how the paths of code and of lock files begin
@@ -193,12 +195,24 @@ def of_text(text: str, source: str) -> Lock:
 
 @functools.lru_cache(maxsize=2)  # the newest, and one to compare it with: DVC is opened several times in a process
 def _read_once(text: str, source: str) -> Lock:
-    tree = yamls.parse(text, source)
+    tree = _by_stage(text) or yamls.parse(text, source)
     if text and not text.endswith("\n"):
         raise _garbled(source, "its last line is cut")
-    if _is_larger(tree, len(text)):
+    if "&" in text and _is_larger(tree, len(text)):
         raise _garbled(source, "it has YAML's aliases")
     return parse(tree, source)
+
+
+def _by_stage(text: str) -> dict | None:
+    """The tree of a dvc.lock's text, read stage by stage; None where the lines are not set as DVC sets them."""
+    if not (named := by_name(text)):
+        return None
+    try:
+        stages = {name: parsed.loads(lines)[name] for name, lines in named.items()}
+    except (YAMLError, LookupError, TypeError):
+        return None
+    parsed.forget_others(named.values())
+    return {"schema": "2.0", "stages": stages}
 
 
 def parse(tree: object, source: str = str(paths.LOCK)) -> Lock:

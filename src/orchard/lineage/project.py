@@ -15,7 +15,6 @@ from orchard import paths
 from orchard.lineage import gate, graph, leaves, lock
 from orchard.lineage.graph import Graph, Stage
 from orchard.lineage.lock import Lock
-from orchard.study import load, params
 
 NEVER_RUN = "never run: it is not in dvc.lock"
 NOT_RECORDED = "its output here is not that of dvc.lock"
@@ -24,11 +23,14 @@ Contents = dict[str, str | None]  # the MD5 of each output; None where it cannot
 
 
 @contextlib.contextmanager
-def opened(tree: dict | None = None, names: list[str] | None = None) -> Iterator["Project"]:
+def opened(
+    tree: dict | None = None, stages: Graph | None = None, names: list[str] | None = None
+) -> Iterator["Project"]:
     """The project in the working folder; git is not asked for anything.
 
     Args:
         tree: the content of params.yaml; None: as config.yaml implies it, whatever the file says.
+        stages: the graph, where it is known.
         names: the stages that are wanted; None: all.
 
     Raises:
@@ -36,15 +38,21 @@ def opened(tree: dict | None = None, names: list[str] | None = None) -> Iterator
     """
     from dvc.exceptions import DvcException
 
-    tree = params.tree(load.load()) if tree is None else tree
-    definitions, recorded = graph.read(), lock.read_if_there(names=names)
+    tree = _implied() if tree is None else tree
+    recorded = lock.read_if_there(names=names)
     try:
         with gate.repository({"no_scm": True}, names) as repo:
-            stages = graph.fill_in(repo, definitions, tree, names)
+            stages = stages or graph.fill_in(repo, graph.read(), tree, names)
             gate.refuse_outs(stages.outs, Path(repo.cache.local_cache_dir))
             yield Project(repo, tree, stages, recorded)
     except DvcException as error:
         raise gate.stopped(error) from error
+
+
+def _implied() -> dict:
+    from orchard.study import load, params  # the whole schema, which a job does not need
+
+    return params.tree(load.load())
 
 
 def short(md5: str) -> str:

@@ -7,13 +7,12 @@ judges by time stamps, and deletes an output that is older than an input.
 DVC's own waiting for its lock tries again every half second, so that 200 jobs wake 400 times a second and the lock is
 idle between few. Its lock for network file systems (core.hardlink_lock) does not end with the process that holds it.
 Its lists of who reads and writes grow with the jobs. It fills dvc.lock where it stands, so that a kill leaves it cut,
-and parses each file several times per job. It starts a stage as a new process, which imports for seconds.
+and parses all of each file, several times per job. It starts a stage as a new process, which imports for seconds.
 """
 
 import contextlib
 import copy
 import fcntl
-import functools
 import json
 import os
 import time
@@ -21,9 +20,11 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from orchard import links, paths
+from ruamel.yaml.error import YAMLError
+
+from orchard import links
 from orchard.errors import UserError
-from orchard.lineage import gate, lock
+from orchard.lineage import gate, lock, parsed
 from orchard.rerun import began, lockfile, warm
 
 TRIED = {"dvc": "3.67.1", "flufl.lock": "9.2.0", "snakemake": "9.27.1"}
@@ -62,7 +63,7 @@ def install(name: str | None = None) -> None:
     leave_git_alone()
     record_what_was_read()
     write_lock_whole()
-    parse_once(name)
+    parse_less(name)
     fork_stages()
 
 
@@ -230,17 +231,19 @@ def write_lock_whole() -> None:
         before = lockfile.as_json(data)
         yield data
         half = Path(f"{path}.half")
-        links.write_own(half, lockfile.changed_text(old, before, data, dumper))
+        new = lockfile.changed_text(old, before, data, dumper)
+        links.write_own(half, new)
         half.replace(path)
+        for lines in {*(lock.by_name(new) or {}).values()} - {*(lock.by_name(old) or {}).values()}:
+            parsed.loads(lines)  # so that the next run need not
 
     _yaml._modify_data = modify
 
 
-def parse_once(name: str | None = None) -> None:
-    """Makes DVC parse each text once per job, before it takes the lock, and of dvc.lock the one stage's lines alone.
+def parse_less(name: str | None = None) -> None:
+    """Makes DVC take what its files hold from `orchard.lineage.parsed`, and of dvc.lock the one stage's lines alone.
 
-    Its parser takes 1.5 s for the dvc.lock of 160 stages, and DVC asks for it twice per job. The run has checked the
-    whole of it (orchard.lineage.gate).
+    The run has checked the whole of dvc.lock (orchard.lineage.gate).
 
     Args:
         name: the stage; None: all are parsed, each by itself.
@@ -248,20 +251,23 @@ def parse_once(name: str | None = None) -> None:
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
 
-    whole = functools.cache(_yaml.parse_yaml)
+    plain = _yaml.parse_yaml
+
+    def whole(text: str, path, typ: str = "safe") -> dict:
+        with contextlib.suppress(YAMLError):  # DVC has its own message for it
+            return parsed.loads(text) or {}
+        return plain(text, path, typ)
 
     def parse(text: str, path, typ: str = "safe") -> dict:
-        stages = lock.by_name(text) if typ == "safe" else None
-        if not stages:
-            return copy.deepcopy(whole(text, str(path), typ))
+        if typ != "safe":
+            return plain(text, path, typ)
+        if not (stages := lock.by_name(text)):
+            return whole(text, path)
         if name:  # DVC refuses a dvc.lock without stages, so one of another is there where it has none of its own
             stages = dict([(name, stages[name]) if name in stages else next(iter(stages.items()))])
-        entries = {each: whole(lines, "dvc.lock")[each] for each, lines in stages.items()}
-        return copy.deepcopy({"schema": "2.0", "stages": entries})
+        return {"schema": "2.0", "stages": {each: whole(lines, path)[each] for each, lines in stages.items()}}
 
     _yaml.parse_yaml = strictyaml.parse_yaml = parse
-    for path in filter(Path.exists, (paths.PARAMS, paths.GRAPH, paths.LOCK)):
-        parse(path.read_text(encoding="utf-8"), path)
 
 
 # Commands

@@ -10,7 +10,6 @@ from orchard import paths, processes
 from orchard.errors import UserError, of_machine
 from orchard.lineage import gate
 from orchard.rerun import alive, dvc_patches, remote
-from orchard.study import overlaps, params
 
 INGEST = "ingest@"
 
@@ -33,6 +32,8 @@ def repro(name: str) -> int:
         alive.mark_job()
         remote.bring(name)
         if name.startswith(INGEST):  # what was fetched meanwhile could not be compared when the run began
+            from orchard.study import overlaps, params  # the whole schema, which other jobs do not need
+
             overlaps.refuse(params.read())
         with gate.unswallowed():
             return main(["--wait-for-lock", "repro", "--single-item", name])

@@ -16,9 +16,9 @@ import sys
 
 from snakemake.io import ancient
 
-from orchard import arithmetic
+from orchard import arithmetic, paths
 from orchard.errors import UserError, did_you_mean
-from orchard.lineage import gate, graph, project
+from orchard.lineage import gate, graph, parsed, project
 from orchard.lineage.graph import Graph
 from orchard.rerun import alive, aside, began, dvc_patches, machine, progress, remote, warm
 from orchard.rerun.rules import Rules, or_exit
@@ -55,6 +55,7 @@ class Run(Rules):
             alive.wait_for_old_jobs()
             aside.swap(self.graph.outs, self.study.name)
             params.write(self.study)
+            parsed.read(paths.PARAMS)  # so that no job has to parse it
             began.note(self.graph, self.tree)
             if is_local:  # a cluster's nodes have CPUs of their own, and their stages ask them
                 arithmetic.refuse_unfit_machine()
@@ -68,7 +69,7 @@ class Run(Rules):
     @functools.cached_property
     def stale(self) -> tuple[list[str], list[str]]:
         """The stages that are stale themselves, and those behind a stale one."""
-        with project.opened(self.tree) as opened:
+        with project.opened(self.tree, self.graph) as opened:
             return opened.to_start()
 
     def forced(self) -> list[str]:
