@@ -179,3 +179,20 @@ def test_a_sound_lock_is_read():
 @pytest.mark.parametrize("file", ["dvc.lock", *(str(f.relative_to(ROOT)) for f in ROOT.glob("docs/**/dvc.lock"))])
 def test_what_dvc_wrote_is_read(file):
     assert len(lock.read(ROOT / file)) == len(yamls.read(ROOT / file)["stages"])
+
+
+@pytest.mark.parametrize("file", ["dvc.lock", "docs/pear/full/dvc.lock"])
+def test_stage_by_stage_it_holds_what_it_holds_in_one_piece(file):
+    text = (ROOT / file).read_text()
+    assert lock.of_text(text, file) == lock.parse(yamls.loads(text), file)
+
+
+def test_of_the_wanted_stages_alone_the_lines_are_read(tmp_path):
+    file = tmp_path / "dvc.lock"
+    file.write_text(f"{SOUND}  cut:\n    cmd: [\n")
+    assert lock.read(file, ["report"]) == {"report": lock.of_text(SOUND, "dvc.lock")["report"]}
+    assert lock.read(file, ["never-run"]) == {}
+    with pytest.raises(UserError, match="cmd"):
+        lock.read(file, ["cut"])
+    with pytest.raises(UserError):
+        lock.read(file)

@@ -99,6 +99,20 @@ def test_a_lock_file_is_written_in_the_bytes_of_dvc(path):
     assert lockfile.changed_text(old, before, ours, _yaml._dump) == lockfile.dumped(theirs, _yaml._dump)
 
 
+@pytest.mark.parametrize("name", ["sft@nll-1", "new"])
+def test_who_knows_one_stage_alone_leaves_the_others_lines(name):
+    from dvc.utils.serialize import _yaml, loads_yaml
+
+    old = Path("docs/pear/full/dvc.lock").read_text()
+    whole = loads_yaml(old)
+    own = {name: whole["stages"][name]} if name in whole["stages"] else {}
+    before = lockfile.as_json({"stages": own})
+    changed = {"cmd": "python -m orchard.stages.report", "outs": []}
+    mine = {"schema": "2.0", "stages": own | {name: changed}}
+    theirs = whole | {"stages": whole["stages"] | {name: changed}}
+    assert lockfile.changed_text(old, before, mine, _yaml._dump) == lockfile.dumped(theirs, _yaml._dump)
+
+
 @pytest.mark.parametrize("listed", ['{"write": {"results/a": {"pid": %d, "cmd": "job"}}, "read": {}}', '{"wri'])
 def test_a_new_run_waits_for_the_dying_jobs_of_a_killed_one(listed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
