@@ -127,6 +127,13 @@ def fill_in(repo, definitions: dict, tree: dict, names: list[str] | None = None)
     return Graph([_stage(name, entry, tree) for name, entry in found])
 
 
+def needed(tree: dict, name: str) -> dict:
+    """The content of params.yaml without the runs of other stages than one: DVC takes long over thousands."""
+    family, _, key = name.partition("@")
+    runs = {each: {key: of[key]} if each == family and key in of else {} for each, of in tree["runs"].items()}
+    return tree | {"runs": runs}
+
+
 def _stage(name: str, entry: dict, tree: dict) -> Stage:
     deps, params = entry.get("deps", []), entry.get("params", [])
     return Stage(name, entry["cmd"], deps, params, entry["outs"][0], _threads(name, tree))

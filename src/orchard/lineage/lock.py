@@ -325,6 +325,7 @@ def blocks(text: str) -> list[str]:
     return re.split(r"^(?=  \S)", text, flags=re.MULTILINE)
 
 
+@functools.lru_cache(maxsize=2)  # a job asks several times
 def by_name(text: str) -> dict[str, str] | None:
     """The lines of each stage in a dvc.lock's text; None where these are not set as DVC sets them."""
     head, *stages = blocks(text)

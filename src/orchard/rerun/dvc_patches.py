@@ -22,9 +22,9 @@ from pathlib import Path
 
 from ruamel.yaml.error import YAMLError
 
-from orchard import links
+from orchard import links, paths
 from orchard.errors import UserError
-from orchard.lineage import gate, lock, parsed
+from orchard.lineage import gate, graph, lock, parsed
 from orchard.rerun import began, lockfile, warm
 
 TRIED = {"dvc": "3.67.1", "flufl.lock": "9.2.0", "snakemake": "9.27.1"}
@@ -241,7 +241,7 @@ def write_lock_whole() -> None:
 
 
 def parse_less(name: str | None = None) -> None:
-    """Makes DVC take what its files hold from `orchard.lineage.parsed`, and of dvc.lock the one stage's lines alone.
+    """Makes DVC take what its files hold from `orchard.lineage.parsed`, and of dvc.lock and the runs the one stage's.
 
     The run has checked the whole of dvc.lock (orchard.lineage.gate).
 
@@ -261,6 +261,8 @@ def parse_less(name: str | None = None) -> None:
     def parse(text: str, path, typ: str = "safe") -> dict:
         if typ != "safe":
             return plain(text, path, typ)
+        if name and Path(path).name == str(paths.PARAMS):
+            return graph.needed(whole(text, path), name)
         if not (stages := lock.by_name(text)):
             return whole(text, path)
         if name:  # DVC refuses a dvc.lock without stages, so one of another is there where it has none of its own

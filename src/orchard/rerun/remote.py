@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchard import paths
 from orchard.errors import UserError
-from orchard.lineage import gate, parsed, project
+from orchard.lineage import gate, graph, parsed, project
 from orchard.lineage.graph import Stage
 
 ANSWERS_WITHIN = 60  # seconds for a remote to answer at all: ours; an SSH connection alone would wait for half an hour
@@ -63,7 +63,7 @@ def bring(name: str) -> None:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
-    with project.opened(parsed.read(paths.PARAMS), names=[name]) as opened:
+    with project.opened(graph.needed(parsed.read(paths.PARAMS), name), names=[name]) as opened:
         if not (md5 := restorable(opened, opened.stages[name])):
             return
         out, wanted = opened.repo.stage.load_one(name=name).outs[0], HashInfo("md5", md5)

@@ -30,7 +30,14 @@ LOG = paths.LOGS / "warm.log"
 PLAIN = "ORCHARD_PLAIN"  # set to 1: no server
 WAITING = 1024  # children that may be asked for at once: ours, more than a machine has cores
 # What jobs import, and what stages import that compute: 2 and 8 CPU seconds. Not orchard's own modules.
-DVC = ("dvc.cli", "dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.cachemgr", "dvc.stage.run")
+DVC = (
+    "configobj", "dvc._debug", "dvc.cachemgr", "dvc.cli", "dvc.cli.parser", "dvc.commands.repro", "dvc.data_cloud",
+    "dvc.dirs", "dvc.lock", "dvc.repo.artifacts", "dvc.repo.datasets", "dvc.repo.metrics", "dvc.repo.open_repo",
+    "dvc.repo.params", "dvc.repo.plots", "dvc.repo.reproduce", "dvc.repo.stage", "dvc.rwlock", "dvc.scm",
+    "dvc.stage.run", "dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "flufl.lock",
+    "fsspec.implementations.memory", "platformdirs", "pydantic", "pydantic._internal._generate_schema",
+    "pydantic.main", "pydantic.type_adapter", "pydantic.types", "pyparsing", "ruamel.yaml", "scmrepo.noscm",
+)  # fmt: skip
 COMPUTING = (
     "datasets", "lm_eval.evaluator", "lm_eval.models.huggingface", "matplotlib.figure", "numpy", "pandas", "pyarrow",
     "pyarrow.parquet", "scipy.stats", "torch", "transformers.models.llama.modeling_llama",
