@@ -1,4 +1,7 @@
-"""S6: jobs and the main process are killed with SIGKILL at random moments; the end result is the undisturbed one."""
+"""S6: jobs and the main process are killed with SIGKILL at random moments; the end result is the undisturbed one.
+
+Each start of the run chooses at random whether stages are forks of its server or processes of their own.
+"""
 
 import json
 import os
@@ -14,10 +17,10 @@ from ruamel.yaml.representer import RepresenterError
 
 from orchard import yamls
 from orchard.models import training
-from orchard.rerun import alive, dvc_patches, lockfile
+from orchard.rerun import alive, dvc_patches, lockfile, warm
 from tests.helpers.project import CHAIN, COMPUTES, Project
 
-KILLS = 8
+KILLS = 10
 SEED = 7
 
 
@@ -28,7 +31,7 @@ def test_s6_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path)
         main = subprocess.Popen(
             ["snakemake", "--cores", "2", "--", *CHAIN],
             cwd=project.folder,
-            env=project.env,
+            env=project.env | {warm.PLAIN: rng.choice("01")},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
