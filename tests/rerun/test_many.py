@@ -1,4 +1,4 @@
-"""S7: many jobs at once. All wait for DVC's one lock, none fails, and every entry stands in dvc.lock."""
+"""S7: many jobs at once. They share DVC's one lock, none fails, and every entry stands in dvc.lock."""
 
 import hashlib
 import json
@@ -66,6 +66,30 @@ def test_a_lock_that_somebody_holds_is_waited_for_and_never_broken(tmp_path):
     printed = waiting.communicate(timeout=30)[0]
     assert "for DVC's lock" in printed
     assert "got it" in printed
+
+
+def test_jobs_share_the_lock_and_a_command_by_hand_waits_for_them(tmp_path):
+    from dvc.lock import LockError, make_lock
+
+    hold = (
+        "import sys; from orchard.rerun import dvc_patches; from dvc.lock import make_lock;"
+        f"dvc_patches.install('sft@nll-1'); make_lock('{tmp_path}/lock', tmp_dir='{tmp_path}').lock();"
+        "print('got it', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    jobs = [subprocess.Popen([sys.executable, "-c", hold], **pipes) for _ in range(2)]
+    assert [job.stdout.readline() for job in jobs] == ["got it\n"] * 2
+    by_hand = make_lock(str(tmp_path / "lock"), tmp_dir=str(tmp_path))
+    with pytest.raises(LockError):
+        by_hand._do_lock()
+    for job in jobs:
+        job.communicate(timeout=60)
+    by_hand._do_lock()
+    waiting = subprocess.Popen([sys.executable, "-c", hold], **pipes)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(5)
+    by_hand.unlock()
+    assert "for DVC's lock" in waiting.communicate(timeout=60)[0]
 
 
 def test_a_path_that_a_dvc_command_by_hand_writes_is_busy_and_one_of_a_dead_process_is_not(tmp_path):

@@ -4,8 +4,8 @@ DVC asks git whether it ignores an output, and refuses outputs behind a link out
 stage read when the command has ended, so that an edit meanwhile is recorded with what was made before it. Snakemake
 judges by time stamps, and deletes an output that is older than an input.
 
-DVC's own waiting for its lock tries again every half second, so that 200 jobs wake 400 times a second and the lock is
-idle between few. Its lock for network file systems (core.hardlink_lock) does not end with the process that holds it.
+DVC's jobs work one after the other under one lock, and try again every half second: 200 jobs wake 400 times a second.
+Its lock for network file systems (core.hardlink_lock) does not end with the process that holds it.
 Its lists of who reads and writes grow with the jobs. It fills dvc.lock where it stands, so that a kill leaves it cut,
 and parses all of each file, several times per job. It starts a stage as a new process, which imports for seconds.
 """
@@ -13,6 +13,7 @@ and parses all of each file, several times per job. It starts a stage as a new p
 import contextlib
 import copy
 import fcntl
+import functools
 import json
 import os
 import time
@@ -29,6 +30,7 @@ from orchard.rerun import began, lockfile, warm
 
 TRIED = {"dvc": "3.67.1", "flufl.lock": "9.2.0", "snakemake": "9.27.1"}
 LONG = 1  # second; a longer wait for a lock stands in the job's log: ours, less is not worth a line
+TURN = paths.DVC_SCRATCH / "lock.turn"  # held by the one job that changes dvc.lock
 LOOK_EVERY = 5  # seconds between two looks whether a hard-link lock's holder lives: ours, rare beside its polling
 
 
@@ -56,7 +58,7 @@ def install(name: str | None = None) -> None:
 
     refuse_other_versions()
     gate.install()
-    dvc.lock.Lock.lock = _lock_in_line
+    dvc.lock.Lock.lock = functools.partialmethod(_lock_in_line, name is not None)
     dvc.lock.HardlinkLock.lock = _lock_unless_dead
     dvc.lock.HardlinkLock._set_claimfile = flufl.lock.Lock._set_claimfile  # DVC's is a hash, without host and process
     dvc.rwlock.rwlock = _check_rwlock
@@ -70,11 +72,30 @@ def install(name: str | None = None) -> None:
 # Locks
 
 
-def _lock_in_line(self) -> None:
-    """Waits for a lock in the operating system's line. It is the same lock of the same file that DVC itself takes."""
+def _lock_in_line(self, is_shared: bool) -> None:
+    """Waits for a lock in the operating system's line. It is the same lock of the same file that DVC itself takes.
+
+    Args:
+        self: DVC's lock.
+        is_shared: others may share it. The jobs of a run do: each writes its own output, adds to the cache, and changes
+            its own entry of dvc.lock in its turn. A command by hand has the lock alone, as ever.
+    """
     with _logged_wait():
         self._lock = links.open_own(self.lockfile, "a")  # held until DVC closes it
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        fcntl.flock(self._lock, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def _in_turn() -> Iterator[None]:
+    """Lets no other job change dvc.lock until the block ends.
+
+    Where a file system has no such lock, DVC's hard-link lock is in use, which jobs do not share.
+    """
+    TURN.parent.mkdir(parents=True, exist_ok=True)
+    with links.open_own(TURN, "a") as held:
+        with contextlib.suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _lock_unless_dead(self, timeout=None) -> None:
@@ -226,14 +247,15 @@ def write_lock_whole() -> None:
     @contextlib.contextmanager
     def modify(path, parser, dumper, fs=None) -> Iterator[dict]:
         path = Path(path)
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        data = _yaml.parse_yaml(old, path)
-        before = lockfile.as_json(data)
-        yield data
-        half = Path(f"{path}.half")
-        new = lockfile.changed_text(old, before, data, dumper)
-        links.write_own(half, new)
-        half.replace(path)
+        with _in_turn():
+            old = path.read_text(encoding="utf-8") if path.exists() else ""
+            data = _yaml.parse_yaml(old, path)
+            before = lockfile.as_json(data)
+            yield data
+            half = Path(f"{path}.half")
+            new = lockfile.changed_text(old, before, data, dumper)
+            links.write_own(half, new)
+            half.replace(path)
         for lines in {*(lock.by_name(new) or {}).values()} - {*(lock.by_name(old) or {}).values()}:
             parsed.loads(lines)  # so that the next run need not
 
