@@ -42,7 +42,7 @@ def table(ours: pandas.DataFrame, theirs: pandas.DataFrame, confidence: float = 
         By id: the numbers of both (``_other``), whether each interval holds the other's estimate, the shares to expect,
         z, and whether the verdict is the same. A claim that rests on no chain has no row.
     """
-    both = ours.join(theirs, rsuffix="_other", how="inner")
+    both = ours.join(theirs.add_suffix("_other"), how="inner")
     ends = [f"{name}{side}" for name in NUMBERS for side in ("", "_other")]
     both = both[both[ends].notna().all(axis=1) & both["model"].notna() & (both[["n", "n_other"]] > 1).all(axis=1)]
     quantile, quantile_other = (t.ppf((1 + confidence) / 2, both[n] - 1) for n in ("n", "n_other"))
@@ -86,7 +86,7 @@ def agreement(rows: pandas.DataFrame) -> Agreement | None:
 
 def lines(ours: pandas.DataFrame, theirs: pandas.DataFrame) -> list[str]:
     """What is said of two runs in a few lines: how many numbers are the same, and whether intervals hold."""
-    both = ours.join(theirs, rsuffix="_other", how="inner")
+    both = ours.join(theirs.add_suffix("_other"), how="inner")
     tested = both[both[["ours", "ours_other"]].notna().all(axis=1)]
     same = np.all([_alike(tested[name], tested[f"{name}_other"]) for name in NUMBERS], axis=0).sum()
     found = [f"{same} of {len(tested)} estimates and their intervals are the same"]
