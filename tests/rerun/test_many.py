@@ -73,7 +73,7 @@ def test_jobs_share_the_lock_and_a_command_by_hand_waits_for_them(tmp_path):
 
     hold = (
         "import sys; from orchard.rerun import dvc_patches; from dvc.lock import make_lock;"
-        f"dvc_patches.install('sft@nll-1'); make_lock('{tmp_path}/lock', tmp_dir='{tmp_path}').lock();"
+        f"dvc_patches.install('sft@nll-1'); held = make_lock('{tmp_path}/lock', tmp_dir='{tmp_path}'); held.lock();"
         "print('got it', flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
