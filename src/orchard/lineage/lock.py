@@ -6,9 +6,10 @@ makes paths of its hashes; so its form is checked to the last key, and what is p
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -326,11 +327,11 @@ def blocks(text: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=2)  # a job asks several times
-def by_name(text: str) -> dict[str, str] | None:
+def by_name(text: str) -> Mapping[str, str] | None:
     """The lines of each stage in a dvc.lock's text; None where these are not set as DVC sets them."""
     head, *stages = blocks(text)
     named = {lines.partition(":\n")[0].strip(): lines for lines in stages}
-    return named if head == HEAD and len(named) == len(stages) else None
+    return MappingProxyType(named) if head == HEAD and len(named) == len(stages) else None
 
 
 def of_stages(text: str, names: Iterable[str]) -> str:

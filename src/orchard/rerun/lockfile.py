@@ -103,9 +103,9 @@ def changed_text(old: str, before: dict[str, str], data: dict, dumper) -> str:
         data: the content now, of the same stages and of new ones.
         dumper: DVC's own, which writes data to a stream.
     """
-    texts = by_name(old)
-    if texts is None:
+    if (named := by_name(old)) is None:
         return dumped(data, dumper)
+    texts = dict(named)
     for name, entry in as_json(data).items():
         if entry != before.get(name):
             alone = {"schema": data["schema"], "stages": {name: data["stages"][name]}}
