@@ -82,7 +82,7 @@ def test_a_stage_that_fails_is_told_with_its_log(clone):
     ("asked", "parts"),
     [
         (["generate@set-00"], ["no stage of this study", "did you mean 'generate@set-00"]),
-        (["base@tiny"], ["base@tiny: never run"]),
+        (["base@tiny-1"], ["base@tiny-1: never run"]),
         (["3"], ["1 to 2 can be"]),
         (["0"], ["1 to 2 can be"]),
     ],
