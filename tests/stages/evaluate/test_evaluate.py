@@ -23,7 +23,7 @@ from orchard.stages.evaluate import __main__ as evaluate
 from orchard.stages.evaluate import callbacks, harness, responses
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.study.schema.common import FewShot, Sampling
-from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, ScoredTask, Task
+from orchard.study.schema.evaluate import Evaluate, EvaluateRun, GenerationTask, NamedTask, ScoredTask, Task
 from orchard.tasks import generated, programs, registry
 from orchard.tasks.task import BALANCED, CUT_OFF, NO_ANSWER, UNBALANCED, WRONG
 from tests.helpers.judging import judge
@@ -323,9 +323,9 @@ def test_a_prompt_that_would_be_cut_is_refused(manager, kind):
 
 
 def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
-    folder, outputs = paths.evaluation("base-random"), []
+    folder, outputs, run = paths.evaluation("base-random"), [], EvaluateRun(model="base-random")
     for _ in range(2):
-        subprocess.run(command("evaluate", "base-random"), check=True, env=ENVIRONMENT)
+        subprocess.run(command("evaluate", "base-random", run), check=True, env=ENVIRONMENT)
         outputs.append({file.name: file.read_bytes() for file in folder.iterdir()})
     assert set(outputs[0]) == {"scores.parquet", "samples.parquet", "record.json"}
     assert outputs[0] == outputs[1]
