@@ -126,7 +126,7 @@ DAMAGES = {
     ),
     "a folder elsewhere": (lambda: edit_config(base_model_name_or_path="/tmp"), ["an adapter of /tmp"]),
     "itself": (lambda: edit_config(base_model_name_or_path=str(FOLDER)), ["holds weights"]),
-    "no weights": (lambda: (FOLDER / adapters.WEIGHTS).unlink(), ["cannot be loaded"]),
+    "no weights": (lambda: (FOLDER / adapters.WEIGHTS).unlink(), ["has no adapter_model.safetensors"]),
     "weights of another shape": (lambda: edit_config(r=3), ["cannot be loaded"]),
     "a tensor too few": (lambda: edit_weights(lambda found: found.pop(min(found)) is None), ["is missing"]),
     "a tensor too many": (lambda: edit_weights(lambda found: found | {"more": torch.ones(2)}), ["more is missing"]),

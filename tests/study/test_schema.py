@@ -215,6 +215,7 @@ def test_what_loads_an_adapter_reads_the_model_that_it_changes():
     tree = copy.deepcopy(DEFAULT)
     for stage in ("sft", "recover"):
         tree[stage]["trainer"]["lora"] = {"rank": 4, "alpha": 8.0}
+    tree["sft"]["arms"]["none"] = {"objective": "none", "base": "base-tiny", "data": "teacher"}
     found = runs.expand(load.validate(Resolved(tree, {})))
     pruned = "rl-grpo-pear-token-1-block-influence-0.25"
     wanted = {

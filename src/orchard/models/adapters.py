@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,8 @@ def refuse_unfit(folder: Path) -> None:
         raise _unfit(f"{folder} is an adapter of {start}", "it changes a model of the study that holds weights", folder)
     if not start.is_dir():
         raise _unfit(f"{folder} is an adapter of {start}, which is not here", "both are here", start)
+    if not (folder / WEIGHTS).is_file():
+        raise _unfit(f"{folder} has no {WEIGHTS}", "an adapter is safetensors", folder)
     if record.content_hash(start) != record.read(folder)["inputs"].get(str(start)):
         raise _unfit(
             f"{folder} was trained on another {start} than the one here", "an adapter changes its own model", folder
@@ -89,7 +92,8 @@ def merged(model, folder: Path):
     from peft import PeftModel  # takes a second, which only who has an adapter pays
 
     try:
-        adapted = PeftModel.from_pretrained(model, folder)
+        with warnings.catch_warnings(action="ignore"):  # of what is missing or left over: refused below
+            adapted = PeftModel.from_pretrained(model, folder)
     except Exception as error:  # a damaged file fails anywhere in two libraries
         raise checkpoint.cannot_be_loaded(folder, error, MAKE_AGAIN) from error
     checkpoint.refuse_unfit_state(folder, adapted, MAKE_AGAIN)
