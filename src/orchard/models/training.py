@@ -117,7 +117,8 @@ def refuse_shards(needing: str) -> None:
 def train(trainer, state: Path) -> int:
     """Trains, going on from the last checkpoint; of several processes only the first comes back from here.
 
-    Where each process held a shard of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards, to be saved.
+    Where each process held a shard of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards,
+    which can be saved.
 
     Args:
         trainer: one of transformers or TRL.
