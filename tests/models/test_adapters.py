@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from orchard import paths
 from orchard.errors import UserError
-from orchard.models import adapters, card, folders, record
+from orchard.models import adapters, card, folders, record, whole
 from orchard.stages.base.pretrain import make_tokenizer
 from tests.helpers.llama import random_llama, save_base
 from tests.helpers.messages import assert_one_message
@@ -84,12 +84,12 @@ def test_an_adapter_has_the_same_bytes_each_time(merged):
 
 
 def test_a_whole_folder_can_be_written_of_it(merged):
-    whole = Path("whole")
-    folders.write_whole(FOLDER, whole)
-    assert not (whole / adapters.CONFIG).exists()
-    assert record.read(whole) == record.read(FOLDER)
-    assert_equal(folders.load_model(whole, merged.dtype), merged)
-    folders.write_whole(FOLDER, Path("pruned"), dropped=[1])
+    target = Path("whole")
+    whole.write(FOLDER, target)
+    assert not (target / adapters.CONFIG).exists()
+    assert record.read(target) == record.read(FOLDER)
+    assert_equal(folders.load_model(target, merged.dtype), merged)
+    whole.write(FOLDER, Path("pruned"), dropped=[1])
     assert folders.load_model("pruned").config.num_hidden_layers == 3
 
 

@@ -7,8 +7,7 @@ import contextlib
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard.errors import UserError
-from orchard.models import adapters, checkpoint, loading, prompts, record, sampling, surgery
+from orchard.models import adapters, checkpoint, loading, prompts, sampling
 
 
 def load_model(folder: str | Path, dtype: torch.dtype = torch.float32, **options):
@@ -223,21 +222,6 @@ def save_trained(model, tokenizer, folder: Path, start: Path) -> None:
         tokenizer.save_pretrained(folder)
     else:
         save(model.merge_and_unload() if hasattr(model, "peft_config") else model, tokenizer, folder, start)
-
-
-def write_whole(folder: Path, target: Path, dropped: Collection[int] = ()) -> None:
-    """Writes a model of the study as an ordinary folder: its adapter merged, some layers left out.
-
-    What lies beside weights, config and tokenizer (record, curves) is copied.
-    """
-    model = load_model(folder, dtype_of(folder))
-    if dropped:
-        surgery.drop_layers(model, dropped)
-    save(model, load_tokenizer(folder), target)
-    made = {file.name for file in target.iterdir()} | {adapters.CONFIG, adapters.WEIGHTS, record.NOT_CONTENT}
-    for file in folder.iterdir():
-        if file.is_file() and file.name not in made:
-            shutil.copyfile(file, target / file.name)
 
 
 def drift(before: Path, after: Path) -> dict:

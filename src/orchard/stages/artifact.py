@@ -10,7 +10,7 @@ import shutil
 import pandas
 
 from orchard import paths
-from orchard.models import adapters, card, folders, record
+from orchard.models import adapters, card, record, whole
 from orchard.stages import stage
 from orchard.study.schema.artifacts import ArtifactRun
 
@@ -19,7 +19,7 @@ def main(role: str, run: ArtifactRun) -> None:
     scores = pandas.read_parquet(paths.evaluation(run.model) / "scores.parquet")
     with stage.output(paths.artifact(role)) as scratch:
         if adapters.is_kept(paths.model(run.model)):
-            folders.write_whole(paths.model(run.model), scratch)
+            whole.write(paths.model(run.model), scratch)
         else:
             shutil.copytree(paths.model(run.model), scratch, ignore=shutil.ignore_patterns(record.NOT_CONTENT))
         card.write(scratch, run.model, scores)

@@ -7,10 +7,9 @@ import pandas
 import pytest
 
 from orchard import jsonl, paths
-from orchard.models import adapters, card, folders, record, surgery
+from orchard.models import adapters, card, folders, record, surgery, whole
 from orchard.models.finetuning import adapter
 from orchard.stages.evaluate import __main__ as evaluate
-from orchard.stages.evaluate import subject
 from orchard.study.schema.common import Lora
 from orchard.study.schema.evaluate import Evaluate, EvaluateRun, GenerationTask, ScoredTask
 from orchard.tasks import generated, registry
@@ -56,9 +55,9 @@ def test_a_view_without_a_layer_scores_as_the_model_that_lacks_it(model_type):
     cut = folders.load_model(paths.model(MODEL))
     surgery.drop_layers(cut, [2])
     save_base(cut, paths.model("base-cut"))
-    whole, view = scored(MODEL, model=MODEL), scored(f"prune-{MODEL}-skip-2", model=MODEL, layer=2)
+    unpruned, view = scored(MODEL, model=MODEL), scored(f"prune-{MODEL}-skip-2", model=MODEL, layer=2)
     assert view == scored("base-cut", model="base-cut")
-    assert view["scores"] != whole["scores"]
+    assert view["scores"] != unpruned["scores"]
     assert not paths.model(f"prune-{MODEL}-skip-2").exists()
     assert model_type in TYPES
 
@@ -97,17 +96,20 @@ def test_an_adapter_and_a_view_of_it_score_as_the_merged_model():
     folder = paths.model("sft-nll-1")
     keep_adapter(folder, paths.model(MODEL))
     assert adapters.is_kept(folder)
-    folders.write_whole(folder, paths.model("base-merged"))
-    folders.write_whole(folder, paths.model("base-cut"), dropped=[3])
+    whole.write(folder, paths.model("base-merged"))
+    whole.write(folder, paths.model("base-cut"), dropped=[3])
     assert scored("sft-nll-1", model="sft-nll-1") == scored("base-merged", model="base-merged")
     assert scored("prune-sft-nll-1-skip-3", model="sft-nll-1", layer=3) == scored("base-cut", model="base-cut")
 
 
 def test_a_folder_that_another_engine_reads_is_whole_and_goes_afterwards():
     save_base(tiny("llama"), paths.model(MODEL))
-    with subject.whole(paths.model(MODEL), [0, 1]) as written:
+    with whole.written(paths.model(MODEL), [0, 1]) as written:
         assert folders.load_model(written).config.num_hidden_layers == 2
     assert not written.exists()
+    with whole.written(paths.model(MODEL)) as written:
+        assert written == paths.model(MODEL)
+    assert written.exists()
 
 
 def test_scores_in_16_bits_are_close_to_those_in_32():

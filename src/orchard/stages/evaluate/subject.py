@@ -3,11 +3,10 @@
 import contextlib
 import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
-from orchard import files, paths
+from orchard import paths
 from orchard.errors import UserError
-from orchard.models import adapters, chosen_on, folders, record, surgery
+from orchard.models import chosen_on, folders, record, surgery, whole
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.study.schema.evaluate import Evaluate, EvaluateRun
 from orchard.study.schema.prune import ONE_LAYER
@@ -46,25 +45,8 @@ def in_vllm(run: EvaluateRun, asked: Evaluate) -> Iterator:
         )
     from orchard.stages.evaluate.vllm import StrictVLLM
 
-    folder = paths.model(run.model)
-    if run.layer is None and not adapters.is_kept(folder):
+    with whole.written(paths.model(run.model), [] if run.layer is None else [run.layer]) as folder:
         yield StrictVLLM(folder, asked.batch_size, asked.seed)
-        return
-    dropped = [] if run.layer is None else [run.layer]
-    with whole(folder, dropped) as written:
-        yield StrictVLLM(written, asked.batch_size, asked.seed)
-
-
-@contextlib.contextmanager
-def whole(folder: Path, dropped: list[int]) -> Iterator[Path]:
-    """An ordinary folder of a model with its adapter merged and without some layers, which goes after the block."""
-    written = paths.SCRATCH / "whole" / "-".join([folder.name, *map(str, dropped)])
-    files.remove(written)  # one that a kill left
-    try:
-        folders.write_whole(folder, written, dropped)
-        yield written
-    finally:
-        files.remove(written)
 
 
 def record_of(run: EvaluateRun) -> dict:
