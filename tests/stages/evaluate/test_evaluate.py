@@ -20,7 +20,7 @@ from orchard.models import folders, sampling
 from orchard.sandbox import sandbox
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.evaluate import __main__ as evaluate
-from orchard.stages.evaluate import callbacks, harness, responses
+from orchard.stages.evaluate import callbacks, harness, responses, subject
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.study.schema.common import FewShot, Sampling
 from orchard.study.schema.evaluate import Evaluate, EvaluateRun, GenerationTask, NamedTask, ScoredTask, Task
@@ -394,8 +394,9 @@ def test_a_name_that_lm_eval_does_not_know_is_refused():
 
 
 def test_vllm_is_refused_where_it_is_not_installed():
-    with pytest.raises(UserError, match="pip install vllm"):
-        evaluate.backend(paths.model("base-random"), ASKED.model_copy(update={"backend": "vllm"}))
+    asked = ASKED.model_copy(update={"backend": "vllm"})
+    with pytest.raises(UserError, match="pip install vllm"), subject.loaded(EvaluateRun(model="base-random"), asked):
+        pass
 
 
 def test_a_chat_template_is_used_where_the_model_has_one(manager):
