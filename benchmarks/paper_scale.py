@@ -1,4 +1,4 @@
-"""What each stage needs for models of billions of parameters: GPU memory and GPU hours, by the formulas below.
+"""What each stage needs for models of billions of parameters: GPU memory, GPU hours and disk, by the formulas below.
 
     python benchmarks/paper_scale.py
 
@@ -23,14 +23,16 @@ class Model:
     parameters: float
     layers: int
     width: int
+    query_width: int  # heads × width of a head
     key_value_width: int  # key-value heads × width of a head
+    inner: int  # width of the feed-forward part
     vocabulary: int
 
 
 MODELS = [
-    Model("Qwen3-1.7B", 1.7e9, 28, 2048, 1024, 151_936),
-    Model("Qwen3-4B", 4.0e9, 36, 2560, 1024, 151_936),
-    Model("Llama-3.1-8B", 8.0e9, 32, 4096, 1024, 128_256),
+    Model("Qwen3-1.7B", 1.7e9, 28, 2048, 2048, 1024, 6144, 151_936),
+    Model("Qwen3-4B", 4.0e9, 36, 2560, 4096, 1024, 9728, 151_936),
+    Model("Llama-3.1-8B", 8.0e9, 32, 4096, 4096, 1024, 14_336, 128_256),
 ]
 # What the papers' studies do; where a paper does not say, ours: rows × tokens a row.
 SFT_TOKENS = 10_000 * 4_096  # ours: PEAR gives no size; 10,000 rows of reasoning
@@ -41,6 +43,9 @@ EVALUATION_TOKENS = 5_000 * 4 * 1_024  # ours: 5,000 generated items, 4 samples 
 CALIBRATION_TOKENS = 256 * 2_048  # ours
 BATCH = 16  # sequences generated side by side: ours, so that 8 B fits on one GPU, on which generation runs
 ROW = 4_096  # tokens of the longest row: ours
+RANK = 64  # LLP: of LoRA
+# LLP: three methods at three ratios, each recovered on four kinds of data; ours: a fifth of the layers on average
+PRUNED, LEFT, RECOVERED = 9, 0.8, 36
 
 
 def state(model: Model) -> float:
@@ -87,6 +92,20 @@ def needs(model: Model) -> list[tuple[str, float, float]]:
     ]  # fmt: skip
 
 
+def adapter(model: Model) -> float:
+    """Bytes of LoRA's two matrices on every linear map of each layer, in float32."""
+    queries, others, widths = model.query_width, model.key_value_width, model.width
+    maps = 2 * (widths + queries) + 2 * (widths + others) + 3 * (widths + model.inner)
+    return FLOAT * RANK * model.layers * maps
+
+
+def study(model: Model, size: int) -> float:
+    """Bytes of one model of LLP's study on the disk, at so many bytes a parameter; single layers are views."""
+    embeddings = model.vocabulary * model.width
+    pruned = size * (embeddings + LEFT * (model.parameters - embeddings))
+    return size * model.parameters + PRUNED * pruned + RECOVERED * adapter(model)
+
+
 def main() -> None:
     print("| model | stage | GPU memory, GB | GPUs of 80 GB | GPU hours a job |\n|---|---|---|---|---|")
     for model in MODELS:
@@ -94,6 +113,12 @@ def main() -> None:
             gpus = next(count for count in (1, 2, 4, 8, 16) if memory <= count * SPARE * MEMORY)
             time = "< 0.1" if hours < 0.1 else f"{hours:.1f}"
             print(f"| {model.name} | {stage} | {memory / 1e9:.0f} | {gpus} | {time} |")
+    print(
+        "\n| model | float32, GB | bfloat16, GB | adapter, GB | LLP's study in float32 | in bfloat16 |\n|" + "---|" * 6
+    )
+    for model in MODELS:
+        sizes = [4 * model.parameters, 2 * model.parameters, adapter(model), study(model, 4), study(model, 2)]
+        print(f"| {model.name} | {' | '.join(f'{size / 1e9:.2f}' for size in sizes)} |")
 
 
 if __name__ == "__main__":

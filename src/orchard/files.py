@@ -1,6 +1,7 @@
-"""Moving and removing files and folders, wherever they lie."""
+"""Moving, removing and hashing files and folders, wherever they lie."""
 
 import errno
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copy2(source, target, follow_symlinks=False)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from None
+
+
+def digest(file: Path, algorithm: str) -> str:
+    """The hash of a file's content in hexadecimal; it is read in pieces, as a checkpoint may be larger than memory."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, algorithm).hexdigest()
 
 
 def remove(path: Path) -> None:

@@ -50,8 +50,10 @@ CODE_EDITS = {
     "study/checks.py": (),
     "study/schema/rl.py": ("rl@",),
     "study/schema/report.py": ("report",),
-    "models/surgery.py": ("search@", "prune@"),
-    "models/prompts.py": ("base@", "behave@", "sft@", "rl@", "search@", "prune@", "respond@", "recover@", "evaluate@"),
+    "models/surgery.py": ("search@", "prune@", "evaluate@", "artifact@"),
+    "models/prompts.py": (
+        *("base@", "behave@", "sft@", "rl@", "search@", "prune@", "respond@", "recover@", "evaluate@", "artifact@"),
+    ),
     "rerun/start.py": (),
     "lineage/lock.py": ("report",),
     "stages/evaluate/tasks/choice.yaml": ("evaluate@",),

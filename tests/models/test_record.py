@@ -1,6 +1,8 @@
 """The record of an output: hashes of content alone, versions without their build."""
 
+import hashlib
 import json
+import tracemalloc
 
 from orchard.models import record
 
@@ -24,3 +26,15 @@ def test_a_record_names_the_version_that_is_pinned_and_no_build(tmp_path, monkey
         written.append((tmp_path / record.FILE).read_text())
     assert len(set(written)) == 1
     assert json.loads(written[0])["versions"]["torch"] == "2.13.0"
+
+
+def test_a_large_file_is_hashed_in_little_memory(tmp_path):
+    file, content = tmp_path / "model.safetensors", b"weights " * 2**22
+    file.write_bytes(content)
+    expected = hashlib.sha256(content).hexdigest()
+    tracemalloc.start()
+    try:
+        assert record.content_hash(file) == expected
+        assert tracemalloc.get_traced_memory()[1] < len(content) / 16
+    finally:
+        tracemalloc.stop()

@@ -109,7 +109,10 @@ def rules_graph(project: Project) -> dict[str, set[str]]:
 
 
 def dvc_graph(project: Project) -> dict[str, set[str]]:
-    """Output to inputs of every DVC stage, without code files; a folder stands for the outputs in it."""
+    """Output to inputs of every DVC stage, without code files.
+
+    A folder stands for the outputs in it, and a file in an output for that output.
+    """
     from dvc.repo import Repo
 
     with Repo(str(project.folder)) as repo:
@@ -119,8 +122,9 @@ def dvc_graph(project: Project) -> dict[str, set[str]]:
         found[out] = set()
         for dep in deps - {"params.yaml", "requirements.lock", "requirements-games.lock"}:
             inside = {other for other in stages if other.startswith(f"{dep}/")}
+            around = {other for other in stages if dep.startswith(f"{other}/")}
             if not dep.startswith("src/"):
-                found[out] |= inside or {dep}
+                found[out] |= inside or around or {dep}
     return found
 
 

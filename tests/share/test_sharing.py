@@ -78,7 +78,7 @@ def test_a_named_checkpoint_is_fetched_alone_and_scores_as_recorded(finished, tm
     other.run(*get, "data/eval", "-o", "data/eval")
     shutil.copy(project.folder / "params.yaml", other.folder)
     other.env["PYTHONPATH"] = str(project.folder / "src")
-    other.run("python", "-m", "orchard.stages.evaluate", MODEL)
+    other.run("python", "-m", "orchard.stages.evaluate", MODEL, "--model", MODEL)
     ours, theirs = (
         pandas.read_parquet(place.folder / "results/evals" / MODEL / "scores.parquet") for place in (other, finished)
     )

@@ -102,8 +102,9 @@ def fetched_from(hub: Hub, source: Fetch, **environment: str) -> subprocess.Comp
         return fetched(source, HF_ENDPOINT=hub.url, HF_HOME="home/hub", HF_HUB_OFFLINE="0", **environment)
 
 
-def test_a_model_comes_from_a_hub_without_its_subfolders():
-    done = fetched_from(Hub(FILES | {"onnx/config.json": "{}"}), MODEL)
+def test_a_model_comes_from_a_hub_once_and_without_its_subfolders():
+    twice = {"consolidated.safetensors": "the same weights", "model.fp16.safetensors": "the same in 16 bits"}
+    done = fetched_from(Hub(FILES | twice | {"onnx/config.json": "{}"}), MODEL)
     assert done.returncode == 0, done.stderr
     names = {str(file.relative_to(paths.fetched("source"))) for file in paths.fetched("source").rglob("*")}
     assert names == {"config.json", "model.safetensors", "tokenizer.json"}

@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
 from orchard import paths
 from orchard.errors import UserError
-from orchard.models import chosen_on, prompts, record, training
+from orchard.models import adapters, chosen_on, folders, prompts, record, training
 from orchard.stages import recover
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.study.schema.common import Lora
 from orchard.study.schema.recover import EqualSteps, RecoverRun
 from tests.helpers import small_study as small
+from tests.helpers.llama import random_llama
 from tests.helpers.stages import killed_after
 
 
@@ -88,6 +90,36 @@ def test_four_bits_without_a_gpu_are_refused(responses):
     small.write(four_bit=True, lora=Lora(rank=2, alpha=4.0))
     with pytest.raises(UserError, match="without a GPU"):
         recovered("steps")
+
+
+# Adapters and numbers
+
+
+def test_lora_is_kept_as_an_adapter_and_merged_when_it_is_loaded(responses):
+    small.write(lora=Lora(rank=2, alpha=4.0))
+    with mock.patch.object(folders, "save_trained", wraps=folders.save_trained) as saved:
+        folder = recovered("few")
+    merged = saved.call_args.args[0].merge_and_unload()
+    assert adapters.is_kept(folder)
+    assert adapters.start_of(folder) == paths.model(f"prune-{small.MODEL}-block-influence-1")
+    found = folders.load_model(folder).state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in merged.state_dict().items())
+    facts = record.read(folder)
+    assert (facts["stage"], facts["dtype"], facts["ratio"]) == ("recover", "float32", 0.25)
+    first = record.content_hash(folder)
+    assert record.content_hash(recovered("few")) == first
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=2, alpha=4.0)])
+def test_what_is_recovered_of_16_bits_has_16_bits(lora, small_study):
+    folders.save(random_llama().to(torch.bfloat16), make_tokenizer(), paths.model(small.MODEL))
+    small.write(lora=lora)
+    small.pruned("block-influence")
+    small.responses_of("open")
+    folder = recovered("few")
+    assert record.read(folder)["dtype"] == "bfloat16"
+    assert folders.dtype_of(folder) == torch.bfloat16
+    assert folders.drift(paths.model(f"prune-{small.MODEL}-block-influence-1"), folder)["absolute"] > 0
 
 
 # Killed and started again

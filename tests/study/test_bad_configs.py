@@ -28,12 +28,31 @@ SELECTION = {
     },
 }
 LOADED = {"kind": "local", "source": ".", "license": "mit", "model": {"layers": 8}}
+POLICY = {
+    "kind": "model",
+    "model": "sft-nll-1",
+    "prompts": "data/prompts/sft.jsonl",
+    "sampling": {"seed": 1, "temperature": 1.0, "max_new_tokens": 8, "batch_size": 4},
+}
 BAD_CONFIGS = {
     "an artifact that nothing makes": (
         {"artifacts.rl": "rl-grpo-nll-9"},
         ["artifacts.rl: 'rl-grpo-nll-9'", "did you mean 'rl-grpo-nll-"],
     ),
     "an unknown arithmetic": ({"arithmetic": "exact"}, ["arithmetic: 'exact'", "'portable' or 'fast'"]),
+    "16 bits that are to be the same everywhere": (
+        {"loading.dtype": "bfloat16"},
+        ["arithmetic: portable, loading.dtype: bfloat16", "set arithmetic: fast"],
+    ),
+    "FlashAttention in 32 bits": (
+        {"loading.attention": "flash_attention_2"},
+        ["loading: attention flash_attention_2, dtype float32", "16 bits"],
+    ),
+    "a type of numbers that is not there": ({"loading.dtype": "float16"}, ["loading.dtype: 'float16'", "'bfloat16'"]),
+    "a policy that is an adapter": (
+        {"sft.trainer.lora": {"rank": 2, "alpha": 4.0}, "behave.own": POLICY},
+        ["behave.own.model: sft-nll-1, an adapter of base-tiny-1", "sft.trainer.lora: null"],
+    ),
     "an unknown way to share work": ({"parallel": "fdsp"}, ["parallel: 'fdsp'", "'data' or 'fsdp'"]),
     "text for a number": ({"base.tiny.steps": "1000"}, ["base.tiny.steps: '1000'", "without quotes"]),
     "a number in quotes": ({"rl.recipes.grpo.learning_rate": "1e-3"}, ["'1e-3'", "without quotes"]),

@@ -200,6 +200,37 @@ def test_a_count_of_layers_keeps_its_name():
     assert [*runs.expand(study)["prune"]] == ["base-tiny-2-random-2-0.25", "base-tiny-2-random-2-3"]
 
 
+def test_single_layers_are_evaluated_and_not_written():
+    tree = copy.deepcopy(DEFAULT)
+    tree["prune"]["skip"] = ["base-tiny-2"]
+    found = runs.expand(load.validate(Resolved(tree, {})))
+    assert not [name for name in found["prune"] if "skip" in name]
+    views = {name: run for name, run in found["evaluate"].items() if run.layer is not None}
+    assert list(views) == [f"prune-base-tiny-2-skip-{layer}" for layer in range(8)]
+    assert {run.model for run in views.values()} == {"base-tiny-2"}
+    assert {run.weights for run in views.values()} == {"results/models/base-tiny-2/record.json"}
+
+
+def test_what_loads_an_adapter_reads_the_model_that_it_changes():
+    tree = copy.deepcopy(DEFAULT)
+    for stage in ("sft", "recover"):
+        tree[stage]["trainer"]["lora"] = {"rank": 4, "alpha": 8.0}
+    tree["sft"]["arms"]["none"] = {"objective": "none", "base": "base-tiny", "data": "teacher"}
+    found = runs.expand(load.validate(Resolved(tree, {})))
+    pruned = "rl-grpo-pear-token-1-block-influence-0.25"
+    wanted = {
+        ("rl", "grpo-nll-1"): "base-tiny-1",
+        ("rl", "grpo-none-1"): "sft-none-1/record.json",
+        ("prune", pruned): "rl-grpo-pear-token-1/record.json",
+        ("evaluate", "sft-nll-1"): "base-tiny-1",
+        ("evaluate", f"recover-{pruned}-self-steps-1"): f"prune-{pruned}",
+        ("artifact", "sft"): "base-tiny-1",
+    }
+    for (family, name), path in wanted.items():
+        assert found[family][name].weights == f"results/models/{path}"
+    assert all(run.weights for family in runs.MODEL_OF for run in found[family].values())
+
+
 def test_several_mistakes_are_one_message():
     tree = copy.deepcopy(DEFAULT)
     tree["sft"]["arms"]["nll"]["objective"] = "nl"

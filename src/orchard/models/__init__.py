@@ -1,4 +1,4 @@
 """What model stages share: folders with their records and cards, training, sampling, likelihood, and layer surgery.
 
-Imports: arithmetic, errors, processes, study, tasks.
+Imports: arithmetic, errors, files, paths, processes, study, tasks, yamls.
 """

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
-from safetensors import safe_open
 
-from orchard.models import record
+from orchard.models import adapters, checkpoint, record
 
 if TYPE_CHECKING:
     import pandas
@@ -53,7 +52,9 @@ def finish(
     """
     before = record.read(start) if start else {"history": [], "license": licence}
     origin = {"history": [*before["history"], step], "license": before["license"]}
-    record.write(folder, stage, settings, inputs, **facts, **origin)
+    whole = start if start and (folder / adapters.CONFIG).is_file() else folder
+    dtype = str(checkpoint.dtype_of(whole)).removeprefix("torch.")
+    record.write(folder, stage, settings, inputs, dtype=dtype, **facts, **origin)
     write(folder, name)
 
 
@@ -70,7 +71,9 @@ def write(folder: Path, name: str, scores: pandas.DataFrame | None = None) -> No
     steps = "\n".join(
         f"{number}. {html.escape(step, quote=False)}" for number, step in enumerate(own["history"], start=1)
     )
-    size = f"{config['num_hidden_layers']} layers of width {config['hidden_size']}, {parameters(folder):,} parameters"
+    start = adapters.start_of(folder) if (folder / adapters.CONFIG).is_file() else None
+    count = parameters(start or folder)
+    size = f"{config['num_hidden_layers']} layers of width {config['hidden_size']}, {count:,} parameters"
     (folder / FILE).write_text(f"""---
 license: {own["license"]}
 library_name: transformers
@@ -91,12 +94,7 @@ arXiv 2602.01997): made to be measured, not to be used.
 `record.json`. The licence is that of the base model.
 
 ## Use
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-folder = "path/to/this/folder"
-model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-```
+{usage(start)}
 
 ## Scores
 {score_table(name, scores)}
@@ -115,10 +113,25 @@ def score_table(name: str, scores: pandas.DataFrame | None) -> str:
     )
 
 
+def usage(start: Path | None) -> str:
+    """How a model is loaded elsewhere: of an adapter, on the model that it changes."""
+    if not start:
+        return """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "path/to/this/folder"
+model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+```"""
+    return f"""This folder holds what LoRA changed, an adapter of `{start}` of the same study:
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder, whole = "path/to/this/folder", AutoModelForCausalLM.from_pretrained("path/to/{start.name}")
+model, tokenizer = PeftModel.from_pretrained(whole, folder).merge_and_unload(), AutoTokenizer.from_pretrained(folder)
+```"""
+
+
 def parameters(folder: Path) -> int:
-    """The number of parameters that a model's weights hold."""
-    count = 0
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as weights:
-            count += sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118
-    return count
+    """The number of parameters that a folder's weights hold."""
+    return sum(math.prod(header.shape) for header in checkpoint.read_headers(folder).values())

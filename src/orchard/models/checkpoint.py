@@ -4,9 +4,11 @@ transformers fills what is missing with random numbers, passes over what it does
 use as if it were numbers. Every loader here goes through `refuse_unfit` before and `refuse_broken` after.
 """
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +32,8 @@ COUNTS = ("BOOL", "I64")  # of old checkpoints: masks and positions, which are n
 # The parts of transformers itself; any other name is that of a kernel, a program that is fetched from the hub.
 ATTENTION = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", None)
 FETCH_AGAIN = "fetch or make the checkpoint again"
+DIVERGED = "lower the learning rate of the stage; a diverged resume state goes with `rm -r .scratch/resume`"
+PIECE = 2**24  # numbers of a tensor that are looked at at once: ours, 128 MB in float64; an embedding may have 2**30
 
 
 class Header(NamedTuple):
@@ -104,6 +108,20 @@ def read_headers(folder: Path) -> dict[str, Header]:
             raise _broken(f"{file}: {twice[0]} stands in another shard too", "each tensor stands once")
         headers |= found
     return headers
+
+
+def dtype_of(folder: Path) -> torch.dtype:
+    """The type of the numbers in a folder's weights, as the study writes them: bfloat16, or float32 for all others."""
+    types = {header.dtype for header in read_headers(folder).values()}
+    return torch.bfloat16 if types == {"BF16"} else torch.float32
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[dict[str, Callable[[], torch.Tensor]]]:
+    """The tensors of a folder by name, each read when it is asked for, from however many shards."""
+    with contextlib.ExitStack() as stack:
+        shards = [stack.enter_context(safe_open(file, framework="pt")) for file in _shards(folder)]
+        yield {name: partial(shard.get_tensor, name) for shard in shards for name in shard.keys()}  # noqa: SIM118
 
 
 def refuse_broken(model, missing: list[str], unexpected: list[str], source: str | Path) -> None:
@@ -189,29 +207,34 @@ def refuse_no_numbers(weights: dict[str, torch.Tensor], source: str | Path, fix:
         UserError: a number is not finite.
     """
     for name, tensor in weights.items():
-        if tensor.is_floating_point() and not (finite := tensor.isfinite()).all():
-            bad = f"{int((~finite).sum())} of {tensor.numel()} numbers are NaN or infinite"
+        if bad := sum(int((~piece.isfinite()).sum()) for piece in pieces(tensor)):
             raise UserError(
-                found=f"{source}: {name}: {bad}",
+                found=f"{source}: {name}: {bad} of {tensor.numel()} numbers are NaN or infinite",
                 rule="every weight is a finite number",
                 why="a single one spreads through all that the model computes",
                 fix=fix,
             )
 
 
-def refuse_unfit_state(folder: Path, model) -> None:
+def pieces(tensor: torch.Tensor) -> Iterable[torch.Tensor]:
+    """A tensor's numbers in pieces, so that what is worked out of them takes little memory."""
+    return tensor.detach().flatten().split(PIECE)
+
+
+def refuse_unfit_state(folder: Path, model, fix: str | None = None) -> None:
     """Refuses the weights of a resume state that are not exactly those in training; the trainer would take what fits.
 
     Args:
         folder: of the checkpoint.
         model: in training; of one with adapters, a checkpoint has the adapters alone.
+        fix: what to do about it; None: what helps a training.
 
     Raises:
         UserError: a tensor is missing, left over, of another shape, or not finite.
     """
     from peft import get_peft_model_state_dict  # takes a second, which only a resumed training pays
 
-    fix = f"remove {folder}; the stage then goes on from an earlier state, or starts anew"
+    fix = fix or f"remove {folder}; the stage then goes on from an earlier state, or starts anew"
     has_adapters = hasattr(model, "peft_config")
     wanted = get_peft_model_state_dict(model) if has_adapters else model.state_dict()
     twice = set() if has_adapters else set(getattr(model, "all_tied_weights_keys", {}))
@@ -246,7 +269,7 @@ def _refuse_parts(folder: Path, settings: dict) -> None:
             found=f"{folder} holds an adapter (adapter_config.json)",
             rule="the weights are the model's own",
             why="an adapter changes a model that lies elsewhere, and which one it is cannot be checked",
-            fix="merge it (merge_and_unload) and save the model again",
+            fix="merge it (merge_and_unload) and save the model again; a study's artifacts are merged",
         )
 
 

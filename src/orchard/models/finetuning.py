@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import torch
 from peft import LoraConfig
 from trl import SFTConfig
 
+from orchard.models import folders
 from orchard.models.training import (
     NOT_DONE_BY_TRL,
     machine_arguments,
@@ -83,9 +85,9 @@ def adapter(lora: Lora | None) -> LoraConfig | None:
     )
 
 
-def merged(model):
-    """The trained model with its adapter merged into its weights, if it has one."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+def load_to_train(folder: Path, lora: Lora | None):
+    """A model to finetune: in float32, since 16 bits lose small steps; below adapters in the type of its checkpoint."""
+    return folders.load_model(folder, folders.dtype_of(folder) if lora else torch.float32)
 
 
 def steps_of(rows: int, batch_size: int, epochs: int) -> int:

@@ -1,38 +1,56 @@
-"""Loading and saving of model folders: ordinary Hugging Face folders (safetensors) with a record beside the weights."""
+"""Loading and saving of model folders: ordinary Hugging Face folders (safetensors) with a record beside the weights.
 
+A model that LoRA trained has an adapter in place of weights (`orchard.models.adapters`), which is merged on loading.
+"""
+
+import contextlib
 import json
 import os
 import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 from gguf import GGUFReader
-from safetensors import safe_open
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from orchard.errors import UserError
-from orchard.models import checkpoint, prompts, sampling
+from orchard.models import adapters, checkpoint, loading, prompts, sampling
 
 
 def load_model(folder: str | Path, dtype: torch.dtype = torch.float32, **options):
     """The causal language model of a folder, in evaluation mode, on the GPU if there is one.
 
     Args:
-        folder: a Hugging Face folder.
-        dtype: of the weights in memory.
+        folder: a Hugging Face folder, or one of the study's with an adapter.
+        dtype: of the weights in memory; float32 where they are trained.
         options: more of from_pretrained's, such as a quantization of our own.
 
     Raises:
-        UserError: the folder is not a whole model, or brings code (orchard.models.checkpoint).
+        UserError: the folder is not a whole model, or brings code (orchard.models.checkpoint); or its adapter is of
+            another model.
     """
-    checkpoint.refuse_unfit(folder)
-    model = _loaded(folder, folder, dtype=dtype, use_safetensors=True, **options)
+    if is_adapter := adapters.is_kept(folder):
+        adapters.refuse_unfit(Path(folder))
+    source = adapters.holder(folder)
+    checkpoint.refuse_unfit(source)
+    if attention := loading.settings().attention:
+        options["attn_implementation"] = attention
+    model = _loaded(source, source, dtype=dtype, use_safetensors=True, **options)
+    if is_adapter:
+        model = adapters.merged(model, Path(folder))
     if "device_map" in options:
         return model.eval()
     # of several processes, each has its own GPU
     return model.eval().to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
+
+
+def load_frozen(folder: str | Path):
+    """A model that is not trained, in the study's ``loading.dtype``; see `load_model`."""
+    return load_model(folder, getattr(torch, loading.settings().dtype))
 
 
 def load_gguf(file: Path):
@@ -154,25 +172,62 @@ def _drop_marks(tokenizer, beyond: dict[str, int]) -> None:
     tokenizer._tokenizer = Tokenizer.from_str(json.dumps(content))
 
 
-def save(model, tokenizer, folder: Path) -> None:
+def depth(folder: Path) -> int:
+    """The number of a model's layers."""
+    return checkpoint.read_settings(folder)["num_hidden_layers"]
+
+
+def dtype_of(folder: Path) -> torch.dtype:
+    """The type of a checkpoint's numbers; of an adapter, that of the model that it changes."""
+    return checkpoint.dtype_of(adapters.holder(folder))
+
+
+def save(model, tokenizer, folder: Path, start: Path | None = None) -> None:
     """Writes weights, config and tokenizer, without a trace of where they came from.
 
     Of settings for generation only the tokens that end a response are written: all scores are those of the model's own
     distribution, so what it gives by default should be that too.
 
+    Args:
+        model: it is no longer of use for computing where ``start`` has another type of numbers.
+        tokenizer: its tokenizer.
+        folder: where they go.
+        start: the folder of the model that it was made from, whose type of numbers it keeps; None: as in memory.
+
     Raises:
         UserError: a weight is NaN or infinite.
     """
-    fix = "lower the learning rate of the stage; a diverged resume state goes with `rm -r .scratch/resume`"
-    checkpoint.refuse_no_numbers(model.state_dict(), f"the model to be saved ({folder.name})", fix)
+    if start:
+        model = model.to(dtype_of(start))
+    checkpoint.refuse_no_numbers(model.state_dict(), f"the model to be saved ({folder.name})", checkpoint.DIVERGED)
     model.config._name_or_path = ""
     sampling.plain_settings(model, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def drift(before: str | Path, after: str | Path) -> dict:
+def save_trained(model, tokenizer, folder: Path, start: Path) -> None:
+    """Writes what a training made: of LoRA the adapter, which `load_model` merges, otherwise the whole model.
+
+    What LoRA made of a model that is an adapter itself is merged and written whole: adapters lie on weights.
+
+    Args:
+        model: as the trainer leaves it.
+        tokenizer: its tokenizer.
+        folder: where it goes.
+        start: the folder of the model that the training started from.
+    """
+    if hasattr(model, "peft_config") and not adapters.is_kept(start):
+        adapters.save(model, start, folder)
+        tokenizer.save_pretrained(folder)
+    else:
+        save(model.merge_and_unload() if hasattr(model, "peft_config") else model, tokenizer, folder, start)
+
+
+def drift(before: Path, after: Path) -> dict:
     """How far training moved a model's parameters, by Euclidean distance in float64 (PEAR: ‖theta_RL − theta_SFT‖).
+
+    One piece of one tensor of each model is in memory at a time, except of an adapter, which is merged first.
 
     Returns:
         ``absolute``: ‖theta_after − theta_before‖; ``relative``: that divided by ‖theta_before‖; ``parts``: the
@@ -180,11 +235,12 @@ def drift(before: str | Path, after: str | Path) -> dict:
         whose squares sum to that of ``absolute``.
     """
     norm, moved = 0.0, {}
-    with _weights(before) as old, _weights(after) as new:
-        for key in old.keys():  # noqa: SIM118  (safe_open is not a mapping)
-            start = old.get_tensor(key).double()
-            norm += float(start.square().sum())
-            change = float((new.get_tensor(key).double() - start).square().sum())
+    with _tensors(before) as old, _tensors(after) as new:
+        for key, read in old.items():
+            change = 0.0
+            for start, end in zip(checkpoint.pieces(read()), checkpoint.pieces(new[key]()), strict=True):
+                norm += float(start.double().square().sum())
+                change += float((end.double() - start.double()).square().sum())
             moved[part_of(key)] = moved.get(part_of(key), 0.0) + change
     absolute = sum(moved.values()) ** 0.5
     parts = {part: square**0.5 for part, square in moved.items()}
@@ -198,5 +254,13 @@ def part_of(parameter: str) -> str:
     return "embedding" if "embed" in parameter else "other"
 
 
-def _weights(folder: str | Path):
-    return safe_open(Path(folder) / "model.safetensors", framework="pt")
+@contextlib.contextmanager
+def _tensors(folder: Path) -> Iterator[dict[str, Callable[[], torch.Tensor]]]:
+    """The tensors of a model by name, each to be read when it is needed."""
+    if adapters.is_kept(folder):
+        yield {
+            name: partial(value.detach().cpu) for name, value in load_model(folder, dtype_of(folder)).named_parameters()
+        }
+    else:
+        with checkpoint.opened(Path(folder)) as tensors:
+            yield tensors

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from orchard import arithmetic
+from orchard import arithmetic, files
 from orchard.errors import UserError
 
 FILE = "record.json"
@@ -63,7 +63,7 @@ def content_hash(path: Path) -> str:
         UserError: there is no such file or folder.
     """
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return files.digest(path, "sha256")
     if not path.is_dir():
         raise UserError(
             found=f"no file or folder {path}",

@@ -117,7 +117,8 @@ def refuse_shards(needing: str) -> None:
 def train(trainer, state: Path) -> int:
     """Trains, going on from the last checkpoint; of several processes only the first comes back from here.
 
-    Where each process held a shard of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards.
+    Where each process held a shard of the weights (FSDP), the trainer's model is a whole one on the CPU afterwards,
+    which can be saved.
 
     Args:
         trainer: one of transformers or TRL.
@@ -138,11 +139,23 @@ def train(trainer, state: Path) -> int:
     weights = trainer.accelerator.get_state_dict(trainer.model) if is_sharded else None  # all processes take part
     processes.leave_to_first()
     if is_sharded:
-        whole = AutoModelForCausalLM.from_config(trainer.model.config, trust_remote_code=False)
-        whole.generation_config = trainer.model.generation_config
-        whole.load_state_dict(weights)
-        trainer.model = whole
+        trainer.model = whole_model(trainer.model, weights)
     return steps_with_a_rate(trainer)
+
+
+def whole_model(model, weights: dict[str, torch.Tensor]):
+    """A model to be saved, of the weights that were gathered; they are not copied.
+
+    Args:
+        model: of which this process has a shard.
+        weights: all of them, by name.
+    """
+    with torch.device("meta"):
+        whole = AutoModelForCausalLM.from_config(model.config, trust_remote_code=False)
+    whole.generation_config = model.generation_config
+    whole.load_state_dict(weights, assign=True)
+    whole.tie_weights()
+    return whole
 
 
 def steps_with_a_rate(trainer) -> int:

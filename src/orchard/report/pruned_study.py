@@ -13,9 +13,9 @@ from orchard.report import statistics
 from orchard.report.bound_study import BoundStudy, cached
 from orchard.report.evaluations import Evaluations
 from orchard.report.statistics import Estimate
+from orchard.study.schema.prune import ONE_LAYER
 from orchard.study.schema.report import Report
 
-ONE_LAYER = "skip"  # the method that drops a single layer, each in a model of its own
 METRICS = {"generation": "pass@1", "classification": "acc"}  # by family of tasks, a key of the block `report`
 RECOVERIES = {  # by name: stage, author of the recovery data, and what recoveries by several authors have in common
     "none": ("prune", None, "steps"),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from orchard import paths
+from orchard import files, paths
 from orchard.errors import UserError
 from orchard.lineage import graph
 from orchard.lineage.graph import Graph, Stage
@@ -94,11 +94,11 @@ def tell_change() -> str:
 def md5(path: str) -> str | None:
     """The MD5 of a file, or of a folder's files with their names; None where there is neither."""
     if Path(path).is_file():
-        return hashlib.md5(Path(path).read_bytes()).hexdigest()
+        return files.digest(Path(path), "md5")
     if not Path(path).is_dir():
         return None
-    files = [file for file in sorted(Path(path).rglob("*")) if file.is_file() and file.suffix != ".pyc"]
-    return hashlib.md5("".join(f"{file} {md5(str(file))}\n" for file in files).encode()).hexdigest()
+    inside = [file for file in sorted(Path(path).rglob("*")) if file.is_file() and file.suffix != ".pyc"]
+    return hashlib.md5("".join(f"{file} {md5(str(file))}\n" for file in inside).encode()).hexdigest()
 
 
 def _noted() -> dict | None:

@@ -172,7 +172,8 @@ def link_files(source: Path, target: Path) -> None:
     for file in [source] if source.is_file() else [each for each in walk(source) if each.is_file()]:
         link = target / file.relative_to(source)
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(file.absolute())
+        if not link.is_symlink():  # a stage may read a folder and, by its own name, a file in it
+            link.symlink_to(file.absolute())
 
 
 def walk(folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""A model to be handed out by name: the checkpoint as it is, with its scores in its model card.
+"""A model to be handed out by name: the checkpoint as it is, or with its adapter merged, and its scores in the card.
 
     python -m orchard.stages.artifact NAME --model MODEL
 
@@ -10,7 +10,7 @@ import shutil
 import pandas
 
 from orchard import paths
-from orchard.models import card, record
+from orchard.models import adapters, card, record, whole
 from orchard.stages import stage
 from orchard.study.schema.artifacts import ArtifactRun
 
@@ -18,7 +18,10 @@ from orchard.study.schema.artifacts import ArtifactRun
 def main(role: str, run: ArtifactRun) -> None:
     scores = pandas.read_parquet(paths.evaluation(run.model) / "scores.parquet")
     with stage.output(paths.artifact(role)) as scratch:
-        shutil.copytree(paths.model(run.model), scratch, ignore=shutil.ignore_patterns(record.NOT_CONTENT))
+        if adapters.is_kept(paths.model(run.model)):
+            whole.write(paths.model(run.model), scratch)
+        else:
+            shutil.copytree(paths.model(run.model), scratch, ignore=shutil.ignore_patterns(record.NOT_CONTENT))
         card.write(scratch, run.model, scores)
 
 

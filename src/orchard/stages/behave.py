@@ -21,7 +21,7 @@ import pandas
 
 from orchard import paths
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, likelihood, record, sampling, scripted
+from orchard.models import folders, likelihood, loading, record, sampling, scripted
 from orchard.models.prompts import answer_ids, prompt_ids
 from orchard.models.sampling import Response
 from orchard.processes import Progress
@@ -40,9 +40,9 @@ def main(name: str) -> None:
     if isinstance(policy, ScriptedPolicy):
         rows = kept = from_script(policy, prompts, tokenizer, progress)
     elif isinstance(policy, GivenPolicy):
-        rows = kept = from_given(prompts, folders.load_model(folder), tokenizer)
+        rows = kept = from_given(prompts, folders.load_frozen(folder), tokenizer)
     else:
-        rows = from_model(policy, prompts, folders.load_model(folder), tokenizer, progress)
+        rows = from_model(policy, prompts, folders.load_frozen(folder), tokenizer, progress)
         kept = kept_rows(policy, rows, name)
     with stage.output(paths.behaviour(name)) as scratch:
         scratch.mkdir()
@@ -50,7 +50,8 @@ def main(name: str) -> None:
         (scratch / "statistics.json").write_text(json.dumps(statistics(rows, kept), indent=2) + "\n")
         if isinstance(policy, ModelPolicy) and policy.keep_policy:
             shutil.copytree(folder, scratch / "policy", ignore=shutil.ignore_patterns(record.NOT_CONTENT))
-        record.write(scratch, "behave", policy, [folder, Path(policy.prompts)], policy=name)
+        facts = {"policy": name, "loading": loading.settings().model_dump()}
+        record.write(scratch, "behave", policy, [folder, Path(policy.prompts)], **facts)
 
 
 def from_script(policy: ScriptedPolicy, items: list[dict], tokenizer, progress: Progress) -> list[dict]:

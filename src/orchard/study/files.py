@@ -75,7 +75,7 @@ def read_by_stages(study: Study) -> Iterator[tuple[str, str, list[str]]]:
         yield f"behave.{name}.prompts", policy.prompts, LEARNT_FROM
     for name, recipe in study.rl.recipes.items():
         yield f"rl.recipes.{name}.prompts", recipe.prompts, LEARNT_FROM
-    if (study.prune.of or study.prune.skip) and study.prune.calibration:
+    if study.prune.of and study.prune.calibration:
         yield "prune.calibration.items", study.prune.calibration.items, LEARNT_FROM
     if study.prune.of and study.prune.selection and "greedy" in study.prune.methods:
         yield from _of_tasks("prune.selection.tasks", study.prune.selection.tasks, "calibration")

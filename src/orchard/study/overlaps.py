@@ -81,7 +81,7 @@ def learnt(study: Study) -> Iterator[Use]:
 
 def chosen_on(study: Study) -> Iterator[Use]:
     """The sets that layers are chosen on."""
-    if (study.prune.of or study.prune.skip) and study.prune.calibration:
+    if study.prune.of and study.prune.calibration:
         yield Use("prune.calibration.items", study.prune.calibration.items)
     for key, task in _selection(study).items():
         yield Use(f"{key}.items", task.items, task.limit)

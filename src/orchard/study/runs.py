@@ -14,7 +14,7 @@ from orchard.study.schema.artifacts import ArtifactRun
 from orchard.study.schema.base import Base, BaseRun, Pretrained, Pretraining
 from orchard.study.schema.common import TYPES_ALONE, Run
 from orchard.study.schema.evaluate import EvaluateRun
-from orchard.study.schema.prune import Prune, PruneRun, SearchRun
+from orchard.study.schema.prune import ONE_LAYER, Prune, PruneRun, SearchRun
 from orchard.study.schema.recover import MixRun, Recover, RecoverRun, RespondRun
 from orchard.study.schema.rl import Rl, RlRun
 from orchard.study.schema.sft import Sft, SftRun
@@ -22,6 +22,8 @@ from orchard.study.schema.study import Study
 
 Runs = dict[str, dict[str, Run]]  # for each family of stages, its runs by name
 Named = dict[str, list[str]]  # the models that a name stands for: one, or all replicates
+# The families whose runs are a ModelRun, and what their runs call the model that they load.
+MODEL_OF = {"rl": "start", "search": "of", "prune": "of", "respond": "of", "evaluate": "model", "artifact": "model"}
 
 
 def expand(study: Study) -> Runs:
@@ -30,12 +32,13 @@ def expand(study: Study) -> Runs:
     named = replicates(runs)
     of, recovered = (chosen(block.of, named) for block in (study.prune, study.recover))
     runs["search"] = search(study.prune, of)
-    runs["prune"] = prune(study.prune, of) | skip(study.prune, layers(runs), chosen(study.prune.skip, named))
+    runs["prune"] = prune(study.prune, of)
     runs["respond"], runs["mix"] = respond(study.recover, recovered), mix(study.recover, recovered)
     runs["recover"] = recover(study.recover, recovered)
     runs["evaluate"] = {name: EvaluateRun(model=name) for name in models(runs)}
+    runs["evaluate"] |= skip(layers(runs), chosen(study.prune.skip, named))
     runs["artifact"] = {role: ArtifactRun(model=name) for role, name in study.artifacts if name}
-    return runs
+    return with_weights(runs, adapters(study, runs))
 
 
 def unpruned(study: Study) -> Runs:
@@ -126,12 +129,10 @@ def prune(block: Prune | Recover, of: list[str]) -> dict[str, PruneRun]:
     }
 
 
-def skip(block: Prune, depths: dict[str, int], of: list[str]) -> dict[str, PruneRun]:
-    """Each layer alone, of each model of the sweep."""
+def skip(depths: dict[str, int], of: list[str]) -> dict[str, EvaluateRun]:
+    """Each layer alone left out, of each model of the sweep: evaluated as views, which no stage writes."""
     return {
-        f"{name}-skip-{layer}": PruneRun(
-            of=name, method="skip", layer=layer, chosen_on=block.calibration.items if block.calibration else ""
-        )
+        f"prune-{name}-{ONE_LAYER}-{layer}": EvaluateRun(model=name, layer=layer)
         for name in of
         for layer in range(depths.get(name, 0))
     }
@@ -193,3 +194,31 @@ def recover(block: Recover, of: list[str]) -> dict[str, RecoverRun]:
 def models(runs: Runs) -> list[str]:
     """The names of all models of a study."""
     return [f"{family}-{name}" for family in ("base", "sft", "rl", "prune", "recover") for name in runs[family]]
+
+
+# Adapters
+
+
+def adapters(study: Study, runs: Runs) -> dict[str, str]:
+    """The models that are kept as an adapter (LoRA), each with the model whose weights it changes."""
+    found: dict[str, str] = {}
+    if study.sft.trainer and study.sft.trainer.lora:
+        untrained = {name for name, objective in study.sft.objectives.items() if objective.loss == "none"}
+        found |= {f"sft-{name}": run.base for name, run in runs["sft"].items() if run.objective not in untrained}
+    if study.recover.trainer and study.recover.trainer.lora:
+        found |= {f"recover-{name}": run.pruned for name, run in runs.get("recover", {}).items()}
+    return found
+
+
+def with_weights(runs: Runs, adapters: dict[str, str]) -> Runs:
+    """The runs, in which those that load a model say where its weights lie (see ModelRun)."""
+
+    def weights(model: str) -> str:
+        return str(paths.model(adapters[model]) if model in adapters else paths.model(model) / "record.json")
+
+    return runs | {
+        family: {
+            name: run.model_copy(update={"weights": weights(getattr(run, key))}) for name, run in runs[family].items()
+        }
+        for family, key in MODEL_OF.items()
+    }

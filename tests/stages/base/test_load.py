@@ -12,6 +12,7 @@ from transformers.models.llama import LlamaForCausalLM
 from orchard.errors import UserError
 from orchard.models import folders
 from orchard.stages.base import load
+from orchard.stages.base.pretrain import make_tokenizer
 from orchard.study.schema.base import Depth, Loaded
 from tests.helpers.llama import random_llama
 from tests.helpers.messages import assert_one_message
@@ -162,3 +163,28 @@ def test_a_setting_of_positions_that_is_passed_over_is_refused(tmp_path):
     write_gguf(llama(), tmp_path / "tiny.gguf", rope__scaling__factor=4.0)
     with pytest.raises(UserError, match=r"llama\.rope\.scaling\.factor"):
         load.load(gguf_base(tmp_path, layers=3), tmp_path / "model")
+
+
+ROUNDED = [("float32", torch.float32, ""), ("float32", torch.bfloat16, ""), ("bfloat16", torch.bfloat16, ""),
+           ("bfloat16", torch.float32, ", rounded from F32"), ("float32", torch.float64, ", rounded from F64"),
+           ("bfloat16", torch.float16, ", rounded from F16")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wanted", "given", "note"), ROUNDED)
+def test_a_base_has_the_numbers_that_the_study_says(wanted, given, note, tmp_path):
+    folders.save(random_llama().to(given), make_tokenizer(), tmp_path / "given")
+    base = Loaded(kind="local", source=str(tmp_path / "given"), license="mit", model=Depth(layers=4), dtype=wanted)
+    made = load.load(base, tmp_path / "made")
+    assert made == f"loaded from {tmp_path / 'given'} (local) as {wanted}{note}"
+    dtype = getattr(torch, wanted)
+    assert folders.dtype_of(tmp_path / "made") == dtype
+    found, expected = folders.load_model(tmp_path / "made", dtype).state_dict(), random_llama().to(given).state_dict()
+    assert all(torch.equal(value.to(dtype), found[name]) for name, value in expected.items())
+
+
+def test_a_gguf_file_can_be_kept_in_16_bits(tmp_path):
+    write_gguf(llama(), tmp_path / "model.gguf")
+    source = str(tmp_path / "model.gguf")
+    base = Loaded(kind="gguf", source=source, license="mit", model=Depth(layers=3), dtype="bfloat16")
+    assert load.load(base, tmp_path / "made").endswith("as bfloat16, rounded from F32")
+    assert folders.dtype_of(tmp_path / "made") == torch.bfloat16

@@ -20,10 +20,10 @@ from orchard.models import folders, sampling
 from orchard.sandbox import sandbox
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.evaluate import __main__ as evaluate
-from orchard.stages.evaluate import callbacks, harness, responses
+from orchard.stages.evaluate import callbacks, harness, responses, subject
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.study.schema.common import FewShot, Sampling
-from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, ScoredTask, Task
+from orchard.study.schema.evaluate import Evaluate, EvaluateRun, GenerationTask, NamedTask, ScoredTask, Task
 from orchard.tasks import generated, programs, registry
 from orchard.tasks.task import BALANCED, CUT_OFF, NO_ANSWER, UNBALANCED, WRONG
 from tests.helpers.judging import judge
@@ -323,9 +323,9 @@ def test_a_prompt_that_would_be_cut_is_refused(manager, kind):
 
 
 def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
-    folder, outputs = paths.evaluation("base-random"), []
+    folder, outputs, run = paths.evaluation("base-random"), [], EvaluateRun(model="base-random")
     for _ in range(2):
-        subprocess.run(command("evaluate", "base-random"), check=True, env=ENVIRONMENT)
+        subprocess.run(command("evaluate", "base-random", run), check=True, env=ENVIRONMENT)
         outputs.append({file.name: file.read_bytes() for file in folder.iterdir()})
     assert set(outputs[0]) == {"scores.parquet", "samples.parquet", "record.json"}
     assert outputs[0] == outputs[1]
@@ -394,8 +394,9 @@ def test_a_name_that_lm_eval_does_not_know_is_refused():
 
 
 def test_vllm_is_refused_where_it_is_not_installed():
-    with pytest.raises(UserError, match="pip install vllm"):
-        evaluate.backend(paths.model("base-random"), ASKED.model_copy(update={"backend": "vllm"}))
+    asked = ASKED.model_copy(update={"backend": "vllm"})
+    with pytest.raises(UserError, match="pip install vllm"), subject.loaded(EvaluateRun(model="base-random"), asked):
+        pass
 
 
 def test_a_chat_template_is_used_where_the_model_has_one(manager):

@@ -4,8 +4,6 @@ import pytest
 
 from orchard import jsonl, paths
 from orchard.models import chosen_on, record
-from orchard.stages.prune import __main__ as prune
-from orchard.study.schema.prune import PruneRun
 from tests.helpers import small_study as small
 
 
@@ -26,10 +24,3 @@ def test_a_lower_ratio_drops_the_layers_that_the_search_dropped_first(small_stud
     for ratio, count in ((1, 1), (0.5, 2)):
         facts = record.read(small.pruned("greedy", ratio))
         assert (facts["dropped"], facts["ratio"]) == (sorted(order[:count]), count / 4)
-
-
-def test_the_sweep_drops_one_layer(small_study):
-    name = f"{small.MODEL}-skip-2"
-    prune.main(name, PruneRun(of=small.MODEL, method="skip", layer=2, chosen_on=str(small.ITEMS)))
-    facts = record.read(paths.model(f"prune-{name}"))
-    assert (facts["dropped"], facts["ratio"]) == ([2], 0.25)

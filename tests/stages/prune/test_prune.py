@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -125,3 +126,27 @@ def test_the_command_line(ratio, dropped, model):
     name = f"base-random-block-influence-{ratio}"
     subprocess.run(command("prune", name, run_of("block-influence", ratio)), check=True, env=ENVIRONMENT)
     assert len(record.read(paths.model(f"prune-{name}"))["dropped"]) == dropped
+
+
+@pytest.mark.parametrize(("stored", "held"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_a_pruned_model_has_the_numbers_of_the_checkpoint(stored, held, model):
+    folder = paths.model("base-random")
+    shutil.rmtree(folder)
+    save_base(model.to(getattr(torch, stored)), folder)
+    calibration = Calibration(items="calibration.jsonl", batch_size=2).model_dump()
+    write_params({"prune.calibration": calibration, "loading.dtype": held, "arithmetic": "fast"})
+    made, facts = pruned("block-influence", 0.25)
+    assert (facts["dtype"], facts["loading"]["dtype"]) == (stored, held)
+    surgery.drop_layers(model, facts["dropped"])
+    found = folders.load_model(made, getattr(torch, stored)).state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in model.state_dict().items())
+
+
+def test_a_checkpoint_in_shards_is_pruned(model):
+    folder, (whole, facts) = paths.model("base-random"), pruned("block-influence", 0.25)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="20KB")
+    assert len(list(folder.glob("*.safetensors"))) > 3
+    expected = record.content_hash(whole / "model.safetensors")
+    again, found = pruned("block-influence", 0.25)
+    assert (found["dropped"], record.content_hash(again / "model.safetensors")) == (facts["dropped"], expected)

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from trl import SFTTrainer
 
-from orchard.models import finetuning, folders, likelihood, training
+from orchard.models import finetuning, likelihood, training
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset, distillation
 from orchard.study.schema.common import MISTAKES, Lora
@@ -151,8 +151,7 @@ def test_lora_trains_the_adapter_alone_and_is_merged(goal, checkpointing, rows, 
     kept = {name.removeprefix("base_model.model.").replace(".base_layer", ""): value for name, value in found.items()}
     assert all(torch.equal(kept[name], value) for name, value in before.items())
     assert any(float(value.abs().max()) > 0 for name, value in found.items() if "lora_B" in name)
-    folders.save(finetuning.merged(trainer.model), make_tokenizer(), tmp_path / "merged")
-    merged = folders.load_model(tmp_path / "merged").state_dict()
+    merged = trainer.model.merge_and_unload().state_dict()
     assert merged.keys() == before.keys()
     changed = {name for name, value in merged.items() if not torch.equal(value, before[name])}
     assert changed == {name for name in before if name.endswith("_proj.weight")}

@@ -11,7 +11,8 @@ from orchard.report.evaluations import RIGHT
 from orchard.report.figures import plot
 from orchard.report.figures.figure import Figure, bars_are, numbers
 from orchard.report.figures.plot import Drawing
-from orchard.report.pruned_study import ONE_LAYER, RECOVERIES, Models, PrunedStudy
+from orchard.report.pruned_study import RECOVERIES, Models, PrunedStudy
+from orchard.study.schema.prune import ONE_LAYER
 
 MOST_KINDS = 6  # of which a drawing shows each: as many as there are colours
 OTHERS = "all other kinds"

@@ -27,8 +27,7 @@ def main(name: str) -> None:
                 rows = f"{steps} steps of {base.batch_size} rows"
                 made = f"pretrained from random weights on {base.source}, seed {run.seed}: {rows}"
         else:
-            load.load(base, scratch)
-            made = f"loaded from {base.source} ({base.kind}) as float32"
+            made = load.load(base, scratch)
         chain = {"base": f"base-{name}", "seed": run.seed}
         card.finish(scratch, target.name, "base", base, [Path(base.source)], step=made, licence=base.license, **chain)
 

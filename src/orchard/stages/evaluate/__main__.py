@@ -1,9 +1,10 @@
 """Evaluates one model on the study's tasks with lm-eval, keeping each item's score and each sample.
 
-python -m orchard.stages.evaluate MODEL
+    python -m orchard.stages.evaluate NAME --model MODEL [--layer NUMBER]
+
+With a layer it is the model without that layer: a view of it, which no stage writes.
 """
 
-import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -11,32 +12,32 @@ from pathlib import Path
 import pandas
 
 from orchard import jsonl, paths
-from orchard.errors import UserError
-from orchard.models import chosen_on, folders, record
+from orchard.models import loading, record
 from orchard.models.prompts import pair_ids
 from orchard.processes import Progress
 from orchard.stages import stage
-from orchard.stages.evaluate import harness, responses
-from orchard.stages.evaluate.lm import StrictLM
-from orchard.study.schema.evaluate import Evaluate, NamedTask, Task
+from orchard.stages.evaluate import harness, responses, subject
+from orchard.study.schema.evaluate import Evaluate, EvaluateRun, NamedTask, Task
 from orchard.tasks import registry
 from orchard.tasks.task import Judgement
 
 
-def main(name: str) -> None:
-    asked, folder = stage.params(Evaluate, "evaluate"), paths.model(name)
+def main(name: str, run: EvaluateRun) -> None:
+    asked, folder = stage.params(Evaluate, "evaluate"), paths.model(run.model)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    lm, manager = backend(folder, asked), harness.task_manager(asked)
+    manager = harness.task_manager(asked)
     progress = Progress(f"evaluate@{name}", len(asked.tasks))
     scores, samples, tasks = [], [], {}
-    for title, task in asked.tasks.items():
-        rows = harness.run(lm, manager, task, asked)
-        tasks[title] = harness.identity(rows)
-        for row in rows:
-            judgements = judged(task, row, asked.unsafe_programs)
-            scores += item_scores(title, task, row, judgements, lm)
-            samples.append(sample_row(title, row, judgements))
-        progress.step()
+    with subject.loaded(run, asked) as lm:
+        for title, task in asked.tasks.items():
+            rows = harness.run(lm, manager, task, asked)
+            tasks[title] = harness.identity(rows)
+            for row in rows:
+                judgements = judged(task, row, asked.unsafe_programs)
+                scores += item_scores(title, task, row, judgements, lm)
+                samples.append(sample_row(title, row, judgements))
+            progress.step()
+        template = harness.template_hash(lm, asked)
     with stage.output(paths.evaluation(name)) as scratch:
         scratch.mkdir()
         pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
@@ -46,32 +47,13 @@ def main(name: str) -> None:
             "evaluate",
             asked,
             [folder, *data_files(asked)],
+            loading=loading.settings().model_dump(),
             model=name,
-            model_record=record.read(folder),
+            model_record=subject.record_of(run),
             tasks=tasks,
-            chosen_on=chosen_on.overlap(folder, all_items(asked)),
-            chat_template=harness.template_hash(lm, asked),
+            chosen_on=subject.overlap(run, all_items(asked)),
+            chat_template=template,
         )
-
-
-def backend(folder: Path, asked: Evaluate):
-    """The model as lm-eval sees it, loaded once for all tasks.
-
-    Raises:
-        UserError: vLLM is asked for and not installed.
-    """
-    if asked.backend == "hf":
-        return StrictLM(folders.load_model(folder), folders.load_tokenizer(folder), asked.batch_size)
-    if not importlib.util.find_spec("vllm"):
-        raise UserError(
-            found="evaluate.backend: vllm, which is not installed",
-            rule="vLLM runs where it is installed, on a GPU",
-            why="it is no part of requirements.lock, as most machines cannot run it",
-            fix="`pip install vllm`, or set backend: hf",
-        )
-    from orchard.stages.evaluate.vllm import StrictVLLM
-
-    return StrictVLLM(folder, asked.batch_size, asked.seed)
 
 
 def own_tasks(asked: Evaluate) -> list[Task]:
@@ -137,4 +119,4 @@ def sample_row(title: str, row: dict, judgements: list[Judgement]) -> dict:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, EvaluateRun)

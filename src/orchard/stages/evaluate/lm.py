@@ -93,7 +93,8 @@ class StrictLM(KeepsTokens, HFLM):
 
     def __init__(self, model, tokenizer, batch_size: int):
         self.ends = sampling.plain_settings(model, tokenizer)
-        super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+        # log-probs in 32 bits, also of a model in 16
+        super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, softmax_dtype="float32")
 
     def generated(self, rows, limit, ends, stop, asked) -> list[list[int]]:
         batch = prompts.padded(self.tokenizer, rows, "left", self.device)

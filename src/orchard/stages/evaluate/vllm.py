@@ -6,7 +6,7 @@ from lm_eval.models.vllm_causallms import VLLM
 from transformers import GenerationConfig
 from vllm import SamplingParams
 
-from orchard.models import checkpoint, folders, prompts
+from orchard.models import checkpoint, folders, loading, prompts
 from orchard.stages.evaluate.lm import KeepsTokens
 
 
@@ -21,7 +21,7 @@ class StrictVLLM(KeepsTokens, VLLM):
 
     def __init__(self, folder: Path, batch_size: int, seed: int):
         checkpoint.refuse_unfit(folder)
-        super().__init__(str(folder), dtype="float32", batch_size=batch_size, seed=seed)
+        super().__init__(str(folder), dtype=loading.settings().dtype, batch_size=batch_size, seed=seed)
         self.tokenizer = folders.load_tokenizer(folder)
         self.ends = prompts.named_ends(GenerationConfig.from_pretrained(folder), self.tokenizer)
 

@@ -1,16 +1,16 @@
 """Drops layers of a model, chosen by a method of orchard.stages.prune.importance (arXiv 2602.01997, section 3).
 
-    python -m orchard.stages.prune NAME --of MODEL --method METHOD (--ratio RATIO | --layer NUMBER) --chosen_on PATH
+    python -m orchard.stages.prune NAME --of MODEL --method METHOD --ratio RATIO --chosen_on PATH
 
-Method ``greedy`` takes the layers that the model's search (orchard.stages.search) dropped first. Method ``skip`` drops
-one layer alone.
+Method ``greedy`` takes the layers that the model's search (orchard.stages.search) dropped first. The pruned model has
+the numbers of the checkpoint, also where the layers are measured in fewer bits.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
 from orchard import jsonl, paths
-from orchard.models import card, chosen_on, folders, record, surgery
+from orchard.models import card, chosen_on, folders, loading, record, surgery
 from orchard.models.prompts import answer_ids, prompt_ids
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -23,16 +23,17 @@ from orchard.tasks.generated_task import GeneratedTask
 def main(name: str, run: PruneRun) -> None:
     calibration = stage.params(Calibration, "prune", "calibration")
     folder, source = paths.model(run.of), Path(run.chosen_on)
-    model, tokenizer = folders.load_model(folder), folders.load_tokenizer(folder)
+    model, tokenizer = folders.load_frozen(folder), folders.load_tokenizer(folder)
     surgery.check(model)
     layers = model.config.num_hidden_layers
-    if run.layer is not None:
-        dropped, prompts, measured = [run.layer], [], {}
-    elif run.method == "greedy":
+    if run.method == "greedy":
         dropped, prompts, measured = searched(source, surgery.layers_to_drop(layers, run.ratio))
     else:
         count = surgery.layers_to_drop(layers, run.ratio)
         dropped, prompts, measured = measure(name, run, model, tokenizer, count, calibration)
+    if model.dtype != (kept := folders.dtype_of(folder)):
+        del model  # so that one is in memory at a time
+        model = folders.load_model(folder, kept)
     surgery.drop_layers(model, dropped)
     with stage.output(paths.model(f"prune-{name}")) as scratch:
         folders.save(model, tokenizer, scratch)
@@ -49,6 +50,7 @@ def main(name: str, run: PruneRun) -> None:
             step=f"layers {dropped} of {layers} dropped, chosen by {run.method}" + caution(facts["bare_answers"]),
             start=folder,
             **record.chain(folder),
+            loading=loading.settings().model_dump(),
             of=run.of,
             method=run.method,
             **facts,

@@ -71,7 +71,7 @@ def main(name: str, run: RlRun) -> None:
         tokenizer, seed = folders.load_tokenizer(start), seed_of("rl", recipe.seed, run.seed, run.draw)
         trainer = make_trainer(recipe, seed, folders.load_model(start), tokenizer, state, f"rl@{name}")
         taken = train(trainer, state)
-        folders.save(trainer.model, tokenizer, scratch)
+        folders.save_trained(trainer.model, tokenizer, scratch, start)
         steps = curve(trainer.state.log_history, "reward")
         jsonl.write(scratch / "curve.jsonl", steps)
         before = record.read(start)

@@ -9,7 +9,7 @@ that was killed goes on where it was.
 from pathlib import Path
 
 from orchard import jsonl, paths
-from orchard.models import chosen_on, folders, record, surgery
+from orchard.models import chosen_on, folders, loading, record, surgery
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.search import candidates, greedy
@@ -19,7 +19,7 @@ from orchard.study.schema.prune import SearchRun, Selection, SelectionTask
 def main(name: str, run: SearchRun) -> None:
     selection = stage.params(Selection, "prune", "selection")
     folder, target = paths.model(run.of), paths.search(run.of)
-    model, tokenizer = folders.load_model(folder), folders.load_tokenizer(folder)
+    model, tokenizer = folders.load_frozen(folder), folders.load_tokenizer(folder)
     surgery.check(model)
     count = max(surgery.layers_to_drop(model.config.num_hidden_layers, ratio) for ratio in run.ratios)
     tasks = candidates.load(selection.tasks, tokenizer)
@@ -31,6 +31,7 @@ def main(name: str, run: SearchRun) -> None:
         # All that the search may have seen, scored or not.
         chosen_on.write(scratch, chosen_on.digests([row for file in sources for row in jsonl.read(file)]))
         facts = {"of": run.of, "dropped": found.dropped, "unpruned": found.unpruned, "rounds": found.plain_rounds()}
+        facts["loading"] = loading.settings().model_dump()
         record.write(scratch, "search", selection, [folder, *sources], **facts)
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from scipy import stats
 
 from orchard.errors import UserError
+from orchard.models import checkpoint
 from orchard.processes import Progress
 from orchard.stages.search.candidates import Generation, Likelihood
 from orchard.study.schema.prune import Racing, Selection
@@ -309,8 +310,9 @@ def memory(state: Path, model, tasks: Tasks, selection: Selection) -> Callable[[
 
     Each result is a file, written whole or not at all. JSON keeps every bit of a float.
     """
-    weights = sum(float(parameter.detach().sum()) for parameter in model.parameters())
-    folder = state / _digest(repr((model.config.to_dict(), weights, tasks, selection)))
+    weights = sum(float(piece.double().sum()) for each in model.parameters() for piece in checkpoint.pieces(each))
+    held = (model.config.to_dict(), model.dtype, model.config._attn_implementation, weights)
+    folder = state / _digest(repr((held, tasks, selection)))
     folder.mkdir(parents=True, exist_ok=True)
     if known := len(list(folder.glob("*.json"))):
         print(f"goes on from {known} results in {folder}", flush=True)

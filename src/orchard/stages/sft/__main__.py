@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchard import jsonl, paths
 from orchard.models import card, folders, likelihood, record
-from orchard.models.finetuning import adapter, merged, sft_arguments, steps_of
+from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, train
 from orchard.processes import Progress
@@ -53,15 +53,15 @@ def made(run: SftRun, learnt: dict | None) -> str:
 def finetune(
     common: SftTrainer, objective: Objective, seed: int, base: Path, data: Path, scratch: Path, state: Path, name: str
 ) -> dict:
-    """Trains with the objective, saves the model and its curve to ``scratch``; returns facts of what it learnt from."""
-    model, tokenizer = folders.load_model(base), folders.load_tokenizer(base)
+    """Trains with the objective, saves the model or adapter and its curve; returns facts of what it learnt from."""
+    model, tokenizer = load_to_train(base, common.lora), folders.load_tokenizer(base)
     rows = dataset.read_rows(data / "rows.parquet", tokenizer)
     kept, learnt = choose_rows(rows, model, tokenizer, objective.select)
     steps = steps_of(len(kept), common.batch_size, common.epochs)
     trainer = ObjectiveTrainer(
         model=model,
         objective=objective,
-        behavior_model=folders.load_model(data / "policy") if objective.loss == "kl-live" else None,
+        behavior_model=behavior_model(data / "policy") if objective.loss == "kl-live" else None,
         args=sft_arguments(common, common.epochs, objective.learning_rate, seed, state, objective.loss),
         train_dataset=dataset.examples(kept, with_top=objective.loss == "kl-stored"),
         data_collator=BehaviorCollator(pad_token_id=tokenizer.pad_token_id),
@@ -70,11 +70,16 @@ def finetune(
         callbacks=[ProgressCallback(Progress(name, steps))],
     )
     learnt["steps"] = train(trainer, state)
-    folders.save(merged(trainer.model), tokenizer, scratch)
+    folders.save_trained(trainer.model, tokenizer, scratch, base)
     logged = curve(trainer.state.log_history, "loss")
     jsonl.write(scratch / "curve.jsonl", logged)
     is_pear = isinstance(objective.weights, PearWeights)
     return learnt | ({"weights": course_of_weights(logged)} if is_pear else {})
+
+
+def behavior_model(folder: Path):
+    """pi_beta itself, which is not trained: in the numbers that it lies in on the disk."""
+    return folders.load_model(folder, folders.dtype_of(folder))
 
 
 def choose_rows(rows: list[dict], model, tokenizer, rule: Select | None) -> tuple[list[dict], dict]:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Run, Text
+from orchard.study.schema.common import Block, ModelRun, Text
 
 
 class Artifacts(Block):
@@ -18,7 +18,7 @@ class Artifacts(Block):
     recovered: Text | None = Field(None, description="a model finetuned after layers were dropped")
 
 
-class ArtifactRun(Run):
+class ArtifactRun(ModelRun):
     """One artifact."""
 
     model: str

@@ -9,6 +9,7 @@ from orchard.study.schema.common import (
     Betas,
     Block,
     Count,
+    Dtype,
     Layers,
     Length,
     License,
@@ -91,6 +92,11 @@ class Loaded(Block):
     source: Place = Field(description="the folder or file")
     license: License = Field(description="of the model, as an SPDX name in small letters")
     threads: Threads = Field(1, description="CPU threads while it is loaded")
+    dtype: Dtype = Field(
+        "float32",
+        description="of its checkpoint, and of those of all models that are made from it; bfloat16 is half as large, "
+        "and what training changes is rounded to it when a model is saved",
+    )
     model: Depth = Field(description="its depth")
 
 

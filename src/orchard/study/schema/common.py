@@ -70,6 +70,17 @@ class Run(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ModelRun(Run):
+    """A run that loads a model.
+
+    Attributes:
+        weights: what it reads beside the model's folder. Of an adapter (LoRA), the folder of the model that it changes;
+            of any other, the model's own record, since dvc.yaml has a place for one path.
+    """
+
+    weights: str = ""
+
+
 def _without_repeats(values: list, info: ValidationInfo) -> list:
     repeated = sorted({value for value in values if values.count(value) > 1})
     refuse(
@@ -177,6 +188,7 @@ Temperature = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Shares = Annotated[dict[str, Share], Field(min_length=1), AfterValidator(_sum_to_one)]
+Dtype = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine"]
 
 # The seed of a random choice stands in its name, because it must stand in the names of the outputs.

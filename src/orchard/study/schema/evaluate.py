@@ -11,9 +11,9 @@ from orchard.study.schema.common import (
     FewShot,
     Length,
     Mistake,
+    ModelRun,
     Name,
     Natural,
-    Run,
     Samples,
     Seed,
     Temperature,
@@ -81,7 +81,8 @@ class Evaluate(Block):
     tasks: Annotated[dict[Name, Task], Field(min_length=1)] = Field(description="by name")
 
 
-class EvaluateRun(Run):
-    """One model."""
+class EvaluateRun(ModelRun):
+    """One model, or one without a layer."""
 
     model: str
+    layer: int | None = None

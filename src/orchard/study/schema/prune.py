@@ -11,10 +11,10 @@ from orchard.study.schema.common import (
     Length,
     Method,
     Mistake,
+    ModelRun,
     Name,
     Natural,
     Ratio,
-    Run,
     RunRatio,
     Seed,
     Temperature,
@@ -98,12 +98,14 @@ class Prune(Block):
     methods: Annotated[list[Method], Unique] = Field(default_factory=list, description="how layers are chosen")
     ratios: Annotated[list[Ratio], Unique] = Field(default_factory=list, description="how many layers are dropped")
     skip: Annotated[list[Text], Unique] = Field(
-        default_factory=list, description="the models that lose one layer alone, each layer in a model of its own"
+        default_factory=list,
+        description="the models that are evaluated without each single layer, as views",
     )
     calibration: Calibration | None = Field(None, description="what methods that measure on texts measure on")
     selection: Selection | None = Field(None, description="what the greedy search scores on; null: it is not used")
 
 
+ONE_LAYER = "skip"  # what records and names call the method that leaves out a single layer
 WHOLE_LAYERS = "a ratio is a whole number of layers and leaves one"
 WHY_WHOLE = "a layer is dropped whole or kept"
 
@@ -126,18 +128,17 @@ def nearest_ratio(ratio: int | float, layers: int) -> str:
     return f"use a multiple of 1/{layers}, for example {nearest:.10g}, or a number of layers below {layers}"
 
 
-class SearchRun(Run):
+class SearchRun(ModelRun):
     """One greedy search, up to the highest ratio: lower ones drop the layers that it dropped first."""
 
     of: str
     ratios: list[RunRatio]
 
 
-class PruneRun(Run):
-    """One pruned model: by a method at a ratio, or by method ``skip`` without one layer."""
+class PruneRun(ModelRun):
+    """One pruned model: by a method at a ratio."""
 
     of: str
     method: str
-    ratio: RunRatio | None = None
-    layer: int | None = None
+    ratio: RunRatio
     chosen_on: str

@@ -9,6 +9,7 @@ from orchard.study.schema.common import (
     Block,
     Method,
     Mistake,
+    ModelRun,
     Name,
     Natural,
     Rate,
@@ -111,7 +112,7 @@ class Recover(Block):
     trainer: RecoveryTrainer | None = Field(None, description="how recovery trains")
 
 
-class RespondRun(Run):
+class RespondRun(ModelRun):
     """One author's responses, for one unpruned model."""
 
     of: str

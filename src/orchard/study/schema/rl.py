@@ -7,11 +7,11 @@ from pydantic import Field
 from orchard.study.schema.common import (
     Block,
     Length,
+    ModelRun,
     Name,
     Natural,
     Optimizer,
     Rate,
-    Run,
     Samples,
     Schedule,
     Seed,
@@ -69,7 +69,7 @@ class Rl(Block):
     )
 
 
-class RlRun(Run):
+class RlRun(ModelRun):
     """One recipe from one SFT checkpoint."""
 
     recipe: str

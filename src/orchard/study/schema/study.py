@@ -10,6 +10,7 @@ from orchard.study.schema.behave import Policy
 from orchard.study.schema.common import Block, Name
 from orchard.study.schema.data import Data
 from orchard.study.schema.evaluate import Evaluate
+from orchard.study.schema.loading import Loading
 from orchard.study.schema.prune import Prune
 from orchard.study.schema.recover import Recover
 from orchard.study.schema.report import Report
@@ -30,6 +31,7 @@ class Study(Block):
         description="portable: the same numbers on any x86-64 CPU with AVX2; fast: the fastest code of each machine, "
         "and GPUs, which round otherwise",
     )
+    loading: Loading = Field(default_factory=Loading, description="how models are held in memory")
     data: Data = Field(default_factory=Data, description="where data comes from")
     base: Annotated[dict[Name, Base], Field(min_length=1)] = Field(description="base models, by name")
     behave: dict[Name, Policy] = Field(default_factory=dict, description="behaviour policies, by name")
