@@ -55,8 +55,8 @@ class Peaks(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help=HELP)
-    parser.add_argument("--prompts", type=int, default=32, help=f"prompts of a step, each with {SAMPLES} responses")
-    parser.add_argument("--tokens", type=int, default=256, help="tokens of each response; none ends before")
+    parser.add_argument("--prompts", type=int, default=16, help=f"prompts of a step, each with {SAMPLES} responses")
+    parser.add_argument("--tokens", type=int, default=128, help="tokens of each response; none ends before")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; the stage uses one")
     chosen = parser.parse_args()
     print(f"{chosen.model}, {chosen.prompts * SAMPLES} responses of {chosen.tokens} tokens a step")
@@ -73,12 +73,12 @@ def ways(rows: int) -> list[Way]:
     smallest = {"accumulation": rows // 2}
     return [
         Way("all rows at once", {}),
+        Way("all rows at once, gradient_checkpointing", {"gradient_checkpointing": True}),
         Way("accumulation 4", {"accumulation": 4}),
         Way("accumulation 16", {"accumulation": 16}),
         Way("accumulation 16, 1/16 sampled at a time", {"accumulation": 16} | few),
         Way("2 rows a part, 1/16 sampled at a time", smallest | few),
         Way("the same, with gradient_checkpointing", smallest | few | {"gradient_checkpointing": True}),
-        Way("all rows at once, gradient_checkpointing", {"gradient_checkpointing": True}),
     ]
 
 

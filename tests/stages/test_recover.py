@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchard import paths
+from orchard import jsonl, paths
 from orchard.errors import UserError
 from orchard.models import chosen_on, folders, prompts, record, training
 from orchard.stages import recover
@@ -86,19 +86,20 @@ def test_a_record_says_what_recovery_saw(budget, responses):
 
 @pytest.mark.parametrize("beyond", ["refuse", "drop"])
 def test_a_response_that_is_too_long_is_refused_or_counted(beyond, responses):
+    for row in responses[3:5]:
+        row["response"] += row["response"]
+    jsonl.write(paths.responses(f"{small.MODEL}-open"), responses)
     tokenizer = make_tokenizer()
     lengths = sorted(len(prompts.example(row, tokenizer)["input_ids"]) for row in responses)
-    longest = lengths[3]
-    small.write(max_length=MaxLength(tokens=longest, beyond=beyond))
-    too_long = sum(length > longest for length in lengths)
+    small.write(max_length=MaxLength(tokens=lengths[6], beyond=beyond))
     if beyond == "refuse":
-        with pytest.raises(UserError, match=f"{too_long} of 9 rows are longer .*, the longest {lengths[-1]}"):
+        with pytest.raises(UserError, match=f"2 of 9 rows are longer .*, the longest {lengths[-1]}"):
             recovered("steps")
         return
     folder = recovered("steps")
     facts = record.read(folder)
-    assert (facts["rows"], facts["too_long"]) == (9 - too_long, too_long)
-    assert f"{too_long} responses left out as longer than max_length" in facts["history"][-1]
+    assert (facts["rows"], facts["too_long"]) == (7, 2)
+    assert "2 responses left out as longer than max_length" in facts["history"][-1]
 
 
 # QLoRA
@@ -152,12 +153,14 @@ def mean_loss(model, rows: list[dict]) -> float:
 # Killed and started again
 
 
-def test_a_killed_recovery_goes_on_to_the_same_bytes(responses):
-    folder = recovered("tokens")
+@pytest.mark.parametrize(("budget", "kill", "checkpoint"), [("tokens", 3, 2), ("steps", 5, 4)])
+def test_a_killed_recovery_goes_on_to_the_same_bytes(budget, kill, checkpoint, responses):
+    """In the first pass over its rows, and in the second."""
+    folder = recovered(budget)
     undisturbed = folder.rename("undisturbed")
-    with killed_after(3):
-        recovered("tokens")
+    with killed_after(kill):
+        recovered(budget)
     assert not folder.exists()
-    assert training.last_checkpoint(paths.RESUME / folder).endswith("checkpoint-2")
-    recovered("tokens")
+    assert training.last_checkpoint(paths.RESUME / folder).endswith(f"checkpoint-{checkpoint}")
+    recovered(budget)
     assert record.content_hash(folder) == record.content_hash(undisturbed)

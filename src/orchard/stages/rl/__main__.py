@@ -7,12 +7,14 @@ python -m orchard.stages.rl NAME --recipe RECIPE --arm ARM --seed SEED --draw DR
 import hashlib
 import importlib.util
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import RepeatSampler
 
 from orchard import jsonl, paths, processes
 from orchard.errors import UserError
@@ -186,8 +188,38 @@ def arguments(recipe: Recipe, seed: int, state: Path) -> GRPOConfig:
     )
 
 
+class Order(RepeatSampler):
+    """TRL's order of prompts, whose epochs follow from the seed and their number: also where a run goes on in one.
+
+    TRL shuffles each epoch by what the one before left, so a resumed run would meet the first epoch's order again.
+
+    Args:
+        epochs: gives the number of whole epochs before.
+        other: TRL's.
+    """
+
+    def __init__(self, epochs: Callable[[], int], other: RepeatSampler):
+        repeats = other.mini_repeat_count, other.batch_size, other.repeat_count
+        super().__init__(other.data_source, *repeats, other.shuffle, other.seed)
+        self.epochs = epochs
+
+    def __iter__(self) -> Iterator[int]:
+        self.generator.manual_seed(self.seed)
+        for _ in range(self.epochs()):
+            torch.randperm(self.num_samples, generator=self.generator)
+        yield from super().__iter__()
+
+
 class RenderingTrainer(GRPOTrainer):
-    """TRL's GRPO trainer, whose prompts are cut as those of every other stage, and whose weights stay in their type."""
+    """TRL's GRPO trainer, whose prompts are cut as those of every other stage, and whose weights stay in their type.
+
+    A run that was killed meets its prompts in the same order.
+    """
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Order:
+        other = super()._get_train_sampler(dataset)
+        steps = other.num_samples // other.batch_size * self.num_iterations
+        return Order(lambda: self.state.global_step // steps, other)
 
     def _tokenize_prompts(self, texts: list[str]) -> tuple[list[list[int]], None, dict]:
         return [prompts.prompt_ids(self.processing_class, text) for text in texts], None, {}
