@@ -83,7 +83,8 @@ def needs(model: Model) -> list[tuple[str, float, float]]:
     rollouts = RL_STEPS * RL_BATCH * RL_LENGTH
     return [
         ("sft", state(model) + activations(model), training_hours(model, SFT_TOKENS)),
-        ("rl", state(model) + weights + max(activations(model, 2), key_values(model)),
+        # One row a part (accumulation), BATCH responses sampled at a time (rollout_batch_size), no KL: no second model.
+        ("rl", state(model) + max(activations(model), key_values(model)),
          training_hours(model, rollouts) + generation_hours(model, rollouts)),
         ("behave, respond", sampling, generation_hours(model, RESPONSE_TOKENS)),
         ("prune", weights + activations(model), training_hours(model, CALIBRATION_TOKENS) / 4),

@@ -56,11 +56,9 @@ NO_MATTER = {
     "of what is switched off": (
         "sapo_temperature_neg sapo_temperature_pos vespo_k_pos vespo_lambda_pos vespo_k_neg vespo_lambda_neg"
         " ref_model_mixup_alpha ref_model_sync_steps entropy_coef_min entropy_coef_max entropy_coef_delta"
-        " entropy_target transformers_continuous_batching_config use_transformers_paged vllm_mode vllm_model_impl"
-        " vllm_enable_sleep_mode vllm_structured_outputs_regex vllm_server_base_url vllm_server_host vllm_server_port"
-        " vllm_server_timeout vllm_group_port vllm_gpu_memory_utilization vllm_max_model_length"
-        " vllm_tensor_parallel_size vllm_importance_sampling_correction vllm_importance_sampling_mode"
-        " vllm_importance_sampling_clip_max vllm_importance_sampling_clip_min vllm_importance_sampling_cap"
+        " entropy_target transformers_continuous_batching_config use_transformers_paged"
+        " vllm_server_base_url vllm_server_host vllm_server_port vllm_server_timeout vllm_group_port"
+        " vllm_importance_sampling_cap"
         " dataset_text_field label_names length_column_name"
     ),
 }
@@ -86,6 +84,11 @@ def test_no_library_chooses_what_results_rest_on(trainer, monkeypatch):
     assert not named.keys() - fields
 
 
+def test_vllm_is_used_as_trl_uses_it_today():
+    defaults = {field.name: field.default for field in dataclasses.fields(GRPOConfig)}
+    assert {name: defaults[name] for name in rl.VLLM} == rl.VLLM
+
+
 @pytest.mark.parametrize("kind", [SFTConfig, GRPOConfig])
 def test_a_named_default_is_that_of_the_library_today(kind):
     """So the schema's descriptions, which call them the library's defaults, are true."""
@@ -109,3 +112,29 @@ def test_the_optimizer_of_a_study_reaches_the_trainer(tmp_path):
         2,
         True,
     )
+
+
+def test_how_a_step_is_computed_reaches_the_trainer_of_rl(tmp_path):
+    plain = rl.arguments(RECIPE, 1, tmp_path)
+    rows = "per_device_train_batch_size gradient_accumulation_steps steps_per_generation generation_batch_size".split()
+    assert [getattr(plain, name) for name in rows] == [8, 1, 1, 8]
+    assert (plain.gradient_checkpointing, plain.warmup_steps, plain.beta) == (False, 0, 0.0)
+    assert not plain.use_vllm
+    assert not plain.use_transformers_continuous_batching
+    changes = {"accumulation": 4, "gradient_checkpointing": True, "rollouts": "continuous", "clip": [0.2, 0.28]}
+    changes |= {"schedule": "constant_with_warmup", "warmup_steps": 2}
+    made = rl.arguments(Recipe(**SMALL, learning_rate=1e-2, **changes), 1, tmp_path)
+    assert [getattr(made, name) for name in rows] == [2, 4, 4, 8]
+    assert (made.gradient_checkpointing, made.warmup_steps) == (True, 2)
+    assert made.lr_scheduler_type == "constant_with_warmup"
+    assert (made.epsilon, made.epsilon_high) == (0.2, 0.28)
+    assert made.use_transformers_continuous_batching
+
+
+def test_the_reference_of_the_kl_is_loaded_by_each_process_where_weights_are_sharded(tmp_path, monkeypatch):
+    """TRL would spread it over all GPUs of the machine."""
+    with_kl = RECIPE.model_copy(update={"kl_coefficient": 0.04})
+    assert rl.arguments(with_kl, 1, tmp_path).model_init_kwargs is None
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert rl.arguments(with_kl, 1, tmp_path).model_init_kwargs == {"device_map": None}
+    assert rl.arguments(RECIPE, 1, tmp_path).model_init_kwargs is None

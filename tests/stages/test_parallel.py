@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from orchard import jsonl, paths, processes, yamls
 from orchard.errors import UserError
 from orchard.models import folders, record, training
 from orchard.study import load, params
+from orchard.study.schema import common
 from orchard.study.schema.common import Run
 from orchard.study.schema.rl import RlRun
 from orchard.study.schema.sft import SftRun
@@ -226,6 +228,20 @@ def test_one_process_writes_and_nothing_is_left_behind(projects, way):
         assert {file.name for file in two.iterdir()} == {file.name for file in one.iterdir()}
         assert record.read(one)["settings"] == record.read(two)["settings"]
     assert not [file for file in (projects[way] / paths.SCRATCH).rglob("*.safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("parallel", "family", "expected"),
+    [
+        ("fsdp", "rl", "fsdp"),
+        ({"rl": "fsdp"}, "rl", "fsdp"),
+        ({"rl": "fsdp"}, "recover", "data"),
+    ],
+)
+def test_a_family_of_stages_shares_its_work_in_its_own_way(parallel, family, expected):
+    study = Study.model_validate(edited({"parallel": parallel}))
+    assert common.way(study.parallel, family) == expected
+    assert common.way(TypeAdapter(common.Parallel).validate_python(params.tree(study)["parallel"]), family) == expected
 
 
 def test_a_batch_that_cannot_be_split_evenly_is_refused(monkeypatch):

@@ -1,5 +1,6 @@
 """Recovery: what it learns from within a budget, and that a killed run goes on to the same bytes."""
 
+import importlib.util
 import json
 from pathlib import Path
 from unittest import mock
@@ -7,12 +8,12 @@ from unittest import mock
 import pytest
 import torch
 
-from orchard import paths
+from orchard import jsonl, paths
 from orchard.errors import UserError
 from orchard.models import adapters, chosen_on, folders, prompts, record, training
 from orchard.stages import recover
 from orchard.stages.base.pretrain import make_tokenizer
-from orchard.study.schema.common import Lora
+from orchard.study.schema.common import Lora, MaxLength
 from orchard.study.schema.recover import EqualSteps, RecoverRun
 from tests.helpers import small_study as small
 from tests.helpers.llama import random_llama
@@ -85,10 +86,33 @@ def test_a_record_says_what_recovery_saw(budget, responses):
     assert chosen_on.read(folder) == chosen_on.read(paths.model(f"prune-{small.MODEL}-block-influence-1"))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_four_bits_without_a_gpu_are_refused(responses):
-    small.write(four_bit=True, lora=Lora(rank=2, alpha=4.0))
-    with pytest.raises(UserError, match="without a GPU"):
+@pytest.mark.parametrize("beyond", ["refuse", "drop"])
+def test_a_response_that_is_too_long_is_refused_or_counted(beyond, responses):
+    for row in responses[3:5]:
+        row["response"] += row["response"]
+    jsonl.write(paths.responses(f"{small.MODEL}-open"), responses)
+    tokenizer = make_tokenizer()
+    lengths = sorted(len(prompts.example(row, tokenizer)["input_ids"]) for row in responses)
+    small.write(max_length=MaxLength(tokens=lengths[6], beyond=beyond))
+    if beyond == "refuse":
+        with pytest.raises(UserError, match=f"2 of 9 rows are longer .*, the longest {lengths[-1]}"):
+            recovered("steps")
+        return
+    folder = recovered("steps")
+    facts = record.read(folder)
+    assert (facts["rows"], facts["too_long"]) == (7, 2)
+    assert "2 responses left out as longer than max_length" in facts["history"][-1]
+
+
+# QLoRA
+
+QLORA = {"four_bit": True, "lora": Lora(rank=2, alpha=4.0)}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_four_bits_without_bitsandbytes_are_refused(responses):
+    small.write(**QLORA)
+    with pytest.raises(UserError, match="without bitsandbytes"):
         recovered("steps")
 
 
@@ -122,15 +146,53 @@ def test_what_is_recovered_of_16_bits_has_16_bits(lora, small_study):
     assert folders.drift(paths.model(f"prune-{small.MODEL}-block-influence-1"), folder)["absolute"] > 0
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_four_bits_on_a_cpu_are_not_portable(responses, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    small.write(**QLORA)
+    with pytest.raises(UserError, match="without a GPU, while the study has arithmetic: portable"):
+        recovered("steps")
+
+
+def test_four_bits_learn_and_are_merged_into_the_whole_weights(responses):
+    """On a CPU, by bitsandbytes' own code for one: what the adapters learnt is all that changes."""
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is installed by `make test`")
+    small.write(**QLORA, learning_rate=1e-2, save_steps=2)
+    params = paths.PARAMS.read_text()
+    paths.PARAMS.write_text(params.replace("arithmetic: portable", "arithmetic: fast"))
+    folder, pruned = recovered("steps"), paths.model(f"prune-{small.MODEL}-block-influence-1")
+    moved = folders.drift(pruned, folder)["parts"]
+    assert moved["embedding"] == moved["other"] == 0
+    assert all(moved[str(layer)] > 0 for layer in range(3))
+    before, after = (folders.load_model(each) for each in (pruned, folder))
+    losses = [mean_loss(model, responses) for model in (before, after)]
+    assert losses[1] < losses[0] - 0.01
+    assert all(
+        torch.linalg.matrix_rank(after.get_parameter(name) - weight, atol=1e-5) <= 2
+        for name, weight in before.named_parameters()
+        if "proj" in name
+    )
+
+
+def mean_loss(model, rows: list[dict]) -> float:
+    """The mean loss of the answers' tokens."""
+    examples = [prompts.example(row, make_tokenizer()) for row in rows]
+    with torch.inference_mode():
+        tensors = [{name: torch.tensor([values]) for name, values in each.items()} for each in examples]
+        return float(torch.stack([model(**each).loss for each in tensors]).mean())
+
+
 # Killed and started again
 
 
-def test_a_killed_recovery_goes_on_to_the_same_bytes(responses):
-    folder = recovered("tokens")
+@pytest.mark.parametrize(("budget", "kill", "checkpoint"), [("tokens", 3, 2), ("steps", 5, 4)])
+def test_a_killed_recovery_goes_on_to_the_same_bytes(budget, kill, checkpoint, responses):
+    """In the first pass over its rows, and in the second."""
+    folder = recovered(budget)
     undisturbed = folder.rename("undisturbed")
-    with killed_after(3):
-        recovered("tokens")
+    with killed_after(kill):
+        recovered(budget)
     assert not folder.exists()
-    assert training.last_checkpoint(paths.RESUME / folder).endswith("checkpoint-2")
-    recovered("tokens")
+    assert training.last_checkpoint(paths.RESUME / folder).endswith(f"checkpoint-{checkpoint}")
+    recovered(budget)
     assert record.content_hash(folder) == record.content_hash(undisturbed)

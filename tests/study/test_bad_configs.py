@@ -27,6 +27,7 @@ SELECTION = {
         }
     },
 }
+ADAPTER = {"rank": 8, "alpha": 16.0}
 LOADED = {"kind": "local", "source": ".", "license": "mit", "model": {"layers": 8}}
 POLICY = {
     "kind": "model",
@@ -487,6 +488,56 @@ BAD_CONFIGS = {
         {"report.pear.transfer": {"recipe": "grpo", "task": "calc"}},
         ["recipe and transfer.recipe are both 'grpo'"],
     ),
+    "parts of a step that are not equal": (
+        {"rl.recipes.grpo.accumulation": 7},
+        ["rl.recipes.grpo: prompts_per_step 24 × samples_per_prompt 8, accumulation 7", "a divisor of 192"],
+    ),
+    "a warm-up of RL that is ignored": (
+        {"rl.recipes.grpo.warmup_steps": 5},
+        ["rl.recipes.grpo: schedule constant with warmup_steps 5"],
+    ),
+    "a resume state between two steps on the same responses": (
+        {"rl.recipes.grpo.iterations": 4, "rl.recipes.grpo.save_steps": 10},
+        ["rl.recipes.grpo: save_steps 10, iterations 4", "set save_steps to 12"],
+    ),
+    "adapters of RL with dropout": (
+        {"rl.recipes.grpo.lora": {"rank": 8, "alpha": 16.0, "dropout": 0.05}},
+        ["rl.recipes.grpo.lora.dropout: 0.05", "set dropout: 0.0"],
+    ),
+    "a size of batches that nobody reads": (
+        {"rl.recipes.grpo.rollouts": "continuous", "rl.recipes.grpo.rollout_batch_size": 8},
+        ["rollout_batch_size 8, rollouts continuous", "static"],
+    ),
+    "an unknown engine of rollouts": ({"rl.recipes.grpo.rollouts": "sglang"}, ["'static', 'continuous' or 'vllm'"]),
+    "a loss that follows the parts of a step": ({"rl.recipes.grpo.loss": "bnpo"}, ["rl.recipes.grpo.loss: 'bnpo'"]),
+    "packed rows": ({"sft.trainer.packing": True}, ["sft.trainer.packing: True", "PEAR's weight of a token"]),
+    "packed rows of recovery": ({"recover.trainer.packing": True}, ["recover.trainer.packing", "one response"]),
+    "no choice about what is too long": (
+        {"sft.trainer.max_length": {"tokens": 64, "beyond": "cut"}},
+        ["sft.trainer.max_length.beyond: 'cut'", "'drop' or 'refuse'"],
+    ),
+    "QLoRA in shards": (
+        {"parallel": "fsdp", "recover.trainer.four_bit": True, "recover.trainer.lora": ADAPTER},
+        ["recover.trainer has four_bit: true (QLoRA)", "parallel: {sft: fsdp, rl: fsdp}"],
+    ),
+    "QLoRA in shards of recovery alone": (
+        {"parallel": {"recover": "fsdp"}, "recover.trainer.four_bit": True, "recover.trainer.lora": ADAPTER},
+        ["recover.trainer has four_bit: true (QLoRA)"],
+    ),
+    "adapters of SFT in shards": (
+        {"parallel": "fsdp", "sft.trainer.lora": ADAPTER},
+        ["sft.trainer has an adapter (lora)"],
+    ),
+    "adapters of RL in shards": (
+        {"parallel": {"rl": "fsdp", "sft": "fsdp"}, "rl.recipes.grpo.lora": ADAPTER},
+        ["rl.recipes.grpo has an adapter (lora)", "parallel: {sft: fsdp}"],
+    ),
+    "continuous rollouts in shards": (
+        {"parallel": "fsdp", "rl.recipes.grpo.rollouts": "continuous"},
+        ["rl.recipes.grpo has rollouts: continuous"],
+    ),
+    "an unknown way for one family": ({"parallel": {"rl": "fdsp"}}, ["parallel.rl: 'fdsp'", "'data' or 'fsdp'"]),
+    "a way for a family that trains nothing": ({"parallel": {"evaluate": "data"}}, ["parallel.evaluate is not a key"]),
     "fewer prompts than a step takes": (
         {"data.generate.rl.items": 20},
         ["rl.recipes.grpo: prompts_per_step 24, while data/prompts/rl.jsonl has 20", "set prompts_per_step to 20"],

@@ -1,11 +1,16 @@
-"""What finetuning shares, by SFT and by recovery: TRL's arguments, and adapters of low rank."""
+"""What finetuning shares, by SFT and by recovery: TRL's arguments, the longest row, and adapters of low rank.
 
+RL trains the same adapters.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from peft import LoraConfig
 from trl import SFTConfig
 
+from orchard.errors import UserError, refuse_none
 from orchard.models import folders
 from orchard.models.training import (
     NOT_DONE_BY_TRL,
@@ -14,11 +19,12 @@ from orchard.models.training import (
     per_process,
     refuse_shards,
 )
-from orchard.study.schema.common import Lora, Trainer
+from orchard.study.schema.common import Lora, MaxLength, Trainer
 
 # What TRL's SFT trainer could do besides, and does not (as `orchard.models.training.NOT_DONE`). Rows come as tokens,
 # with labels on the answer alone.
 NOT_DONE = NOT_DONE_BY_TRL | {
+    "model_init_kwargs": None,
     "chat_template_path": None,
     "eos_token": None,
     "pad_token": None,
@@ -34,7 +40,7 @@ NOT_DONE = NOT_DONE_BY_TRL | {
 
 
 def sft_arguments(common: Trainer, epochs: int, learning_rate: float, seed: int, state: Path, loss: str = "nll"):
-    """TRL's arguments for finetuning on rows that are tokenized already, none cut, none packed.
+    """TRL's arguments for finetuning on rows that are tokenized already, none cut, none packed (`within`).
 
     Args:
         common: what all runs of the stage share.
@@ -65,6 +71,38 @@ def sft_arguments(common: Trainer, epochs: int, learning_rate: float, seed: int,
         **machine_arguments(),
         **NOT_DONE,
     )
+
+
+def within(
+    rows: list[dict], limit: MaxLength | None, length: Callable[[dict], int], source: Path
+) -> tuple[list[dict], int | None]:
+    """The rows that are not longer than the longest allowed, and how many were left out; None where there is no limit.
+
+    Args:
+        rows: to learn from.
+        limit: tokens of a row at most, and what becomes of longer rows.
+        length: the tokens of a row.
+        source: where the rows come from.
+
+    Raises:
+        UserError: a row is longer, and the limit says that this is refused; or no row is left.
+    """
+    if limit is None:
+        return rows, None
+    lengths = [length(row) for row in rows]
+    kept = [row for row, tokens in zip(rows, lengths, strict=True) if tokens <= limit.tokens]
+    if len(kept) < len(rows) and limit.beyond == "refuse":
+        raise UserError(
+            found=f"{source}: {len(rows) - len(kept)} of {len(rows)} rows are longer than max_length "
+            f"({limit.tokens} tokens), the longest {max(lengths)}",
+            rule="with beyond: refuse, no row is longer",
+            why="what is left out, or cut, is not learnt: that is a choice",
+            fix=f"set max_length.tokens to {max(lengths)} or more, or beyond: drop, which leaves such rows out and "
+            "counts them",
+        )
+    refuse_none(len(kept), f"{source}: each of {len(rows)} rows is longer than max_length ({limit.tokens} tokens)",
+                "set max_length.tokens to more")  # fmt: skip
+    return kept, len(rows) - len(kept)
 
 
 def adapter(lora: Lora | None) -> LoraConfig | None:

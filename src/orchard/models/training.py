@@ -45,7 +45,6 @@ NOT_DONE = {
 }
 # The same of every trainer of TRL.
 NOT_DONE_BY_TRL = {
-    "model_init_kwargs": None,
     "trust_remote_code": False,
     "router_aux_loss_coef": None,
     "pad_to_multiple_of": None,
@@ -110,7 +109,8 @@ def refuse_shards(needing: str) -> None:
             found=f"parallel: fsdp, and {needing}",
             rule=f"{needing} needs parallel: data, or a single GPU",
             why="it works on whole matrices, and each process would have a shard of them",
-            fix="give this stage one GPU in the profile, or set parallel: data (no finished stage runs again)",
+            fix="set parallel: data for this family of stages (no finished stage runs again), or give this stage one "
+            "GPU in the profile",
         )
 
 

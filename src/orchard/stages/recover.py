@@ -17,15 +17,17 @@ from transformers import BitsAndBytesConfig
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from orchard import jsonl, paths
+from orchard import arithmetic, jsonl, paths
 from orchard.errors import UserError
 from orchard.models import card, chosen_on, folders, prompts, record
-from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of
+from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of, within
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, train
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.study.schema.recover import Amount, EqualSteps, EqualTokens, RecoverRun, RecoveryTrainer
+
+BITSANDBYTES = "bitsandbytes==0.50.2"  # tried
 
 
 def main(name: str, run: RecoverRun) -> None:
@@ -34,13 +36,19 @@ def main(name: str, run: RecoverRun) -> None:
     pruned, responses = paths.model(run.pruned), paths.responses(run.responses)
     tokenizer = folders.load_tokenizer(pruned)
     seed = seed_of("recovery", record.read(pruned)["seed"], run.draw)
-    rows = taken(jsonl.read(responses), tokenizer, amount, seed)
+    fitting, too_long = within(
+        jsonl.read(responses),
+        trainer.max_length,
+        lambda row: len(prompts.example(row, tokenizer)["input_ids"]),
+        responses,
+    )
+    rows = taken(fitting, tokenizer, amount, seed)
     target = paths.model(f"recover-{name}")
     with stage.output(target) as scratch, stage.resumable(target) as state:
         examples = [prompts.example(row, tokenizer) for row in rows]
         steps = finetune(trainer, epochs_of(amount), seed, pruned, examples, scratch, state, f"recover@{name}")
         chosen_on.write(scratch, chosen_on.read(pruned))
-        before, seen = record.read(pruned), amounts(rows, tokenizer, amount)
+        before, seen = record.read(pruned), amounts(rows, tokenizer, amount) | {"too_long": too_long}
         card.finish(
             scratch,
             f"recover-{name}",
@@ -65,7 +73,8 @@ def made(run: RecoverRun, steps: int, seen: dict) -> str:
     """What recovery did, for the card."""
     amount = f"{steps} steps, {seen['tokens']} answer tokens"
     cut = f", {seen['cut']} responses cut off by max_new_tokens and without an end" if seen["cut"] else ""
-    return f"finetuned on {run.author}'s responses within budget {run.budget}, draw {run.draw}: {amount}{cut}"
+    long = f", {seen['too_long']} responses left out as longer than max_length" if seen["too_long"] else ""
+    return f"finetuned on {run.author}'s responses within budget {run.budget}, draw {run.draw}: {amount}{cut}{long}"
 
 
 def taken(responses: list[dict], tokenizer, amount: Amount, seed: int) -> list[dict]:
@@ -131,25 +140,33 @@ def finetune(
 def four_bit_model(folder: Path):
     """A model whose weights are held in 4 bits, for QLoRA (arXiv 2305.14314: NF4, double quantization).
 
+    On a CPU, by bitsandbytes' own code for one, it computes in float32: slow, and to try it out.
+
     Raises:
-        UserError: there is no GPU, or bitsandbytes is not installed.
+        UserError: bitsandbytes is not installed, or the study has portable arithmetic, which its kernels have not.
     """
-    needed = {"a GPU": torch.cuda.is_available(), "bitsandbytes": importlib.util.find_spec("bitsandbytes")}
-    lacking = [name for name, there in needed.items() if not there]
-    if lacking:
+    if not importlib.util.find_spec("bitsandbytes"):
         raise UserError(
-            found=f"recover.trainer.four_bit: true, without {' and '.join(lacking)}",
-            rule="QLoRA needs a GPU and bitsandbytes",
-            why="its 4-bit kernels are written for one",
-            fix="set four_bit: false (LoRA), or `pip install bitsandbytes` on a machine with a GPU",
+            found="recover.trainer.four_bit: true, without bitsandbytes",
+            rule="QLoRA needs bitsandbytes",
+            why="it has the kernels for weights of 4 bits",
+            fix=f"set four_bit: false (LoRA), or `pip install {BITSANDBYTES}`",
+        )
+    has_gpu = torch.cuda.is_available()
+    if not has_gpu and arithmetic.kind() == arithmetic.PORTABLE:
+        raise UserError(
+            found="recover.trainer.four_bit: true without a GPU, while the study has arithmetic: portable",
+            rule="weights of 4 bits are computed with under arithmetic: fast",
+            why="bitsandbytes chooses its code by the CPU, which rounds otherwise from one to another",
+            fix="set arithmetic: fast, or four_bit: false (LoRA)",
         )
     held = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=torch.bfloat16 if has_gpu else torch.float32,
     )
-    return folders.load_model(folder, quantization_config=held, device_map=0)
+    return folders.load_model(folder, quantization_config=held, device_map=0 if has_gpu else "cpu")
 
 
 if __name__ == "__main__":

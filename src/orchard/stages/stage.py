@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from orchard import arithmetic, files, links, paths, processes, yamls
 from orchard.errors import UserError, of_machine
-from orchard.study.schema.common import Run
+from orchard.study.schema.common import Parallel, Run, way
 
 FIRST_SAYS_WITHIN = 10  # seconds: ours; when one process ends, the launch ends the others at once
 T = TypeVar("T")
@@ -112,8 +112,9 @@ def launch(count: int) -> NoReturn:
     from accelerate.commands.launch import launch_command, launch_command_parser
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    config = paths.PROFILES / "accelerate" / f"{params(str, 'parallel')}.yaml"
     module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
+    shared = way(params(Parallel, "parallel"), module.rpartition(".")[2])
+    config = paths.PROFILES / "accelerate" / f"{shared}.yaml"
     options = ["--config_file", config, "--num_processes", count, "--module", module]
     try:
         launch_command(launch_command_parser().parse_args([*map(str, options), *sys.argv[1:]]))

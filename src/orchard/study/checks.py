@@ -6,6 +6,7 @@ from orchard import paths
 from orchard.errors import UserError, did_you_mean
 from orchard.study import files, runs
 from orchard.study.schema.base import Loaded, Pretrained
+from orchard.study.schema.common import way
 from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
 from orchard.study.schema.evaluate import GenerationTask, ScoredTask
 from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
@@ -235,6 +236,19 @@ def recipes_have_arms(study: Study) -> Broken:
     for recipe in study.rl.recipes:
         if recipe not in study.rl.arms:
             yield f"rl.recipes.{recipe}, without rl.arms.{recipe}", f"add {recipe}: all, or a list of arms, to rl.arms"
+
+
+@rule(
+    "what works on whole matrices has parallel: data",
+    why="under fsdp each process has a shard of the weights, into which no adapter can be merged, and no engine reads",
+)
+def whole_models_are_not_sharded(study: Study) -> Broken:
+    for family, key, needing in _needing_whole_models(study):
+        if way(study.parallel, family) == "fsdp":
+            others = [each for each in ("sft", "rl", "recover") if each != family]
+            said = ", ".join(f"{each}: fsdp" for each in others if way(study.parallel, each) == "fsdp")
+            alone = f", or for this family alone: parallel: {{{said}}}" if said else ""
+            yield f"parallel: fsdp, while {key} has {needing}", f"set parallel: data{alone}"
 
 
 @rule(ENOUGH_PROMPTS, why=WHY_ENOUGH)
@@ -604,6 +618,19 @@ def _depths_and_ratios(study: Study) -> Iterator[tuple[int, int | float]]:
     of = runs.chosen(study.prune.of, runs.replicates(made))
     for layers in dict.fromkeys(layers_of[name] for name in of if name in layers_of):
         yield from ((layers, ratio) for ratio in study.prune.ratios)
+
+
+def _needing_whole_models(study: Study) -> Iterator[tuple[str, str, str]]:
+    """The family of stages, the key and the setting of each training that needs the whole model in each process."""
+    trainings = [("sft", "sft.trainer", study.sft.trainer), ("recover", "recover.trainer", study.recover.trainer)]
+    trainings += [("rl", f"rl.recipes.{name}", recipe) for name, recipe in study.rl.recipes.items()]
+    for family, key, training in trainings:
+        if getattr(training, "four_bit", False):
+            yield family, key, "four_bit: true (QLoRA)"
+        elif training and training.lora:
+            yield family, key, "an adapter (lora)"
+        elif getattr(training, "rollouts", None) == "continuous":
+            yield family, key, "rollouts: continuous"
 
 
 def _groups(study: Study) -> Iterator[tuple[str, str, list[int]]]:

@@ -1,6 +1,7 @@
 """RL: its reward, and what its record says."""
 
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -54,11 +55,12 @@ def test_recipes_have_one_hash_if_and_only_if_their_settings_are_equal():
     assert rl.recipe_hash(RECIPE) == rl.recipe_hash(Recipe(**dict(reversed(settings.items()))))
     assert rl.recipe_hash(RECIPE) != rl.recipe_hash(RECIPE.model_copy(update={"steps": 17}))
     canonical = (
-        '{"clip":[0.2,0.2],"iterations":1,"kl_coefficient":0.0,"learn_cut":true,"learning_rate":0.01,"loss":"dapo",'
-        '"max_new_tokens":6,"measure_kl":false,"optimizer":{"betas":[0.9,0.999],"epsilon":1e-08,"max_gradient_norm":1.0,'
-        '"weight_decay":0.0},"partial_credit":false,"prompts":"prompts.jsonl","prompts_per_step":2,"ratio":"token",'
-        '"samples_per_prompt":4,"save_steps":100,"scale_rewards":"group","schedule":"constant","seed":1,"steps":3,'
-        '"temperature":1.0}'
+        '{"accumulation":1,"clip":[0.2,0.2],"gradient_checkpointing":false,"iterations":1,"kl_coefficient":0.0,'
+        '"learn_cut":true,"learning_rate":0.01,"lora":null,"loss":"dapo","max_new_tokens":6,"measure_kl":false,'
+        '"optimizer":{"betas":[0.9,0.999],"epsilon":1e-08,"max_gradient_norm":1.0,"weight_decay":0.0},'
+        '"partial_credit":false,"prompts":"prompts.jsonl","prompts_per_step":2,"ratio":"token",'
+        '"rollout_batch_size":null,"rollouts":"static","samples_per_prompt":4,"save_steps":100,'
+        '"scale_rewards":"group","schedule":"constant","seed":1,"steps":3,"temperature":1.0,"warmup_steps":0}'
     )
     assert rl.recipe_hash(RECIPE) == hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -71,6 +73,19 @@ def test_the_course_of_rl_keeps_what_the_report_draws_and_no_time():
     assert rl.course([logged | {"learning_rate": 1e-3}]) == [expected]
     del logged["kl"], expected["kl"]
     assert rl.course([logged]) == [expected], "where the KL was not measured"
+
+
+def test_steps_on_responses_that_had_one_already_are_no_rollouts():
+    sampled = {"reward": 0.5, "entropy": 1.0, "completions/mean_length": 4.0}
+    steps = [
+        {"step": 1, "loss": 0.1, "frac_reward_zero_std": 0.5} | sampled,
+        {"step": 2, "loss": 0.1, "entropy": 1.0},
+        {"step": 3, "loss": 0.1, "frac_reward_zero_std": 1.0} | sampled,
+        {"step": 4, "loss": 0.1, "entropy": 1.0},
+        {"step": 5, "loss": 0.1, "frac_reward_zero_std": 0.0} | sampled,
+    ]
+    assert rl.informative(steps, 2) == 3
+    assert [row["step"] for row in rl.course(steps)] == [1, 3, 5]
 
 
 @pytest.mark.parametrize(("partial_credit", "reward"), [(True, rl.partial_credit), (False, rl.right_or_wrong)])
@@ -170,3 +185,17 @@ def test_measuring_the_kl_from_the_start_leaves_the_weights_as_they_would_be(pro
     assert all(torch.equal(with_kl[name], without[name]) for name in without)
     start = folders.load_model("start").state_dict()
     assert not torch.equal(start["model.norm.weight"], without["model.norm.weight"])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
+def test_rollouts_by_vllm_where_there_is_none_are_refused_before_anything_is_loaded(project):
+    write_params({"rl.recipes.grpo": RECIPE.model_copy(update={"rollouts": "vllm"}).model_dump()})
+    with pytest.raises(UserError, match="no vLLM in this environment"):
+        rl.main("nowhere", run_of("nowhere"))
+
+
+def test_continuous_rollouts_of_shards_are_refused_before_anything_is_loaded(project, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    write_params({"rl.recipes.grpo": RECIPE.model_copy(update={"rollouts": "continuous"}).model_dump()})
+    with pytest.raises(UserError, match="rollouts: continuous needs parallel: data"):
+        rl.main("nowhere", run_of("nowhere"))

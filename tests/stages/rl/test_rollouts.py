@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from orchard.stages.rl import rollouts
 from orchard.stages.rl.rollouts import Draws
+from tests.helpers.llama import random_llama
 
 ROWS, PLACES, VOCABULARY = 6, 5, 40
 
@@ -50,3 +52,32 @@ def test_a_number_at_either_end_leaves_a_token_that_can_come():
     draws = Draws((1,), 1, 2, slice(2), 1.0)
     draws.numbers = torch.tensor([[0.0, 1 - 2.0**-53]], dtype=torch.float64)
     assert chosen(draws, scores).tolist() == [1, 2]
+
+
+def test_parts_of_a_batch_are_joined_at_the_length_of_the_longest():
+    parts = [torch.tensor([[5, 6]]), torch.tensor([[7, 8, 9], [1, 2, 3]])]
+    assert rollouts.joined(parts, 0).tolist() == [[5, 6, 0], [7, 8, 9], [1, 2, 3]]
+
+
+def test_weights_are_read_in_another_type_and_stay_as_they_are():
+    model = random_llama()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with rollouts.weights_as(model, torch.bfloat16):
+        assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
+        assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_a_response_that_continuous_batching_lost_is_no_response():
+    class Loses:
+        def parameters(self):
+            return []
+
+        def train(self):
+            pass
+
+        def generate_batch(self, prompts, **_):
+            return {}
+
+    with pytest.raises(RuntimeError, match="gave 0 of 2 responses"):
+        rollouts.continuous(Loses(), [[1], [2]], None, {}, torch.float32)

@@ -9,10 +9,11 @@ import pandas
 import pytest
 
 from orchard import jsonl, paths
+from orchard.errors import UserError
 from orchard.models import folders, record, training
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import __main__ as sft
-from orchard.study.schema.common import Lora
+from orchard.study.schema.common import Lora, MaxLength
 from orchard.study.schema.sft import LastTokens, Objective, SelectLikely, SftRun
 from tests.helpers.llama import random_llama, save_base
 from tests.helpers.objectives import PEAR, TRAINER, objective, pear_weights, teacher_rows
@@ -79,6 +80,33 @@ def test_two_runs_are_the_same_bytes(name):
         assert (facts["learnt"]["rows"], facts["learnt"]["of_rows"]) == (rows, 32)
         assert len(jsonl.read(folder / "curve.jsonl")) == rows // 8
         assert moved > 0
+
+
+@pytest.mark.parametrize("beyond", ["refuse", "drop"])
+def test_a_row_that_is_too_long_is_refused_or_counted(beyond):
+    rows = pandas.read_parquet(paths.behaviour("teacher") / "rows.parquet").to_dict("records")
+    lengths = sorted(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
+    longest = lengths[15]
+    write_study(max_length=MaxLength(tokens=longest, beyond=beyond))
+    too_long = sum(length > longest for length in lengths)
+    if beyond == "refuse":
+        with pytest.raises(UserError, match=f"{too_long} of 32 rows are longer .*, the longest {lengths[-1]}"):
+            finetuned("pear")
+        return
+    facts = record.read(finetuned("pear"))
+    kept = 32 - too_long
+    assert [facts["learnt"][name] for name in ("rows", "of_rows", "too_long")] == [kept, kept, too_long]
+    assert f"{too_long} more left out as longer than max_length" in facts["history"][-1]
+
+
+def test_rows_that_are_all_too_long_are_no_rows():
+    write_study(max_length=MaxLength(tokens=1, beyond="drop"))
+    with pytest.raises(UserError, match="each of 32 rows is longer than max_length"):
+        finetuned("pear")
+
+
+def test_without_a_longest_length_nothing_is_counted():
+    assert record.read(finetuned("nll"))["learnt"]["too_long"] is None
 
 
 @pytest.mark.parametrize("name", ["nll", "pear", "shuffled", "kl-stored", "pear with lora"])

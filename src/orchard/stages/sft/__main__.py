@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchard import jsonl, paths
 from orchard.models import card, folders, likelihood, record
-from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of
+from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of, within
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, train
 from orchard.processes import Progress
@@ -47,7 +47,8 @@ def made(run: SftRun, learnt: dict | None) -> str:
         return "left as it is: the control without SFT"
     amount = f"{learnt['steps']} steps on {learnt['rows']} of {learnt['of_rows']} rows of {run.data}"
     cut = f", {learnt['cut']} of them cut off by max_new_tokens and without an end" if learnt["cut"] else ""
-    return f"finetuned with objective {run.objective}, seed {run.seed}: {amount}{cut}"
+    long = f", {learnt['too_long']} more left out as longer than max_length" if learnt["too_long"] else ""
+    return f"finetuned with objective {run.objective}, seed {run.seed}: {amount}{cut}{long}"
 
 
 def finetune(
@@ -55,8 +56,10 @@ def finetune(
 ) -> dict:
     """Trains with the objective, saves the model or adapter and its curve; returns facts of what it learnt from."""
     model, tokenizer = load_to_train(base, common.lora), folders.load_tokenizer(base)
-    rows = dataset.read_rows(data / "rows.parquet", tokenizer)
+    source = data / "rows.parquet"
+    rows, too_long = within(dataset.read_rows(source, tokenizer), common.max_length, dataset.length, source)
     kept, learnt = choose_rows(rows, model, tokenizer, objective.select)
+    learnt["too_long"] = too_long
     steps = steps_of(len(kept), common.batch_size, common.epochs)
     trainer = ObjectiveTrainer(
         model=model,

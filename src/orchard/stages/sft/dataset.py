@@ -29,6 +29,11 @@ def read_rows(path: Path, tokenizer) -> list[dict]:
     return rows
 
 
+def length(row: dict) -> int:
+    """The tokens of a row: prompt and completion."""
+    return len(row["prompt_ids"]) + len(row["completion_ids"])
+
+
 def select(rows: list[dict], rule: Select | None, start_logps: list[list[float]]) -> list[dict]:
     """The rows that an objective learns from.
 

@@ -212,6 +212,33 @@ Ratio = Annotated[
 RunRatio = Annotated[int | float, BeforeValidator(_number)]
 
 
+Way = Literal["data", "fsdp"]
+
+
+class Ways(Block):
+    """How several GPUs of one job share its work, for each family of stages that train."""
+
+    base: Way = Field("data", description="of pretraining here")
+    sft: Way = Field("data", description="of supervised finetuning")
+    rl: Way = Field("data", description="of reinforcement learning")
+    recover: Way = Field("data", description="of the finetuning of pruned models")
+
+
+def _one_or_each(given: Any) -> str:
+    """How the sharing of work is said. As of `_count_or_share`, the tags equal no key."""
+    return "for each family" if isinstance(given, dict | Ways) else "for all"
+
+
+Parallel = Annotated[
+    Annotated[Way, Tag("for all")] | Annotated[Ways, Tag("for each family")], Discriminator(_one_or_each)
+]
+
+
+def way(parallel: Way | Ways, family: str) -> Way:
+    """How several GPUs share the work of a stage of a family."""
+    return parallel if isinstance(parallel, str) else getattr(parallel, family)
+
+
 class FewShot(Block):
     """Worked examples before each question."""
 
@@ -267,11 +294,19 @@ class Optimizer(Block):
     )
 
 
-class Trainer(Block):
-    """What every run of a finetuning stage has in common."""
+class MaxLength(Block):
+    """The longest row that is learnt, and what becomes of longer ones: none is cut."""
 
-    batch_size: Natural = Field(description="rows per optimizer step, on all GPUs together")
-    accumulation: Natural = Field(1, description="parts that a step's batch is computed in; divides batch_size")
+    tokens: Length = Field(description="of a row at most: prompt and response together")
+    beyond: Literal["drop", "refuse"] = Field(
+        "refuse", description="refuse: a longer row ends the stage; drop: it is left out, and the record counts it"
+    )
+
+
+class Training(Block):
+    """What SFT, RL and recovery share: which weights learn, in how many parts a step is computed, at which rate."""
+
+    accumulation: Natural = Field(1, description="parts that a step's rows are computed in, of equal size")
     gradient_checkpointing: bool = Field(
         False, description="recompute activations: less memory, more time, same result"
     )
@@ -281,13 +316,18 @@ class Trainer(Block):
     warmup_steps: Count = Field(0, description="steps in which the learning rate rises from 0")
     save_steps: Natural = Field(500, description="steps between two resume states")
 
+    def rows(self) -> tuple[str, int]:
+        """How the rows of an optimizer step are said, and their number."""
+        raise NotImplementedError
+
     def mistakes(self) -> Iterator[Mistake]:
-        if self.batch_size % self.accumulation:
+        said, rows = self.rows()
+        if rows % self.accumulation:
             yield Mistake(
-                f": batch_size {self.batch_size}, accumulation {self.accumulation}",
-                "batch_size is that of an optimizer step, a multiple of accumulation",
-                "each part of it has the same number of rows",
-                f"set accumulation to a divisor of {self.batch_size}",
+                f": {said}, accumulation {self.accumulation}",
+                "the rows of an optimizer step are a multiple of accumulation",
+                "each part of them has the same number of rows",
+                f"set accumulation to a divisor of {rows}",
             )
         if self.schedule == "constant" and self.warmup_steps:
             yield Mistake(
@@ -296,3 +336,24 @@ class Trainer(Block):
                 "transformers would silently ignore the warm-up",
                 "write schedule: constant_with_warmup, or warmup_steps: 0",
             )
+
+
+NOT_PACKED = Limit(
+    lambda value: not value,
+    "each row of a batch is one response",
+    "PEAR's weight of a token is a product over the rest of its own response, which in a packed row runs on into the "
+    "next one, and without FlashAttention its tokens attend to the one before; a step would hold another number of "
+    "responses, too",
+    ("const", False),
+)
+
+
+class Trainer(Training):
+    """What every run of a finetuning stage has in common."""
+
+    batch_size: Natural = Field(description="rows per optimizer step, on all GPUs together")
+    max_length: MaxLength | None = Field(None, description="of the rows; null: any")
+    packing: Annotated[bool, NOT_PACKED] = Field(False, description="several responses in a row: refused")
+
+    def rows(self) -> tuple[str, int]:
+        return f"batch_size {self.batch_size}", self.batch_size

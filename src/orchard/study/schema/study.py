@@ -7,7 +7,7 @@ from pydantic import Field
 from orchard.study.schema.artifacts import Artifacts
 from orchard.study.schema.base import Base
 from orchard.study.schema.behave import Policy
-from orchard.study.schema.common import Block, Name
+from orchard.study.schema.common import Block, Name, Parallel
 from orchard.study.schema.data import Data
 from orchard.study.schema.evaluate import Evaluate
 from orchard.study.schema.loading import Loading
@@ -23,8 +23,10 @@ class Study(Block):
 
     name: Name = Field(description="what reports call it")
     # No stage has it as a parameter, nor the number of GPUs: both change roundings, and neither the method.
-    parallel: Literal["data", "fsdp"] = Field(
-        "data", description="how several GPUs of one job share its work: a file of profiles/accelerate"
+    parallel: Parallel = Field(
+        "data",
+        description="how several GPUs of one job share its work: a file of profiles/accelerate, for all stages that "
+        "train or for each family of them",
     )
     arithmetic: Literal["portable", "fast"] = Field(
         "portable",
