@@ -74,8 +74,8 @@ def test_a_filter_on_a_column_that_no_row_has_is_refused():
         where.refuse_unseen("rows.jsonl", ROW)
 
 
-def mapped(row: dict, task: str | None = "math", **by: str) -> dict:
-    return formats.item("columns", row, "rows", 3, formats.Map(Columns(**by), task))
+def mapped(row: dict, judged_as: str | None = "math", **by: str) -> dict:
+    return formats.item("columns", row, "rows", 3, formats.Map(Columns(**by), judged_as))
 
 
 def test_a_map_makes_an_item():

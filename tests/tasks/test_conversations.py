@@ -30,7 +30,7 @@ BAD = {
     "no content": ([{"role": "user"}], r"no field 'messages\[0\].content'"),
     "an empty turn": ([{"role": "user", "content": " "}], "not text"),
     "parts of content": ([{"role": "user", "content": [{"type": "text"}]}], "not text"),
-    "another field": ([USER | {"name": "x"}], "'name'"),
+    "another field": ([USER | {"name": "x"}], r"'messages\[0\].name' is none of a row's"),
     "a text": ("user: hi", "not a list"),
     "a text as a turn": (["hi"], "not an object"),
     "too many": ([USER, ASSISTANT] * 501 + [USER], "at most 1000"),

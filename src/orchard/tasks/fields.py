@@ -84,7 +84,8 @@ def _problem(error: dict, kind: type[Row]) -> str:
     if error["type"] == "missing":
         return f"no field '{field}'"
     if error["type"] == "extra_forbidden":
-        return f"field {shown(field)} is none of a row's: it has {', '.join(kind.model_fields)}"
+        known = f": it has {', '.join(kind.model_fields)}" if len(error["loc"]) == 1 else ""
+        return f"field {shown(field)} is none of a row's{known}"
     if error["type"] == "value_error":
         return f"field '{field}' {error['ctx']['error']}" if field else str(error["ctx"]["error"])
     if error["type"] == "literal_error":

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from orchard.tasks import fields
 
@@ -34,6 +34,9 @@ OPERATORS = {
 
 Numbers = Annotated[list[int], Field(min_length=1, max_length=MOST)]
 Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
+Sign = Annotated[
+    tuple[Pair, Pair, Literal["<", ">"]], BeforeValidator(lambda each: tuple(each) if isinstance(each, list) else each)
+]
 Grid = Annotated[
     list[Annotated[list[int | Annotated[str, Field(max_length=9)]], Field(min_length=1, max_length=MOST)]],
     Field(min_length=1, max_length=MOST),
@@ -78,7 +81,7 @@ class Futoshiki(fields.Row):
     """
 
     grid_size: Annotated[int, Field(ge=1, le=MOST)]
-    constraints: Annotated[list[tuple[Pair, Pair, Literal["<", ">"]]], Field(max_length=MOST**2, strict=False)]
+    constraints: Annotated[list[Sign], Field(max_length=MOST**2)]
     prefilled: Annotated[list[Annotated[list[int], Field(min_length=3, max_length=3)]], Field(max_length=MOST**2)]
 
 

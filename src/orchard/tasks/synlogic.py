@@ -44,7 +44,10 @@ class Puzzle(Task):
         given = _game(item["task"].removeprefix(PREFIX)).given
         if others := item["puzzle"].keys() - given.model_fields.keys():
             raise ValueError(f"field 'puzzle.{min(others)}' is none of a {item['task']}'s")
-        fields.read(given, item["puzzle"])
+        try:
+            fields.read(given, item["puzzle"])
+        except ValueError as error:
+            raise ValueError(f"field 'puzzle': {error}") from None
 
     def score(self, item: dict, response: str) -> float:
         game = puzzles.GAMES[item["task"].removeprefix(PREFIX)]
