@@ -230,7 +230,7 @@ def shards(count: int, size: int) -> dict[str, bytes]:
         rows = [{"n": n, "kind": "ab"[n % 2], "text": f"{n} {'x' * 500}"} for n in range(first, first + size)]
         table = pyarrow.Table.from_pylist(rows)
         parquet.write_table(table, file, row_group_size=100, compression="none", use_dictionary=False)
-        found[f"data/train-{number:05d}-of-{count:05d}.parquet"] = file.getvalue()
+        found[f"train-{number:05d}-of-{count:05d}.parquet"] = file.getvalue()
     return found
 
 
