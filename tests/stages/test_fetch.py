@@ -1,13 +1,16 @@
 """Fetching from outside: pip and huggingface_hub for real, without a network."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
 import zipfile
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 from pydantic import ValidationError
 
 from orchard import jsonl, paths
@@ -117,7 +120,10 @@ BAD_HUBS = {
     "an absolute name": (Hub(FILES | {f"{Path.home()}/absolute.json": "{}"}), None),
     "content that is called by a path": (Hub(FILES, etag="../../../../../up"), ["the hub calls a file"]),
     "content that is called by an absolute path": (Hub(FILES, etag="/tmp/orchard-up"), ["the hub calls a file"]),
-    "terms that nobody accepted": (Hub(error=(403, "GatedRepo")), ["accept its terms on https://huggingface.co/some/"]),
+    "terms that nobody accepted": (
+        Hub(error=(403, "GatedRepo")),
+        ["accept its licence on https://huggingface.co/some/model, then set HF_TOKEN"],
+    ),
     "no such commit": (Hub(error=(404, "RevisionNotFound")), ["hash of a commit"]),
     "no such model": (Hub(error=(401, "RepoNotFound")), ["correct owner/name"]),
     "a broken server": (Hub(error=(500, "Broken")), ["cannot be fetched"]),
@@ -135,6 +141,50 @@ def test_a_hub_that_misbehaves_is_one_message(name):
     assert not [file for file in Path().rglob("*up*") if "home" not in file.parts]
     assert not Path("/tmp/orchard-up").exists()
     assert not (Path.home() / "absolute.json").exists()
+
+
+def test_of_a_models_weights_those_are_fetched_that_are_loaded():
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    names = [*sorted(set(index["weight_map"].values())), "model.safetensors.index.json", "config.json"]
+    others = ["consolidated.safetensors", "consolidated.safetensors.index.json", "pytorch_model-00001-of-00002.bin"]
+    others += ["pytorch_model.bin.index.json", "original/model.safetensors", "model.fp16.safetensors", "README.md"]
+    files = dict.fromkeys([*names, *others, "params.json"], "x") | {"model.safetensors.index.json": json.dumps(index)}
+    hub = Hub(files)
+    done = fetched_from(hub, MODEL)
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in paths.fetched("source").iterdir()} == {*names, "params.json"}
+    assert not hub.served.keys() & set(others)
+
+
+BAD_WEIGHTS = {
+    "pickles alone": ({"pytorch_model.bin": "x"}, ["has no model.safetensors", "refs/pr/1"]),
+    "adapters alone": ({"adapter_model.safetensors": "x"}, ["has no model.safetensors"]),
+    "a shard that is not there": (
+        {"model.safetensors.index.json": '{"weight_map": {"a": "model-1.safetensors"}}'},
+        ["has no model-1.safetensors"],
+    ),
+    "an index that leads out": (
+        {"model.safetensors.index.json": '{"weight_map": {"a": "../model-1.safetensors"}}'},
+        ["names '../model-1.safetensors'"],
+    ),
+    "an index that is none": ({"model.safetensors.index.json": "[]"}, ["no index of weights"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WEIGHTS)
+def test_a_model_without_weights_is_refused(name):
+    files, expected = BAD_WEIGHTS[name]
+    done = fetched_from(Hub({"config.json": "{}"} | files), MODEL)
+    assert done.returncode == 1
+    assert_one_message(done.stderr, expected)
+    assert not paths.fetched("source").exists()
+
+
+def test_an_account_that_is_not_let_in_is_told_so():
+    done = fetched_from(Hub(error=(403, "GatedRepo")), SET, HF_TOKEN="hf_somebody")
+    assert done.returncode == 1
+    expected = "accept its licence on https://huggingface.co/datasets/some/set as the owner of the token in HF_TOKEN"
+    assert_one_message(done.stderr, [expected])
 
 
 def test_an_offline_node_is_told_what_to_do():
@@ -170,7 +220,62 @@ def test_a_data_set_becomes_rows_though_a_folder_has_its_name():
 def test_a_split_that_is_not_there_is_one_message():
     done = fetched_from(Hub(TRAIN), SET.model_copy(update={"split": "none"}))
     assert done.returncode == 1
-    assert_one_message(done.stderr, ["some/set cannot be fetched"])
+    assert_one_message(done.stderr, ["some/set cannot be fetched", "train", "set split to one of those"])
+
+
+def shards(count: int, size: int) -> dict[str, bytes]:
+    """Files of a data set, in Parquet, of so many rows each."""
+    found = {}
+    for number in range(count):
+        file, first = io.BytesIO(), number * size
+        rows = [{"n": n, "kind": "ab"[n % 2], "text": f"{n} {'x' * 500}"} for n in range(first, first + size)]
+        table = pyarrow.Table.from_pylist(rows)
+        parquet.write_table(table, file, row_group_size=100, compression="none", use_dictionary=False)
+        found[f"train-{number:05d}-of-{count:05d}.parquet"] = file.getvalue()
+    return found
+
+
+def test_of_a_large_data_set_no_more_comes_than_the_limit_needs():
+    hub = Hub(shards(5, 1000))
+    done = fetched_from(hub, SET.model_copy(update={"limit": 1300}))
+    assert done.returncode == 0, done.stderr
+    rows = jsonl.read(paths.fetched("source") / "rows.jsonl")
+    assert [row["n"] for row in rows] == list(range(1300))
+    _, second, *others = (len(content) for content in hub.files.values())
+    sizes = [hub.served.get(name, 0) for name in hub.files]
+    assert sum(sizes[2:]) < 0.2 * sum(others)  # no more than what says which columns there are
+    assert 0 < sizes[1] <= 1.1 * second
+    again = paths.fetched("source").joinpath("rows.jsonl").read_bytes()
+    assert fetched_from(hub, SET.model_copy(update={"limit": 1300})).returncode == 0
+    assert paths.fetched("source").joinpath("rows.jsonl").read_bytes() == again
+
+
+def test_the_rows_that_count_are_chosen_on_the_way():
+    hub = Hub(shards(2, 100))
+    done = fetched_from(hub, SET.model_copy(update={"where": {"kind": "b"}, "limit": 60}))
+    assert done.returncode == 0, done.stderr
+    assert [row["n"] for row in jsonl.read(paths.fetched("source") / "rows.jsonl")] == list(range(1, 120, 2))
+    for where, message in (({"kind": "c"}, "no row fits"), ({"knid": "a"}, "did you mean 'kind'")):
+        done = fetched_from(hub, SET.model_copy(update={"where": where}))
+        assert done.returncode == 1
+        assert_one_message(done.stderr, [message])
+
+
+def test_a_slice_of_a_split_is_what_it_was():
+    done = fetched_from(Hub(TRAIN), SET.model_copy(update={"split": "train[1:]"}))
+    assert done.returncode == 0, done.stderr
+    assert jsonl.read(paths.fetched("source") / "rows.jsonl") == ROWS[1:]
+
+
+CARD = "---\nconfigs:\n" + "".join(f"- config_name: {name}\n  data_files: train.jsonl\n" for name in ("main", "hard"))
+CARD += "---\n"
+
+
+@pytest.mark.parametrize("config", [None, "maim"])
+def test_a_config_that_is_missing_is_told_with_those_that_there_are(config):
+    done = fetched_from(Hub(TRAIN | {"README.md": CARD}), SET.model_copy(update={"config": config}))
+    assert done.returncode == 1
+    assert_one_message(done.stderr, ["some/set cannot be fetched", "main", "hard", "set config to one of those"])
 
 
 @pytest.mark.parametrize("place", ["{here}/secret.jsonl", "file://{here}/secret.jsonl", "../../../secret.jsonl"])

@@ -4,14 +4,19 @@ import json
 import random
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from orchard import jsonl
 from orchard.errors import UserError
 from orchard.stages import ingest
 from orchard.study.schema.data import Ingest
-from orchard.tasks import generated
+from orchard.tasks import benchmarks, generated
 from tests.helpers.judging import judge
+from tests.helpers.messages import assert_one_message
+from tests.helpers.problems import PROBLEMS
+from tests.helpers.sandboxes import needs_bubblewrap
 
 
 def ingested(path: Path, form: str, seed: int = 1, **draw) -> list[dict]:
@@ -145,7 +150,7 @@ def test_item_rows_pass_unchanged(tmp_path):
         ("math", '{"answer": "2"}', "line 2: no field 'question'"),
         ("math", '{"problem": "1 + 1?"}', "line 2: no field 'solution'"),
         ("math", '{"problem": "1 + 1?", "solution": "It is 2."}', "line 2: there is no field 'answer'"),
-        ("math", '{"problem": "1 + 1?", "answer": 2}', "line 2: field 'answer' is 2"),
+        ("math", '{"problem": "1 + 1?", "answer": true}', "line 2: field 'answer' is True"),
         ("jsonl", '{"id": "a", "task": "t", "prompt": "p"}', "line 2: no field 'answer'"),
         ("jsonl", '{"id": "a", "task": "gym-dice", "prompt": "p", "answer": "x"}', "line 2: task 'gym-dice'"),
         (
@@ -182,3 +187,77 @@ def test_broken_big_bench_hard_file_is_named(tmp_path, text):
 def test_missing_path_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         ingested(tmp_path / "nowhere", "gsm8k")
+
+
+def test_of_a_draw_no_more_is_taken_than_random_sample_gives():
+    for count, offset, limit in ((1, 0, None), (30, 4, 7), (5000, 100, 50), (5000, 0, None), (40, 39, 5)):
+        shuffled = random.Random("1 x").sample(range(count), count)
+        assert benchmarks.drawn(count, offset, limit, "1 x") == sorted(shuffled[offset:][:limit])
+
+
+def test_rows_are_drawn_of_those_that_count(tmp_path):
+    rows = [row | {"kind": "odd" if n % 2 else "even", "n": n} for n, row in enumerate(gsm8k_rows(30))]
+    file = write_rows(tmp_path / "train.jsonl", rows)
+    odd = ingested(file, "gsm8k", where={"kind": "odd"})
+    assert [item["final"] for item in odd] == [str(n + 1) for n in range(1, 30, 2)]
+    parts = [ingested(file, "gsm8k", where={"kind": "odd"}, limit=8, offset=offset) for offset in (0, 8)]
+    assert sorted(item["id"] for part in parts for item in part) == [item["id"] for item in odd]
+    assert len(ingested(file, "gsm8k", where={"kind": ["odd", "even"], "n": {"at_least": 3, "at_most": 6}})) == 4
+    for where, message in (({"kind": "Odd"}, "no row fits"), ({"knd": "odd"}, "did you mean 'kind'")):
+        with pytest.raises(UserError, match=message):
+            ingested(file, "gsm8k", where=where)
+
+
+def test_rows_come_from_parquet_as_from_jsonl(tmp_path):
+    rows = gsm8k_rows(30)
+    expected = ingested(write_rows(tmp_path / "train.jsonl", rows), "gsm8k", limit=7)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "train.parquet", row_group_size=4)
+    found = ingested(tmp_path / "train.parquet", "gsm8k")
+    assert len(found) == 30
+    assert all(item in found for item in expected)
+    (tmp_path / "train.jsonl").unlink()
+    assert ingested(tmp_path, "gsm8k") == found
+
+
+def test_rows_are_mapped_by_columns(tmp_path):
+    rows = [{"q": f"{n} + 1?", "info": json.dumps({"truth": n + 1}), "kind": "math"} for n in range(3)]
+    file = write_rows(tmp_path / "own.jsonl", [*rows, {"q": "?", "info": "{}", "kind": "other"}])
+    how = {"columns": {"prompt": "q", "answer": "info.truth"}, "task": "math"}
+    items = ingested(file, "columns", where={"kind": "math"}, **how)
+    expected = [(f"columns-own-0000{n}", str(n)) for n in (1, 2, 3)]
+    assert [(item["id"], item["answer"]) for item in items] == expected
+    with pytest.raises(UserError) as error:
+        ingested(file, "columns", **how)
+    assert_one_message(str(error.value), ["own.jsonl, line 4", "info.truth", "leave_out: [columns-own-00004]"])
+    assert ingested(file, "columns", leave_out=["columns-own-00004"], **how) == items
+    with pytest.raises(UserError, match="no row that is drawn"):
+        ingested(file, "columns", where={"kind": "math"}, leave_out=["columns-own-00004"], **how)
+
+
+def test_all_broken_rows_are_named_at_once(tmp_path):
+    rows = [{"question": f"{n}?"} if n % 2 else gsm8k_rows(1)[0] for n in range(60)]
+    with pytest.raises(UserError) as error:
+        ingested(write_rows(tmp_path / "test.jsonl", rows), "gsm8k")
+    assert_one_message(str(error.value), ["line 2: no field 'answer'", "line 40", "and 10 more"])
+
+
+@needs_bubblewrap
+def test_an_item_whose_own_answer_fails_is_refused_by_name(tmp_path):
+    good, other = PROBLEMS[:2]
+    wrong = [other | {"canonical_solution": "    return None\n"}, good | {"canonical_solution": "    return nothing\n"}]
+    file = write_rows(tmp_path / "test.jsonl", [good, *wrong])
+    with pytest.raises(UserError) as error:
+        ingested(file, "humaneval")
+    expected = ["2 of 3 items", "humaneval-test-00002 (wrong answer)", "humaneval-test-00003 (NameError)"]
+    assert_one_message(str(error.value), [*expected, "leave_out: [humaneval-test-00002, humaneval-test-00003]"])
+    left = ingested(file, "humaneval", leave_out=["humaneval-test-00002", "humaneval-test-00003"])
+    assert [item["id"] for item in left] == ["humaneval-test-00001"]
+
+
+def test_a_puzzle_whose_own_answer_fails_is_refused_by_name(tmp_path):
+    puzzle = {"row_sums": [1], "col_sums": [1]}
+    item = {"id": "a", "task": "synlogic-kukurasu", "prompt": "?", "answer": '[["1"]]', "puzzle": puzzle}
+    rows = [item, item | {"id": "b", "answer": '[["X"]]'}]
+    with pytest.raises(UserError, match=r"1 of 2 items whose own answer is not right: b"):
+        ingested(write_rows(tmp_path / "own.jsonl", rows), "jsonl")
+    assert ingested(tmp_path / "own.jsonl", "jsonl", leave_out=["b"]) == [item]

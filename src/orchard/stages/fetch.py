@@ -13,16 +13,19 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchard import environment, files, jsonl, paths
 from orchard.errors import UserError, did_you_mean
 from orchard.stages import stage
 from orchard.study.schema.data import Fetch, HubDataset, HubModel, Wheel
+from orchard.tasks.columns import Where
 
-# Weights by the names that transformers reads: some repositories hold the same once more (`consolidated.safetensors`).
-MODEL_FILES = ["model.safetensors", "model-*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt"]
+# Beside the weights. Indexes of pickled weights are of no use, as those are programs and never fetched.
+MODEL_FILES = ["*.json", "*.jinja", "tokenizer.model", "merges.txt"]
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"  # what transformers loads: one of the two
+NO_MODEL_FILES = ["*/*", "*.bin.index.json", "consolidated*"]
 
 
 def main(name: str) -> None:
@@ -74,43 +77,115 @@ def from_wheel(source: Wheel, folder: Path) -> None:
 def model_from_hub(source: HubModel, folder: Path) -> None:
     """Writes weights (safetensors), config and tokenizer of a hub model at a revision to ``folder``.
 
+    Of the weights those are fetched that transformers loads: the shards that the index names, or the one file. Many
+    repositories hold them twice (consolidated.safetensors, pytorch_model.bin, original/).
+
     Raises:
-        UserError: the hub or the revision cannot be reached, or its answer would lead out of its own folder.
+        UserError: the hub or the revision cannot be reached, it has no such weights, or its answer would lead out of
+            its own folder.
     """
-    with hub(source.repo):
+    with hub(source):
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import filter_repo_objects
 
-        # Not with local_dir=folder, which would put download times beside the files.
-        patterns = {"allow_patterns": MODEL_FILES, "ignore_patterns": "*/*"}
-        snapshot = Path(snapshot_download(source.repo, revision=source.revision, **patterns))
+        def downloaded(patterns: list[str]) -> Path:
+            # Not with local_dir=folder, which would put download times beside the files.
+            options = {"allow_patterns": patterns, "ignore_patterns": NO_MODEL_FILES}
+            return Path(snapshot_download(source.repo, revision=source.revision, **options))
+
+        snapshot = downloaded(MODEL_FILES)
+        weights = shards(snapshot / INDEX) if (snapshot / INDEX).is_file() else [WEIGHTS]
+        snapshot = downloaded(weights)
         names = [file.name for file in snapshot.iterdir() if file.is_file()]
+    refuse_no_weights(source.repo, set(weights) - set(names))
     own = snapshot.parents[1].resolve()  # the hub's cache of this model: a snapshot is links to its blobs
     # The hub's cache may hold more than was asked for.
-    for name in filter_repo_objects(names, allow_patterns=MODEL_FILES):
+    for name in filter_repo_objects(names, allow_patterns=[*MODEL_FILES, *weights], ignore_patterns=NO_MODEL_FILES):
         if not (snapshot / name).resolve().is_relative_to(own):
             raise leads_out(f"{snapshot / name}, a link to {(snapshot / name).resolve()}")
         shutil.copyfile(snapshot / name, folder / name)
 
 
-def dataset_from_hub(source: HubDataset, folder: Path) -> None:
-    """Writes one split of a hub data set at a revision to ``folder/rows.jsonl``.
+def shards(index: Path) -> list[str]:
+    """The files that an index of weights names.
 
     Raises:
-        UserError: the hub, the revision, the configuration or the split cannot be had, a file of it lies elsewhere, or
-            a row is not JSON.
+        UserError: it is no index, or names something else than files beside it.
     """
-    with hub(source.repo):
+    try:
+        names = sorted(set(jsonl.parse(jsonl.text(index))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise cannot_be_fetched(str(index.name), f"no index of weights: {error}") from error
+    for name in names:
+        if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors", name)):
+            raise leads_out(f"{index.name} names {name!r}")
+    return names
+
+
+def refuse_no_weights(repo: str, lacking: set[str]) -> None:
+    """Raises a UserError for weights that the repository does not have."""
+    if lacking:
+        raise UserError(
+            found=f"{repo} has no {', '.join(sorted(lacking))}",
+            rule=f"a model's weights are in {WEIGHTS}, or in the shards that {INDEX} names",
+            why="other forms (*.bin, *.pth) are programs, which loading would run; adapters alone are no model",
+            fix="name another revision or repository; many have a pull request with safetensors (refs/pr/1)",
+        )
+
+
+def dataset_from_hub(source: HubDataset, folder: Path) -> None:
+    """Writes one split of a hub data set at a revision to ``folder/rows.jsonl``, row by row as it comes.
+
+    Rows are streamed: no more of the files is read than what the limit needs, and no more held than some hundred rows.
+    A split with a slice (``train[:10%]``) is the exception: it is downloaded whole.
+
+    Raises:
+        UserError: the hub, the revision, the configuration or the split cannot be had, a file of it lies elsewhere, no
+            row counts, or a row is not JSON.
+    """
+    with hub(source):
         from datasets import load_dataset
 
         # With hf:// it is never a folder of this machine. A card that names files elsewhere is refused by datasets.
-        name = f"hf://datasets/{source.repo}"
-        rows = list(load_dataset(name, source.config, split=source.split, revision=source.revision))
+        options = {"split": source.split, "revision": source.revision, "streaming": "[" not in source.split}
+        rows = load_dataset(f"hf://datasets/{source.repo}", source.config, **options)
+        write_rows(folder / "rows.jsonl", counted(rows, source), source.repo)
+
+
+def counted(rows: Iterable[dict], source: HubDataset) -> Iterator[dict]:
+    """The rows of a data set that count, the first ones up to the limit.
+
+    Raises:
+        UserError: none counts.
+    """
+    where, row, count = Where(source.where), {}, 0
+    for row in rows:
+        if where.fits(row):
+            yield row
+            count += 1
+            if count == source.limit:
+                break
+    where.refuse_unseen(source.repo, row)
+    if not count:
+        raise UserError(
+            found=f"{source.repo}, split {source.split}: no row fits where {dict(source.where)}",
+            rule="a data set has at least one row that counts",
+            why="nothing can be learnt or scored on none",
+            fix="correct data.fetch.<name>.where: text is compared with text, numbers with numbers, exactly",
+        )
+
+
+def write_rows(file: Path, rows: Iterable[dict], repo: str) -> None:
+    """Writes rows as JSONL.
+
+    Raises:
+        UserError: a row is not JSON.
+    """
     try:
-        jsonl.write(folder / "rows.jsonl", rows)
+        jsonl.write(file, rows)
     except TypeError as error:
         raise UserError(
-            found=f"{source.repo}: {error}",
+            found=f"{repo}: {error}",
             rule="rows are text, numbers, lists and mappings",
             why="they become JSON, one a line",
             fix="name another configuration of the data set, or another data set",
@@ -118,7 +193,7 @@ def dataset_from_hub(source: HubDataset, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def hub(repo: str) -> Iterator[None]:
+def hub(source: HubModel | HubDataset) -> Iterator[None]:
     """A block in which what a hub answers, or fails to, becomes one message.
 
     The hub's library writes files under names that the server gives (an ETag, a commit). They are checked to be names.
@@ -131,7 +206,7 @@ def hub(repo: str) -> Iterator[None]:
         _, etag, commit, *_ = answer = ask(*arguments, **options)
         for name in (etag, commit):
             if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-                raise leads_out(f"the hub calls a file of {repo} {name!r}")
+                raise leads_out(f"the hub calls a file of {source.repo} {name!r}")
         return answer
 
     file_download._get_metadata_or_catch_error = checked
@@ -140,29 +215,48 @@ def hub(repo: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # a server's answer fails anywhere in two libraries
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise cannot_be_fetched(repo, reason, fix_of(error, repo)) from error
+        # Of several lines the first says what is wrong, and the second of a missing config which there are.
+        reason = f"{type(error).__name__}: {' '.join(str(error).splitlines()[:2])}"
+        raise cannot_be_fetched(source.repo, reason, fix_of(error, source)) from error
     finally:
         file_download._get_metadata_or_catch_error = ask
 
 
-def fix_of(error: BaseException | None, repo: str) -> str | None:
+def fix_of(error: BaseException | None, source: HubModel | HubDataset) -> str | None:
     """What to do about an error of the hub's, or one that led to it; None: nothing special."""
     from huggingface_hub import errors
 
-    log_in = "log in (`hf auth login`, or HF_TOKEN)"
     fixes = {
-        errors.GatedRepoError: f"accept its terms on https://huggingface.co/{repo}, then {log_in}",
+        errors.GatedRepoError: let_in(source),
         errors.RevisionNotFoundError: "write the whole hash of a commit that the hub lists under its files",
-        errors.RepositoryNotFoundError: f"correct owner/name; if it is private, {log_in}",
+        errors.RepositoryNotFoundError: f"correct owner/name; if it is private, {LOG_IN}",
         errors.OfflineModeIsEnabled: "unset HF_HUB_OFFLINE where there is a network, or `dvc pull` the output",
     }
+    said = str(error)
+    if "onfig name is missing" in said or ("BuilderConfig" in said and "not found" in said):
+        return "set config to one of those that the message names"
+    if isinstance(source, HubDataset) and re.search(r"(Unknown|Bad) split", said):
+        return "set split to one of those that the message names"
     while error is not None:
         for kind, fix in fixes.items():
             if isinstance(error, kind):
                 return fix
         error = error.__cause__ or error.__context__
     return None
+
+
+LOG_IN = "set HF_TOKEN to a token of your account that may read it (or `hf auth login`)"
+
+
+def let_in(source: HubModel | HubDataset) -> str:
+    """What to do about a repository that one must ask for."""
+    from huggingface_hub import get_token
+
+    kind = "datasets/" if isinstance(source, HubDataset) else ""
+    accept = f"accept its licence on https://huggingface.co/{kind}{source.repo}"
+    if get_token():
+        return f"{accept} as the owner of the token in HF_TOKEN, and wait until you are let in"
+    return f"{accept}, then {LOG_IN}"
 
 
 def leads_out(found: str) -> UserError:

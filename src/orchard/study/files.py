@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchard import paths
+from orchard import paths, rows
 from orchard.errors import UserError, did_you_mean
 from orchard.study.schema.data import Data, GameSet, Ingest, PretrainSet, PromptSet
 from orchard.study.schema.evaluate import NamedTask
@@ -58,11 +58,13 @@ def most_rows(data: Data, path: str) -> int | None:
 
 
 def _lines(path: Path) -> int | None:
-    """The lines of a file that are not empty; None where there is no file."""
+    """The rows of a file; None where there is no file that can be counted."""
     if not (os.path.isfile(path) and _has_an_end(str(path))):
         return None
-    with path.open("rb") as lines:
-        return sum(bool(line.strip()) for line in lines)
+    try:
+        return rows.count(path)
+    except UserError:
+        return None  # the stage that reads it says what is wrong
 
 
 def read_by_stages(study: Study) -> Iterator[tuple[str, str, list[str]]]:

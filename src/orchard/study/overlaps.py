@@ -9,7 +9,7 @@ import functools
 import os
 import random
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,8 +160,7 @@ class Sets:
 def _made(made: Ingest | GameSet | PretrainSet | PromptSet) -> list[dict]:
     """The items that a stage makes, or will make; none where what it reads is not at hand."""
     if isinstance(made, Ingest):
-        how = (made.path, made.format, made.offset, made.limit, made.seed)
-        return benchmarks.read(*how) if os.path.exists(made.path) else []
+        return benchmarks.read(made) if os.path.exists(made.path) else []
     if isinstance(made, GameSet):
         return generated.sample_game(made.seed, made.role, made.items, made.game, made.options)
     style = made.style if isinstance(made, PromptSet) else None
@@ -171,11 +170,19 @@ def _made(made: Ingest | GameSet | PretrainSet | PromptSet) -> list[dict]:
 def _of_files(path: Path) -> list[dict]:
     """The rows of a user's own file, or of all in a folder; an empty file is refused by the stage that reads it."""
     found = sorted(path.glob("*.jsonl")) if os.path.isdir(path) else [path] if os.path.isfile(path) else []
-    return [row for file in found if file.stat().st_size for row in jsonl.read(file, ("prompt",))]
+    return [row for file in found if file.stat().st_size for row in map(_asking, jsonl.each(file), repeat(file))]
+
+
+def _asking(line: jsonl.Line, file: Path) -> dict:
+    """A row that asks something."""
+    if not (isinstance(line.row.get("prompt"), str) or line.row.get("messages")):
+        prompt = shown(line.row.get("prompt"))
+        raise jsonl.broken(f"{file}, line {line.number}", f"field 'prompt' is {prompt}, not text, and no 'messages'")
+    return line.row
 
 
 def _seen_before(asked: Use, seen: Use, common: list[dict], count: int) -> UserError:
-    example = shown(common[0]["prompt"] or common[0].get("choices"))
+    example = shown(common[0].get("prompt") or common[0].get("messages") or common[0].get("choices"))
     return UserError(
         found=f"{asked.key}: {len(common)} of its {count} questions stand in {seen.key} too, for example {example}",
         rule="no model is asked what it learnt, what its layers were chosen on, or what it was shown with the answer",

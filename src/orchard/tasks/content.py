@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from orchard.tasks import conversations
+
 # What formats put around a question: it says nothing, and another format puts other words there.
 BEFORE = re.compile(r"^(question|problem|q)\s*:\s*")
 BEHIND = re.compile(r"\s*(answer|solution|a)\s*:$")
@@ -25,8 +27,9 @@ class Content(NamedTuple):
 
 
 def of(row: dict) -> Content:
-    """The content of a row with a prompt, perhaps with choices."""
-    prompt = BEHIND.sub("", BEFORE.sub("", plain(row["prompt"])))
+    """The content of a row with a prompt or messages, perhaps with choices."""
+    asked = conversations.text_of(row["messages"]) if row.get("messages") else row["prompt"]
+    prompt = BEHIND.sub("", BEFORE.sub("", plain(asked)))
     return Content(prompt, frozenset(map(plain, row.get("choices") or ())))
 
 

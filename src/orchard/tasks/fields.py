@@ -3,9 +3,10 @@
 A row comes from anywhere, so nothing of it is believed but what its type says.
 """
 
-from typing import Annotated, TypeVar
+import math
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from orchard.errors import shown
 
@@ -34,8 +35,25 @@ def _on_one_line(text: str) -> str:
     return text
 
 
+def _number_as_text(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number_as_text(value) if is_number else value
+
+
+def number_as_text(number: float) -> str:
+    """A number as an answer: a whole one without a point.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    if not math.isfinite(number):
+        raise ValueError(f"is {number}, which is no answer")
+    return str(int(number)) if number == int(number) else repr(number)
+
+
 MaybeEmpty = Annotated[str, Field(max_length=LONGEST)]
 Text = Annotated[MaybeEmpty, AfterValidator(_said)]
+Answer = Annotated[Text, BeforeValidator(_number_as_text)]  # of sets that keep some answers as numbers
 Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_said), AfterValidator(_on_one_line)]
 
 
@@ -66,9 +84,12 @@ def _problem(error: dict, kind: type[Row]) -> str:
     if error["type"] == "missing":
         return f"no field '{field}'"
     if error["type"] == "extra_forbidden":
-        return f"field {shown(field)} is none of a row's: it has {', '.join(kind.model_fields)}"
+        known = f": it has {', '.join(kind.model_fields)}" if len(error["loc"]) == 1 else ""
+        return f"field {shown(field)} is none of a row's{known}"
     if error["type"] == "value_error":
         return f"field '{field}' {error['ctx']['error']}" if field else str(error["ctx"]["error"])
+    if error["type"] == "literal_error":
+        return f"field '{field}' is {shown(error['input'])}, not {error['ctx']['expected']}"
     if error["type"] in KINDS:
         return f"field '{field}' is {shown(error['input'])}, not {KINDS[error['type']]}"
     return f"field '{field}': {error['msg']}"

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ConfigDict, model_validator
 
 from orchard.errors import shown
+from orchard.tasks.conversations import Asked
 from orchard.tasks.fields import MaybeEmpty, Name, Row, Text
 
 NEEDED = {  # by a task of each kind of its items: fields that are there and not empty
@@ -27,6 +28,7 @@ class Item(Row):
         id: names the item in its set.
         task: names what judges it.
         prompt: what is asked; empty where the choices are all (minimal pairs).
+        messages: what is asked, instead of a prompt, as turns of a conversation that end with the user's.
         answer: the reference answer, perhaps with its work; empty where nothing is judged.
         choices: what can be chosen, two or more different texts.
         label: the place of the right choice.
@@ -40,7 +42,8 @@ class Item(Row):
 
     id: Name
     task: Name
-    prompt: MaybeEmpty
+    prompt: MaybeEmpty | None = None
+    messages: Asked | None = None
     answer: MaybeEmpty
     choices: list[Text] | None = None
     label: int | None = None
@@ -48,6 +51,14 @@ class Item(Row):
     final: Text | None = None
     paradigm: Text | None = None
     task_code: Name | None = None
+
+    @model_validator(mode="after")
+    def _asks_once(self):
+        if self.prompt is None and self.messages is None:
+            raise ValueError("no field 'prompt', and none 'messages'")
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("`prompt` and `messages` exclude each other")
+        return self
 
     @model_validator(mode="after")
     def _can_be_chosen(self):
@@ -85,7 +96,19 @@ class ProgramItem(Item):
     def _has_a_name(self):
         if not self.entry_point.isidentifier():
             raise ValueError(f"field 'entry_point' is {shown(self.entry_point)}, not the name of a function")
+        if self.begun and self.messages is not None:
+            raise ValueError("field 'begun' is true, while `messages` begin no function")
         return self
+
+
+class PuzzleItem(Item):
+    """A logic puzzle.
+
+    Attributes:
+        puzzle: what its task checks an answer against.
+    """
+
+    puzzle: dict[str, Any]
 
 
 class Question(Row):

@@ -189,7 +189,7 @@ class Row(fields.Row):
     problem: fields.Text | None = None
     question: fields.Text | None = None
     solution: fields.Text | None = None
-    answer: fields.Text | None = None
+    answer: fields.Answer | None = None
 
 
 def from_row(row: dict, name: str, number: int) -> dict:

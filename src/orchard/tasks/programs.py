@@ -7,6 +7,8 @@ prose with a fenced block of code, or a whole function, as a chat model writes i
 import keyword
 import re
 
+from pydantic import Field
+
 from orchard.errors import UserError
 from orchard.sandbox import sandbox
 from orchard.tasks import extraction, fields
@@ -18,6 +20,8 @@ LIMITS = sandbox.Limits(seconds=60, cpu_seconds=10)  # ours: no problem needs se
 
 class Program(Task):
     """A function that passes the problem's tests, in the sandbox. What is wrong with another one Python itself says."""
+
+    tries_answers = True
 
     def judge(self, item: dict, response: str, ended: bool = True, unsafe: bool = False) -> Judgement:
         """Runs the response with its item's tests, once in each reading that differs.
@@ -75,7 +79,7 @@ def code_of(item: dict, response: str, is_strict: bool = False) -> str:
 
 
 class HumanEvalRow(fields.Row):
-    """A row of HumanEval's file."""
+    """A row of HumanEval's or HumanEval+'s file."""
 
     prompt: fields.Text
     canonical_solution: fields.Text
@@ -83,11 +87,11 @@ class HumanEvalRow(fields.Row):
     entry_point: fields.Text
 
 
-def from_humaneval(row: dict, name: str, number: int) -> dict:
+def from_humaneval(row: dict, name: str, number: int, form: str = "humaneval") -> dict:
     """An item of a row of HumanEval's file (arXiv 2107.03374): the prompt is the beginning of the function."""
     given = fields.read(HumanEvalRow, row)
     return {
-        "id": f"humaneval-{name}-{number:05d}",
+        "id": f"{form}-{name}-{number:05d}",
         "task": NAME,
         "prompt": given.prompt,
         "answer": given.canonical_solution,
@@ -95,6 +99,11 @@ def from_humaneval(row: dict, name: str, number: int) -> dict:
         "test": f"{given.test}\ncheck({given.entry_point})\n",
         "begun": True,
     }
+
+
+def from_humanevalplus(row: dict, name: str, number: int) -> dict:
+    """An item of a row of HumanEval+'s file (arXiv 2305.01210): as HumanEval's, with more tests, which need numpy."""
+    return from_humaneval(row, name, number, "humanevalplus")
 
 
 class MbppRow(fields.Row):
@@ -112,19 +121,72 @@ def from_mbpp(row: dict, name: str, number: int) -> dict:
     if not given.test_list:
         raise ValueError("field 'test_list' is empty: any program would pass")
     tests = "\n".join(given.test_list)
-    called = re.search(r"^assert\s+(?:\w+\()*(\w+)\(", given.test_list[0])
-    named = called or re.search(r"^def (\w+)", given.code, re.MULTILINE)
-    if not named:
-        raise ValueError("neither the first test calls a function, nor does the code define one")
     return {
         "id": f"mbpp-{name}-{number:05d}",
         "task": NAME,
         "prompt": f'"""\n{given.text}\n{tests}\n"""\n',
         "answer": given.code,
-        "entry_point": named[1],
+        "entry_point": tested(given.code, given.test_list[0]),
         "test": "\n".join(filter(None, [given.test_setup_code, tests])) + "\n",
         "begun": False,
     }
+
+
+class MbppPlusRow(fields.Row):
+    """A row of MBPP+'s file."""
+
+    prompt: fields.Text
+    code: fields.Text
+    test_imports: list[fields.Text] = Field(default_factory=list)
+    test_list: list[fields.Text]
+    test: fields.Text
+
+
+def from_mbppplus(row: dict, name: str, number: int) -> dict:
+    """An item of a row of MBPP+'s file (arXiv 2305.01210): its own tests run behind MBPP's.
+
+    The prompt is EvalPlus's: the task in words and the first of MBPP's tests, which names the function.
+    """
+    given = fields.read(MbppPlusRow, row)
+    if not given.test_list:
+        raise ValueError("field 'test_list' is empty: nothing names the function")
+    tests = [*given.test_imports, *given.test_list, given.test]
+    return {
+        "id": f"mbppplus-{name}-{number:05d}",
+        "task": NAME,
+        "prompt": f'"""\n{given.prompt}\n{given.test_list[0]}\n"""\n',
+        "answer": given.code,
+        "entry_point": tested(given.code, given.test_list[0]),
+        "test": "\n".join(tests) + "\n",
+        "begun": False,
+    }
+
+
+def first_called(tests: str) -> str | None:
+    """The function that the first test calls, or that is called within calls of others: ``assert set(f(1)) == …``."""
+    called = re.search(r"^\s*assert\s+(?:\w+\()*(\w+)\(", tests, re.MULTILINE)
+    return called[1] if called else None
+
+
+def tested(code: str, test: str) -> str:
+    """The name of what a test tests.
+
+    Args:
+        code: a right program.
+        test: the first of its tests.
+
+    Raises:
+        ValueError: the test calls nothing, and the program defines nothing.
+    """
+    defined = re.findall(r"^(?:async )?(?:def|class) +(\w+)", code, re.MULTILINE)
+    called = first_called(test)
+    if called in defined:
+        return called
+    if named := [name for name in defined if re.search(rf"\b{name}\(", test)]:
+        return named[0]
+    if not (name := called or next(iter(defined), None)):
+        raise ValueError("neither the first test calls a function, nor does the code define one")
+    return name
 
 
 TASKS = {NAME: Program()}

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from orchard import imports, jsonl
 from orchard.errors import UserError, shown
@@ -31,7 +32,9 @@ MODULES = {
     "math": "mathematics",
     "program": "programs",
 }
+PUZZLE = "synlogic-"  # what the name of a puzzle's task begins with
 ITEMS = {"program": items.ProgramItem, "gsm8k": items.WithFinal}  # of the tasks whose items hold more than others
+BEGIN = {GAME: items.GameItem, PUZZLE: items.PuzzleItem}
 MADE_HERE = ("data",)  # where stages write sets
 FROM_OUTSIDE = ("data", "fetched")
 JUDGES = ("tasks", "sandbox")  # the packages whose code makes up a verifier
@@ -54,7 +57,9 @@ def code(name: str) -> str:
 
 
 def _module(name: str) -> str:
-    return f"{__package__}.{'games' if name.startswith(GAME) else MODULES.get(name, 'text')}"
+    if name.startswith(GAME):
+        return f"{__package__}.games"
+    return f"{__package__}.{'synlogic' if name.startswith(PUZZLE) else MODULES.get(name, 'text')}"
 
 
 def _digest(file: Path) -> str:
@@ -75,16 +80,28 @@ def item(row: dict) -> dict:
     found = {key: value for key, value in row.items() if value is not None}
     name = found.get("task")
     is_game = isinstance(name, str) and name.startswith(GAME)
-    kind = items.GameItem if is_game else ITEMS.get(name, items.Item) if isinstance(name, str) else items.Item
-    fields.read(kind, found)
-    task = None if is_game else load(name)
+    fields.read(_kind(name), found)
+    if is_game:
+        return found
+    task = load(name)
+    task.check(found)
     if isinstance(task, GeneratedTask):
         _refuse_other_answer(task, found)
     return found
 
 
+def _kind(name: Any) -> type[items.Item]:
+    """What an item of a task holds."""
+    if not isinstance(name, str):
+        return items.Item
+    begun = next((kind for begin, kind in BEGIN.items() if name.startswith(begin)), items.Item)
+    return ITEMS.get(name, begun)
+
+
 def _refuse_other_answer(task: GeneratedTask, item: dict) -> None:
     """Refuses a prompt that its task cannot read, and an answer that is not the one that the task judges by."""
+    if "prompt" not in item:
+        raise ValueError(f"task {item['task']} needs `prompt`, from which it works out the answer")
     try:
         right = task.answer(item["prompt"])
     except (ValueError, LookupError):

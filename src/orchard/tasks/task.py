@@ -1,8 +1,9 @@
 """What a task is: it judges each response once, and every user of the judgement reads what it needs of it.
 
-An item is a row of a JSONL file: ``id``, ``task``, ``prompt`` and ``answer``; ``choices`` and ``label`` (the index of
-the right one) where it can be asked as multiple choice; ``response`` where it comes with a worked one; ``final`` where
-the answer shows work before the final answer. ``task_code`` says which code judges it (`orchard.tasks.registry`).
+An item is a row of a JSONL file: ``id``, ``task``, ``prompt`` (or ``messages``) and ``answer``; ``choices`` and
+``label`` (the index of the right one) where it can be asked as multiple choice; ``response`` where it comes with a
+worked one; ``final`` where the answer shows work before the final answer. ``task_code`` says which code judges it
+(`orchard.tasks.registry`).
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,17 @@ class Judgement:
 
 
 class Task:
-    """A task with a reference answer. Subclasses say when a response is right."""
+    """A task with a reference answer. Subclasses say when a response is right.
+
+    Attributes:
+        tries_answers: whether the reference answer of an item that comes from outside is judged before it is used: it
+            can be wrong, or this machine can be unable to judge it, and then no response is ever right.
+    """
+
+    tries_answers = False
+
+    def check(self, item: dict) -> None:
+        """Raises a ValueError for an item that cannot be judged, whatever the response."""
 
     def judge(self, item: dict, response: str, ended: bool = True, unsafe: bool = False) -> Judgement:
         """Judges a response.
@@ -84,7 +95,7 @@ def bracketing(item: dict, response: str) -> str:
     Where the right answer closes brackets that the prompt opened, as in the task of that name, prompt and response are
     read as one.
     """
-    prompt, answer = item["prompt"], item["answer"]
+    prompt, answer = item.get("prompt", ""), item["answer"]
     closes_prompt = brackets(answer) != BALANCED and brackets(prompt + answer) == BALANCED
     return brackets(prompt + response if closes_prompt else response)
 

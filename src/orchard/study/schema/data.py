@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from orchard.study.schema.common import Block, Count, Mistake, Name, Natural, Place, Rows, Seed, Shares, Text, shaped
+from orchard.study.schema.common import (
+    Block,
+    Count,
+    Mistake,
+    Name,
+    Natural,
+    Place,
+    Rows,
+    Seed,
+    Shares,
+    Text,
+    Unique,
+    shaped,
+)
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Package = Annotated[
@@ -34,6 +47,24 @@ Repo = Annotated[
 ]
 Range = Annotated[list[Natural], Field(min_length=2, max_length=2)]
 Role = Literal["eval", "calibration", "prompts", "recovery"]
+Format = Literal[
+    "gsm8k",
+    "math",
+    "bbh",
+    "blimp",
+    "humaneval",
+    "humanevalplus",
+    "mbpp",
+    "mbppplus",
+    "xsum",
+    "arc",
+    "dolci",
+    "synthetic-2-sft",
+    "synthetic-2-rl",
+    "synlogic",
+    "columns",
+    "jsonl",
+]
 
 
 class Wheel(Block):
@@ -53,6 +84,17 @@ class HubModel(Block):
     revision: Commit = Field(description="the commit, whole")
 
 
+class Bounds(Block):
+    """Which numbers count."""
+
+    at_least: float | None = Field(None, description="the least; null: no bound")
+    at_most: float | None = Field(None, description="the largest; null: no bound")
+
+
+Scalar = str | int | float | bool | None
+Filter = dict[Text, Bounds | list[Scalar] | Scalar]
+
+
 class HubDataset(Block):
     """One split of a data set of the Hugging Face hub, at a commit."""
 
@@ -61,6 +103,43 @@ class HubDataset(Block):
     revision: Commit = Field(description="the commit, whole")
     config: Text | None = Field(None, description="the configuration; null: the data set has one only")
     split: Text = Field(description="train, test, ...")
+    where: Filter = Field(default_factory=dict, description="which rows count, as in data.ingest")
+    limit: Natural | None = Field(
+        None, description="the first rows that count; no file is read behind the last of them. null: all"
+    )
+
+
+class Columns(Block):
+    """In which column of a row each part of an item stands: keys joined by dots, which lead into JSON text as well."""
+
+    id: Text | None = Field(None, description="names the item; null: the file's name and the row's number")
+    task: Text | None = Field(None, description="names what judges the item; null: `task` beside this map does")
+    prompt: Text | None = Field(None, description="what is asked, as text")
+    messages: Text | None = Field(
+        None, description="what is asked, as turns {role, content}; an assistant's last turn is the response"
+    )
+    answer: Text | None = Field(None, description="the reference answer; null: the right choice, or none")
+    final: Text | None = Field(None, description="the final answer, where the answer shows work before it")
+    response: Text | None = Field(None, description="a worked answer to learn from")
+    choices: Text | None = Field(None, description="what can be chosen: a list of texts")
+    label: Text | None = Field(None, description="the right choice: its place from 0, its letter, or its text")
+    tests: Text | None = Field(None, description="of a program: its tests, a text or a list of texts")
+    entry_point: Text | None = Field(None, description="of a program: its name; null: what the first test calls")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        asked = [key for key in ("prompt", "messages") if getattr(self, key)]
+        if len(asked) == 2 or not (asked or self.choices):
+            found = " and ".join(asked) or "neither prompt nor messages"
+            yield Mistake(
+                f": {found}", "it maps prompt or messages", "an item asks one thing, in one way", "map one of them"
+            )
+        if (self.choices is None) != (self.label is None):
+            yield Mistake(
+                f": choices {self.choices!r}, label {self.label!r}",
+                "choices and label come together",
+                "one says what can be chosen, the other what is right",
+                "map both, or neither",
+            )
 
 
 class Ingest(Block):
@@ -69,12 +148,33 @@ class Ingest(Block):
     role: Role = Field(description="what the set is for; it decides the folder")
     path: Place = Field(description="a file, or a folder of files")
     origin: Text | None = Field(None, description="where it can be had, for those who miss it")
-    format: Literal["gsm8k", "math", "bbh", "blimp", "humaneval", "mbpp", "jsonl"] = Field(
-        description="how rows become items; jsonl: they are items already"
+    format: Format = Field(
+        description="how rows become items; columns: by the map under this key; jsonl: they are items already"
+    )
+    columns: Columns | None = Field(None, description="of format columns: where each part of an item stands")
+    task: Text | None = Field(None, description="of format columns: what judges all items; null: columns.task says it")
+    where: Filter = Field(
+        default_factory=dict,
+        description="which rows count, by column: a value, a list of values, or {at_least, at_most}; null is absent",
+    )
+    leave_out: Annotated[list[Text], Unique] = Field(
+        default_factory=list, description="ids of items that are left out, such as those whose own answer is wrong"
     )
     limit: Natural | None = Field(None, description="rows drawn per file; null: all that offset leaves")
     offset: Count = Field(0, description="rows of each file's draw that are left to other sets")
     seed: Seed = Field(0, description="of the draw")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        why = "a map that is not read would silently do nothing"
+        if (self.format == "columns") != (self.columns is not None):
+            found = f": format {self.format}, columns {'null' if self.columns is None else 'a map'}"
+            yield Mistake(found, "columns is there if and only if format is columns", why, "set both, or neither")
+        elif self.columns is None and self.task is not None:
+            found = f".task: {self.task!r}, of format {self.format}"
+            yield Mistake(found, "only format columns has a task", why, "remove it")
+        elif self.columns and (self.task is None) == (self.columns.task is None):
+            found = f".task: {self.task!r}, columns.task: {self.columns.task!r}"
+            yield Mistake(found, "one of them says the task", "the task judges the items", "set one, and only one")
 
 
 def _steps_go_up(steps: list[int]) -> Iterator[Mistake]:
