@@ -3,15 +3,21 @@
 from pathlib import Path
 
 from orchard.errors import UserError
-from orchard.models import folders
+from orchard.models import folders, formats, prompts, sampling
 from orchard.study.schema.base import Loaded
 
 
-def load(base: Loaded, folder: Path) -> None:
-    """Writes the model at the base's source to ``folder`` as safetensors in float32.
+def load(base: Loaded, folder: Path) -> dict:
+    """Writes the model at the base's source to ``folder`` as safetensors in float32, in its format.
+
+    A response ends at each token at which that of the checkpoint ended, and at the end of a turn in the format.
+
+    Returns:
+        Facts for the record: the format, the tokens that end a response, whether BOS stands in front of a prompt, and
+        the checkpoint's other settings for generation, none of which is kept.
 
     Raises:
-        UserError: it cannot be loaded, or has another number of layers than the config says.
+        UserError: it cannot be loaded, has another number of layers than the config says, or does not fit its format.
     """
     source = Path(base.source)
     if base.kind == "gguf":
@@ -26,7 +32,16 @@ def load(base: Loaded, folder: Path) -> None:
             why="pruning ratios are checked against the config before anything runs",
             fix=f"set model.layers to {found}",
         )
+    reset = sampling.reset_settings(model.generation_config)
+    ends = prompts.ends(model, tokenizer)
+    formats.put(tokenizer, base.format)
+    model.generation_config.eos_token_id = sorted({*ends, tokenizer.eos_token_id})
     folders.save(model, tokenizer, folder)
+    begins = prompts.prompt_ids(tokenizer, formats.QUESTION)[0] == tokenizer.bos_token_id
+    if tokenizer(formats.QUESTION)["input_ids"][0] == tokenizer.bos_token_id and not begins:
+        print("note: the tokenizer puts BOS before a text, and the chat template does not", flush=True)
+    named = [tokenizer.convert_ids_to_tokens(end) for end in model.generation_config.eos_token_id]
+    return {"format": formats.facts(tokenizer), "ends": named, "begins_with_bos": begins, "reset_settings": reset}
 
 
 def gguf_file(source: Path) -> Path:

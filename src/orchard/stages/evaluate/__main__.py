@@ -12,7 +12,7 @@ import pandas
 
 from orchard import jsonl, paths
 from orchard.errors import UserError
-from orchard.models import chosen_on, folders, record
+from orchard.models import chosen_on, folders, formats, record
 from orchard.models.prompts import pair_ids
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -50,7 +50,7 @@ def main(name: str) -> None:
             model_record=record.read(folder),
             tasks=tasks,
             chosen_on=chosen_on.overlap(folder, all_items(asked)),
-            chat_template=harness.template_hash(lm, asked),
+            format=formats.facts(lm.tokenizer),
         )
 
 

@@ -105,7 +105,9 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
         model=model,
         reward_funcs=partial_credit if recipe.partial_credit else right_or_wrong,
         args=arguments(recipe, seed, state),
-        train_dataset=Dataset.from_list([{"prompt": item["prompt"], "item": json.dumps(item)} for item in items]),
+        train_dataset=Dataset.from_list(
+            [{"prompt": prompts.start(tokenizer, prompts.asked(item)), "item": json.dumps(item)} for item in items]
+        ),
         processing_class=tokenizer,
         callbacks=[SharedDraws(), ProgressCallback(Progress(name, recipe.steps))],
     )
@@ -147,10 +149,10 @@ def arguments(recipe: Recipe, seed: int, state: Path) -> GRPOConfig:
 
 
 class RenderingTrainer(GRPOTrainer):
-    """TRL's GRPO trainer, whose prompts are cut as those of every other stage."""
+    """TRL's GRPO trainer, whose prompts are cut as those of every other stage: they come as texts to go on from."""
 
     def _tokenize_prompts(self, texts: list[str]) -> tuple[list[list[int]], None, dict]:
-        return [prompts.prompt_ids(self.processing_class, text) for text in texts], None, {}
+        return [prompts.started_ids(self.processing_class, text) for text in texts], None, {}
 
 
 def refuse_too_few(recipe: Recipe, items: int) -> None:

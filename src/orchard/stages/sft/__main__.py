@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from orchard import jsonl, paths
-from orchard.models import card, folders, likelihood, record
+from orchard.models import card, folders, likelihood, prompts, record
 from orchard.models.finetuning import adapter, merged, sft_arguments, steps_of
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, train
@@ -47,7 +47,8 @@ def made(run: SftRun, learnt: dict | None) -> str:
         return "left as it is: the control without SFT"
     amount = f"{learnt['steps']} steps on {learnt['rows']} of {learnt['of_rows']} rows of {run.data}"
     cut = f", {learnt['cut']} of them cut off by max_new_tokens and without an end" if learnt["cut"] else ""
-    return f"finetuned with objective {run.objective}, seed {run.seed}: {amount}{cut}"
+    mapped = f", {learnt['ends_mapped']} ends of its policy made this model's" if learnt["ends_mapped"] else ""
+    return f"finetuned with objective {run.objective}, seed {run.seed}: {amount}{cut}{mapped}"
 
 
 def finetune(
@@ -56,6 +57,7 @@ def finetune(
     """Trains with the objective, saves the model and its curve to ``scratch``; returns facts of what it learnt from."""
     model, tokenizer = folders.load_model(base), folders.load_tokenizer(base)
     rows = dataset.read_rows(data / "rows.parquet", tokenizer)
+    rows, mapped = dataset.in_format(rows, tokenizer, prompts.ends(model, tokenizer), objective.loss)
     kept, learnt = choose_rows(rows, model, tokenizer, objective.select)
     steps = steps_of(len(kept), common.batch_size, common.epochs)
     trainer = ObjectiveTrainer(
@@ -69,7 +71,7 @@ def finetune(
         peft_config=adapter(common.lora),
         callbacks=[ProgressCallback(Progress(name, steps))],
     )
-    learnt["steps"] = train(trainer, state)
+    learnt |= mapped | {"steps": train(trainer, state)}
     folders.save(merged(trainer.model), tokenizer, scratch)
     logged = curve(trainer.state.log_history, "loss")
     jsonl.write(scratch / "curve.jsonl", logged)

@@ -22,6 +22,7 @@ from orchard.study.schema.common import (
     Unique,
     Width,
 )
+from orchard.study.schema.format import Format
 
 
 class Architecture(Block):
@@ -92,6 +93,7 @@ class Loaded(Block):
     license: License = Field(description="of the model, as an SPDX name in small letters")
     threads: Threads = Field(1, description="CPU threads while it is loaded")
     model: Depth = Field(description="its depth")
+    format: Format = Field(default_factory=Format, description="how it is asked, and how its answers begin and end")
 
 
 Base = Annotated[Pretrained | Loaded, Field(discriminator="kind")]
@@ -102,7 +104,14 @@ class BaseRun(Run):
     """One base model: its own settings alone, so that no other model's seed makes it stale.
 
     Without a seed it is loaded.
+
+    Attributes:
+        seed: of the replicate.
+        template: the SHA-256 of the file that its chat template comes from, if it comes from one: by it a changed file
+            makes the model anew.
+        settings: its own.
     """
 
     seed: int | None = None
+    template: str | None = None
     settings: Settings
