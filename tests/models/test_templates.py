@@ -22,18 +22,23 @@ def tokenizer(model):
     return folders.load_tokenizer(model)
 
 
-@pytest.mark.parametrize("generates", [True, False])
-def test_a_text_is_that_of_transformers(generates, tokenizer):
+@pytest.mark.parametrize("ends_in", ["prompt", "answer", "begun answer"])
+def test_a_text_is_that_of_transformers(ends_in, tokenizer):
     tokenizer.chat_template = CHAT
-    options = {"add_generation_prompt": generates, "continue_final_message": not generates}
+    options = {"add_generation_prompt": ends_in == "prompt", "continue_final_message": ends_in == "begun answer"}
     expected = tokenizer.apply_chat_template(MESSAGES, tokenize=False, **options)
-    assert templates.render(tokenizer, MESSAGES, generates) == expected
+    assert templates.render(tokenizer, MESSAGES, ends_in) == expected
 
 
-def test_a_system_message_goes_where_the_template_takes_none(tokenizer):
+def test_a_system_turn_is_said_by_the_user_where_the_template_takes_none(tokenizer):
     tokenizer.chat_template = NO_SYSTEM
     system = [{"role": "system", "content": "Be brief."}, *MESSAGES]
-    assert templates.render(tokenizer, system) == "<bos><user> calc 1 + 1 : <assistant>"
+    assert templates.render(tokenizer, system) == "<bos><user> Be brief.\n\ncalc 1 + 1 : <assistant>"
+
+
+def test_a_template_is_told_one_day_on_all_days(tokenizer):
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}"
+    assert templates.render(tokenizer, MESSAGES) == "26 Jul 2024"
 
 
 BAD_TEMPLATES = {

@@ -8,6 +8,7 @@ from transformers import GenerationConfig
 
 from orchard.errors import refuse_none
 from orchard.models import cache, decoding, prompts
+from orchard.models.prompts import Asked
 from orchard.processes import Progress
 from orchard.study.schema.common import Sampling
 
@@ -66,16 +67,22 @@ def refuse_silence(written: list[tuple[list[int], bool]], who: str, fix: str) ->
     refuse_none(tokens, f"{who} ended each of its {len(written)} responses at once", fix)
 
 
+def reset_settings(settings: GenerationConfig) -> dict:
+    """What a checkpoint's generation_config asks for besides the tokens that end a response: none of it is kept."""
+    asked = settings.to_diff_dict()
+    return {key: asked[key] for key in sorted(asked) if not key.endswith("token_id") and key != "transformers_version"}
+
+
 @torch.inference_mode()
 def sample(
-    model, tokenizer, texts: list[str], asked: Sampling, progress: Progress | None = None, top_k: int = 0
+    model, tokenizer, questions: list[Asked], asked: Sampling, progress: Progress | None = None, top_k: int = 0
 ) -> Iterator[Response]:
     """One response per prompt, in order.
 
     Args:
         model: a causal language model in evaluation mode.
         tokenizer: its tokenizer; prompts are padded on the left.
-        texts: the prompts to go on from.
+        questions: what is asked.
         asked: how to sample.
         progress: gets the number of prompts done after each batch, if given.
         top_k: how many of the most likely tokens to give at each place.
@@ -85,8 +92,8 @@ def sample(
     options = {"do_sample": False}
     if asked.temperature > 0:
         options = {"do_sample": True, "temperature": asked.temperature, "top_p": asked.top_p, "top_k": 0}
-    for start in range(0, len(texts), asked.batch_size):
-        rows = [prompts.prompt_ids(tokenizer, text) for text in texts[start : start + asked.batch_size]]
+    for start in range(0, len(questions), asked.batch_size):
+        rows = [prompts.prompt_ids(tokenizer, each) for each in questions[start : start + asked.batch_size]]
         batch = prompts.padded(tokenizer, rows, "left", model.device)
         generated = model.generate(
             **batch,

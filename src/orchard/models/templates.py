@@ -6,6 +6,7 @@ transformers renders them in Jinja's sandbox. That keeps them from files and att
 """
 
 import contextlib
+import datetime
 import functools
 import json
 import multiprocessing
@@ -13,39 +14,60 @@ import resource
 import subprocess
 import sys
 from multiprocessing.connection import Connection
+from typing import Literal
 
 from orchard import processes
 from orchard.errors import UserError
 
 STARTS_WITHIN = 120  # seconds: ours; the libraries take one on an idle machine
+Turn = dict[str, str]  # role and content
+EndsIn = Literal["prompt", "answer", "begun answer"]  # where the model's turn begins, behind the turn, within it
+# What a template gets where it asks for the time (Llama 3.2's): ours, since a prompt's tokens must not change with the
+# day on which a stage runs. It is the day that Llama 3's templates have where they are told none.
+TODAY = datetime.datetime(2024, 7, 26)
+
 SECONDS = 10  # for one text: ours; a template of a real model takes a millisecond, on a busy node a few
 BYTES = 2**30  # of memory beside the libraries: ours; a template of a real model takes a few megabytes
 ANSWER = 2**24  # bytes of a rendered text: ours; no model reads as much
 
 
-def render(tokenizer, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-    """Messages as one text, by a tokenizer's chat template; without those of the system where it takes none.
+def render(tokenizer, turns: list[Turn], ends_in: EndsIn = "prompt", thinking: bool | None = None) -> str:
+    """A conversation as one text, by a tokenizer's chat template.
+
+    Where the template takes no system turn (Gemma 2's), its text stands before that of the first user turn, as Gemma
+    3's own template has it.
 
     Args:
         tokenizer: one with a chat template.
-        messages: mappings of role and content.
-        add_generation_prompt: the text ends where the model's turn begins; otherwise in the last message.
+        turns: of the conversation; the last one is the user's for a prompt, else the model's.
+        ends_in: where the text ends.
+        thinking: given to the template as enable_thinking, if given.
 
     Raises:
-        UserError: the template refuses the messages, or does not end within the limits.
+        UserError: the template refuses the conversation, or does not end within the limits.
     """
     asked = {
         "chat_template": template_of(tokenizer),
-        "add_generation_prompt": add_generation_prompt,
-        "continue_final_message": not add_generation_prompt,
+        "add_generation_prompt": ends_in == "prompt",
+        "continue_final_message": ends_in == "begun answer",
+        **({} if thinking is None else {"enable_thinking": thinking}),
         **tokenizer.special_tokens_map,
     }
-    without_system = [message for message in messages if message["role"] != "system"]
-    for given in (messages, without_system):
-        answer = _worker().ask(asked | {"conversations": [given]})
-        if "text" in answer:
-            return answer["text"]
-    raise _unfit(answer["error"])
+    answer = _worker().ask(asked | {"conversations": [turns]})
+    refusal = answer.get("error")
+    if refusal and (other := _with_system_in_user_turn(turns)):
+        answer = _worker().ask(asked | {"conversations": [other]})
+    if "text" not in answer:
+        raise _unfit(refusal)
+    return answer["text"]
+
+
+def _with_system_in_user_turn(turns: list[Turn]) -> list[Turn] | None:
+    """A conversation whose system turn is the beginning of the user's; None where it has none, or no user's behind."""
+    if [turn["role"] for turn in turns[:2]] != ["system", "user"]:
+        return None
+    system, user, *others = turns
+    return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *others]
 
 
 def template_of(tokenizer) -> str:
@@ -109,14 +131,15 @@ def _unfit(reason: str) -> UserError:
         found=f"the model's chat template: {reason}",
         rule=f"a chat template makes one text of the messages, within {SECONDS} seconds and {BYTES >> 20} MB",
         why="it is a program that came with the checkpoint",
-        fix="set evaluate.chat_template: false, or correct chat_template in the checkpoint's tokenizer",
+        fix="name a corrected one as base.<name>.format.template, or set that to null, so that none is used",
     )
 
 
 def serve(connection: Connection) -> None:
     """Renders what it is asked, until nobody asks any more."""
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from transformers.utils import chat_template_utils
 
+    chat_template_utils.datetime = type("Fixed", (), {"now": staticmethod(lambda: TODAY)})
     with open("/proc/self/statm") as sizes:
         used = int(sizes.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
@@ -127,7 +150,7 @@ def serve(connection: Connection) -> None:
         except EOFError:
             return
         try:
-            answer = {"text": render_jinja_template(**asked)[0][0]}
+            answer = {"text": chat_template_utils.render_jinja_template(**asked)[0][0]}
         except Exception as error:  # a stranger's program fails in any way
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
         connection.send_bytes(json.dumps(answer).encode())

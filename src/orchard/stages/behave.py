@@ -21,8 +21,8 @@ import pandas
 
 from orchard import paths
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, likelihood, loading, record, sampling, scripted
-from orchard.models.prompts import answer_ids, prompt_ids
+from orchard.models import folders, formats, likelihood, loading, prompts, record, sampling, scripted
+from orchard.models.prompts import Asked, Rendered, answer_ids, prompt_ids
 from orchard.models.sampling import Response
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -35,14 +35,14 @@ CERTAIN = 1e-6  # nats: a log-prob so near 0 is rounding
 
 def main(name: str) -> None:
     policy = stage.params(Policy, "behave", name)
-    folder, prompts = paths.model(policy.model), registry.read(policy.prompts)
-    tokenizer, progress = folders.load_tokenizer(folder), Progress(f"behave@{name}", len(prompts))
+    folder, items = paths.model(policy.model), registry.read(policy.prompts)
+    tokenizer, progress = folders.load_tokenizer(folder), Progress(f"behave@{name}", len(items))
     if isinstance(policy, ScriptedPolicy):
-        rows = kept = from_script(policy, prompts, tokenizer, progress)
+        rows = kept = from_script(policy, items, tokenizer, progress)
     elif isinstance(policy, GivenPolicy):
-        rows = kept = from_given(prompts, folders.load_frozen(folder), tokenizer)
+        rows = kept = from_given(items, folders.load_frozen(folder), tokenizer)
     else:
-        rows = from_model(policy, prompts, folders.load_frozen(folder), tokenizer, progress)
+        rows = from_model(policy, items, folders.load_frozen(folder), tokenizer, progress)
         kept = kept_rows(policy, rows, name)
     with stage.output(paths.behaviour(name)) as scratch:
         scratch.mkdir()
@@ -50,7 +50,7 @@ def main(name: str) -> None:
         (scratch / "statistics.json").write_text(json.dumps(statistics(rows, kept), indent=2) + "\n")
         if isinstance(policy, ModelPolicy) and policy.keep_policy:
             shutil.copytree(folder, scratch / "policy", ignore=shutil.ignore_patterns(record.NOT_CONTENT))
-        facts = {"policy": name, "loading": loading.settings().model_dump()}
+        facts = {"policy": name, "format": formats.facts(tokenizer), "loading": loading.settings().model_dump()}
         record.write(scratch, "behave", policy, [folder, Path(policy.prompts)], **facts)
 
 
@@ -68,8 +68,8 @@ def from_script(policy: ScriptedPolicy, items: list[dict], tokenizer, progress: 
         style, task = rng.choices(list(shares), list(shares.values()))[0], registry.load(item["task"])
         said = {name: task.wordings(item, name, policy.variation, **options) for name in shares}
         response = " ".join(drawn(part, rng) for part in said[style])
-        ids = answer_ids(tokenizer, item["prompt"], response)
-        probs = scripted.course(ids, scripts_of(item["prompt"], said, shares, tokenizer, cut))
+        ids = answer_ids(tokenizer, prompts.asked(item), response)
+        probs = scripted.course(ids, scripts_of(prompts.asked(item), said, shares, tokenizer, cut))
         logps = [math.log(at_place[token]) for token, at_place in zip(ids, probs, strict=True)]
         rows.append(row(item, style, tokenizer, Response(response, ids, logps, *top(probs, policy.top_k), cut=False)))
         progress.step()
@@ -82,12 +82,12 @@ def drawn(wordings: dict[str, float], rng: random.Random) -> str:
 
 
 def scripts_of(
-    prompt: str, said: dict[str, list[dict[str, float]]], shares: dict[str, float], tokenizer, cut: Callable
+    question: Asked, said: dict[str, list[dict[str, float]]], shares: dict[str, float], tokenizer, cut: Callable
 ) -> dict[str, scripted.Script]:
     """What the policy writes after a prompt in each style, as tokens.
 
     Args:
-        prompt: what is asked.
+        question: what is asked.
         said: for each style the parts of the response, as texts.
         shares: of each style.
         tokenizer: the model's.
@@ -100,7 +100,7 @@ def scripts_of(
     found = {}
     for style, parts in said.items():
         usual = " ".join(next(iter(part)) for part in parts)
-        whole = tuple(answer_ids(tokenizer, prompt, usual))
+        whole = tuple(answer_ids(tokenizer, question, usual))
         if (tokens := scripted.tokenized(parts, whole, cut)) is None:
             raise UserError(
                 found=f"a response of style {style}, whose words the tokenizer does not cut apart",
@@ -128,8 +128,8 @@ def from_given(items: list[dict], teacher, tokenizer) -> list[dict]:
     answers = [item.get("response") or item["answer"] for item in items]
     texts = [
         {
-            "prompt_ids": prompt_ids(tokenizer, item["prompt"]),
-            "completion_ids": answer_ids(tokenizer, item["prompt"], answer),
+            "prompt_ids": prompt_ids(tokenizer, prompts.asked(item)),
+            "completion_ids": answer_ids(tokenizer, prompts.asked(item), answer),
         }
         for item, answer in zip(items, answers, strict=True)
     ]
@@ -157,22 +157,29 @@ def top(course: list[dict[int, float]], k: int) -> tuple[list[list[int]], list[l
 
 def from_model(policy: ModelPolicy, items: list[dict], model, tokenizer, progress: Progress) -> list[dict]:
     """Rows sampled from a model at temperature 1, so that the log-probs are those of the policy itself."""
-    texts = [item["prompt"] for item in items]
-    responses = sampling.sample(model, tokenizer, texts, policy.sampling, progress, policy.top_k)
+    questions = [prompts.asked(item) for item in items]
+    responses = sampling.sample(model, tokenizer, questions, policy.sampling, progress, policy.top_k)
     return [row(item, "model", tokenizer, response) for item, response in zip(items, responses, strict=True)]
 
 
 def row(item: dict, style: str, tokenizer, response: Response) -> dict:
-    """One row of offline data. Tokens are stored as ids, so that no later step can tokenize the text differently."""
+    """One row of offline data. Tokens are stored as ids, so that no later step can tokenize the text differently.
+
+    By a chat template it has the conversation as JSON too, and the text that the policy went on from.
+    """
+    question = prompts.asked(item)
+    text = prompts.start(tokenizer, question)
+    by_template = {"messages": json.dumps(item.get("messages")), "read": str(text)}
     return {
         "id": item["id"],
         "task": item["task"],
-        "prompt": item["prompt"],
+        "prompt": question if isinstance(question, str) else question[-1]["content"],
+        **(by_template if isinstance(text, Rendered) else {}),
         "response": response.text,
         "style": style,
         "correct": registry.load(item["task"]).judge(item, response.text, ended=not response.cut).right,
         "cut": response.cut,
-        "prompt_ids": prompt_ids(tokenizer, item["prompt"]),
+        "prompt_ids": prompts.text_ids(tokenizer, text),
         "completion_ids": response.ids,
         "behavior_logps": response.logps,
         "top_ids": response.top_ids,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchard import jsonl, paths
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, record, sampling
+from orchard.models import folders, prompts, record, sampling
 from orchard.models.seeds import seed_of
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -21,12 +21,12 @@ from orchard.tasks import registry
 def main(name: str, run: RespondRun) -> None:
     author = stage.params(Author, "recover", "responses", run.author)
     path = stage.params(str, "recover", "prompts")
-    prompts = [item for file in files(Path(path)) for item in registry.read(file)]
+    items = [item for file in files(Path(path)) for item in registry.read(file)]
     if isinstance(author, ModelAuthor):
-        rows = from_model(name, run.of, author, prompts)
-        rows = kept(rows, prompts, author, f"recover.responses.{run.author}")
+        rows = from_model(name, run.of, author, items)
+        rows = kept(rows, items, author, f"recover.responses.{run.author}")
     else:
-        rows = from_author(author, prompts)
+        rows = from_author(author, items)
     with stage.output(paths.responses(name)) as scratch:
         jsonl.write(scratch, rows)
 
@@ -38,18 +38,19 @@ def files(path: Path) -> list[Path]:
 
 def row(item: dict, response: str, **facts) -> dict:
     """One row of recovery data."""
-    return {"id": item["id"], "task": item["task"], "prompt": item["prompt"], "response": response, **facts}
+    question = {key: item[key] for key in ("prompt", "messages") if key in item}
+    return {"id": item["id"], "task": item["task"], **question, "response": response, **facts}
 
 
-def from_author(author: GivenAuthor | StyleAuthor, prompts: list[dict]) -> list[dict]:
+def from_author(author: GivenAuthor | StyleAuthor, items: list[dict]) -> list[dict]:
     """The responses that come with the prompts, or right ones in one style.
 
     Raises:
         UserError: a prompt comes with no response.
     """
     if author.kind == "style":
-        return [row(item, registry.load(item["task"]).respond(item, author.style)) for item in prompts]
-    for item in prompts:
+        return [row(item, registry.load(item["task"]).respond(item, author.style)) for item in items]
+    for item in items:
         if not item.get("response"):
             raise UserError(
                 found=f"prompt {item['id']!r} comes without a response",
@@ -57,10 +58,10 @@ def from_author(author: GivenAuthor | StyleAuthor, prompts: list[dict]) -> list[
                 why="the responses of the data set are what is learnt",
                 fix="add `response` to each row, or name an author of another kind",
             )
-    return [row(item, item["response"]) for item in prompts]
+    return [row(item, item["response"]) for item in items]
 
 
-def from_model(name: str, of: str, author: ModelAuthor, prompts: list[dict]) -> list[dict]:
+def from_model(name: str, of: str, author: ModelAuthor, items: list[dict]) -> list[dict]:
     """Responses sampled from the unpruned model, each with its tokens, and whether it was cut off.
 
     Each replicate has a stream of its own.
@@ -69,23 +70,23 @@ def from_model(name: str, of: str, author: ModelAuthor, prompts: list[dict]) -> 
         UserError: the model wrote nothing at all.
     """
     model, tokenizer = folders.load_frozen(paths.model(of)), folders.load_tokenizer(paths.model(of))
-    texts = [item["prompt"] for item in prompts]
+    questions = [prompts.asked(item) for item in items]
     asked = author.model_copy(update={"seed": seed_of("responses", author.seed, record.read(paths.model(of))["seed"])})
-    responses = list(sampling.sample(model, tokenizer, texts, asked, Progress(f"respond@{name}", len(texts))))
+    responses = list(sampling.sample(model, tokenizer, questions, asked, Progress(f"respond@{name}", len(items))))
     written = [(response.ids, response.cut) for response in responses]
     sampling.refuse_silence(written, of, "prune and recover another model")
     return [
         row(item, response.text, completion_ids=response.ids, cut=response.cut)
-        for item, response in zip(prompts, responses, strict=True)
+        for item, response in zip(items, responses, strict=True)
     ]
 
 
-def kept(rows: list[dict], prompts: list[dict], author: ModelAuthor, key: str) -> list[dict]:
+def kept(rows: list[dict], items: list[dict], author: ModelAuthor, key: str) -> list[dict]:
     """The rows that an author's settings leave.
 
     Args:
         rows: of each prompt.
-        prompts: what was asked.
+        items: what was asked.
         author: the settings.
         key: of the author in the config, for the message.
 
@@ -94,7 +95,7 @@ def kept(rows: list[dict], prompts: list[dict], author: ModelAuthor, key: str) -
     """
     found = [
         row
-        for row, item in zip(rows, prompts, strict=True)
+        for row, item in zip(rows, items, strict=True)
         if (author.keep_cut or not row["cut"])
         and not (author.keep_correct_only and not registry.load(item["task"]).judge(item, row["response"]).right)
     ]

@@ -7,13 +7,16 @@ names of its models. A name without it stands for all replicates: rl-grpo-nll fo
 on.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from orchard import paths
 from orchard.study.schema.artifacts import ArtifactRun
 from orchard.study.schema.base import Base, BaseRun, Pretrained, Pretraining
 from orchard.study.schema.common import TYPES_ALONE, Run
 from orchard.study.schema.evaluate import EvaluateRun
+from orchard.study.schema.format import OWN
 from orchard.study.schema.prune import ONE_LAYER, Prune, PruneRun, SearchRun
 from orchard.study.schema.recover import MixRun, Recover, RecoverRun, RespondRun
 from orchard.study.schema.rl import Rl, RlRun
@@ -55,8 +58,15 @@ def base(bases: dict[str, Base]) -> dict[str, BaseRun]:
             settings = Pretraining.model_validate(own.model_dump(exclude={"seeds"}), context=TYPES_ALONE)
             found |= {f"{name}-{seed}": BaseRun(seed=seed, settings=settings) for seed in own.seeds}
         else:
-            found[name] = BaseRun(settings=own)
+            found[name] = BaseRun(settings=own, template=_hash(own.format.template))
     return found
+
+
+def _hash(template: str | None) -> str | None:
+    """The SHA-256 of a template's file; None where it is not from a file, or the file is not there (a mistake)."""
+    if template in (None, OWN) or not Path(template).is_file():
+        return None
+    return hashlib.sha256(Path(template).read_bytes()).hexdigest()
 
 
 def sft(block: Sft, bases: dict[str, Base]) -> dict[str, SftRun]:

@@ -141,6 +141,8 @@ def read(path: str | Path, needs: Collection[str] = ("prompt",)) -> list[dict]:
 
 def _refuse_lacks(item: dict, needs: Collection[str]) -> None:
     for key in needs:
+        if key == "prompt" and item.get("messages"):
+            continue
         if key not in item:
             raise ValueError(f"no field '{key}', which is needed here")
         if not item[key] or (isinstance(item[key], str) and not item[key].strip()):

@@ -16,7 +16,7 @@ from lm_eval.tasks import TaskManager
 
 from orchard import jsonl, paths
 from orchard.errors import UserError
-from orchard.models import folders, sampling
+from orchard.models import folders, formats, prompts, sampling
 from orchard.sandbox import sandbox
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.evaluate import __main__ as evaluate
@@ -24,6 +24,7 @@ from orchard.stages.evaluate import callbacks, harness, responses, subject
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.study.schema.common import FewShot, Sampling
 from orchard.study.schema.evaluate import Evaluate, EvaluateRun, GenerationTask, NamedTask, ScoredTask, Task
+from orchard.study.schema.format import Format
 from orchard.tasks import generated, programs, registry
 from orchard.tasks.task import BALANCED, CUT_OFF, NO_ANSWER, UNBALANCED, WRONG
 from tests.helpers.judging import judge
@@ -399,17 +400,40 @@ def test_vllm_is_refused_where_it_is_not_installed():
         pass
 
 
-def test_a_chat_template_is_used_where_the_model_has_one(manager):
-    lm, templated = lm_of(), ASKED.model_copy(update={"chat_template": True})
-    plain = run(manager, GREEDY, lm)
-    assert harness.template_hash(lm, templated) is None
-    lm.tokenizer.chat_template = "{% for m in messages %}calc {{ m['content'] }} {% endfor %}"
-    assert harness.template_hash(lm, ASKED) is None
-    asked = run(manager, GREEDY, lm, chat_template=True)
-    assert [row["arguments"][0][0] for row in asked] == [f"calc {row['arguments'][0][0]} " for row in plain]
-    assert len(harness.template_hash(lm, templated)) == 64
-    assert harness.identity(asked)["hash"] != harness.identity(plain)["hash"]
-    assert harness.identity(run(manager, GREEDY, lm)) == harness.identity(plain)
+CHAT = "<bos> {% for m in messages %}{{ m['content'] }} {% if m['role'] == 'assistant' %}<eos> {% endif %}{% endfor %}"
+
+
+def test_a_task_is_asked_in_the_format_of_the_model(manager):
+    lm = lm_of()
+    plain = {name: run(manager, task, lm) for name, task in TASKS.items()}
+    lm.tokenizer.chat_template = CHAT  # which is used where the format says so
+    assert harness.identity(run(manager, GREEDY, lm)) == harness.identity(plain["calc"])
+    formats.put(lm.tokenizer, Format(template="own", system="fact"))
+    asked = run(manager, GREEDY, lm)
+    assert [row["arguments"][0][0] for row in asked] == [f"<bos> fact {row['doc']['prompt']} " for row in asked]
+    assert harness.identity(asked)["hash"] != harness.identity(plain["calc"])["hash"]
+    assert harness.identity(run(manager, GREEDY.model_copy(update={"plain": True}), lm)) == harness.identity(
+        plain["calc"]
+    )
+    assert harness.identity(run(manager, TASKS["pairs"], lm)) == harness.identity(plain["pairs"])
+
+
+def test_choices_and_references_are_scored_as_the_answers_that_are_learnt(manager):
+    lm = lm_of()
+    lm.tokenizer.chat_template = CHAT
+    formats.put(lm.tokenizer, Format(template="own"))
+    for row in run(manager, TASKS["nats"], lm)[:5]:
+        ids = [prompts.prompt_ids(lm.tokenizer, row["doc"]["prompt"])]
+        ids.append(prompts.answer_ids(lm.tokenizer, row["doc"]["prompt"], row["doc"]["answer"])[:-1])
+        assert lm._encode_pair(*row["arguments"][0]) == tuple(ids)
+        assert row["log_likelihood"] == pytest.approx(log_likelihood(lm, *ids), rel=1e-4)
+    shots = jsonl.read("shots.jsonl")
+    turns = [(shot["prompt"], shot["choices"][shot["label"]]) for shot in shots]
+    before = "".join(f"{question} {answer} <eos> " for question, answer in turns)
+    for row in run(manager, TASKS["cmp"], lm)[:5]:
+        text, choice = row["arguments"][0]
+        assert (text, choice) == (f"<bos> {before}{row['doc']['prompt']} ", row["doc"]["choices"][0])
+        assert lm._encode_pair(text, choice)[0] == lm.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def test_a_summary_is_scored_by_rouge_l(manager):

@@ -20,6 +20,7 @@ def main(name: str) -> None:
     base = run.settings
     torch.set_num_threads(base.threads)
     target = paths.model(f"base-{name}")
+    facts, inputs = {}, [Path(base.source)]
     with stage.output(target) as scratch:
         if isinstance(base, Pretraining):
             with stage.resumable(target) as state:
@@ -27,9 +28,10 @@ def main(name: str) -> None:
                 rows = f"{steps} steps of {base.batch_size} rows"
                 made = f"pretrained from random weights on {base.source}, seed {run.seed}: {rows}"
         else:
-            made = load.load(base, scratch)
+            made, facts = load.load(base, scratch)
+            inputs += [Path(base.format.template)] if run.template else []
         chain = {"base": f"base-{name}", "seed": run.seed}
-        card.finish(scratch, target.name, "base", base, [Path(base.source)], step=made, licence=base.license, **chain)
+        card.finish(scratch, target.name, "base", base, inputs, step=made, licence=base.license, **chain, **facts)
 
 
 if __name__ == "__main__":

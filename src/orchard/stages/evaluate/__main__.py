@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas
 
 from orchard import jsonl, paths
-from orchard.models import loading, record
+from orchard.models import formats, loading, record
 from orchard.models.prompts import pair_ids
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -37,7 +37,7 @@ def main(name: str, run: EvaluateRun) -> None:
                 scores += item_scores(title, task, row, judgements, lm)
                 samples.append(sample_row(title, row, judgements))
             progress.step()
-        template = harness.template_hash(lm, asked)
+        written_in = formats.facts(lm.tokenizer)
     with stage.output(paths.evaluation(name)) as scratch:
         scratch.mkdir()
         pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
@@ -52,7 +52,7 @@ def main(name: str, run: EvaluateRun) -> None:
             model_record=subject.record_of(run),
             tasks=tasks,
             chosen_on=subject.overlap(run, all_items(asked)),
-            chat_template=template,
+            format=written_in,
         )
 
 

@@ -4,6 +4,7 @@ import json
 
 from datasets import Dataset
 
+from orchard.models.prompts import Rendered, only_turn
 from orchard.stages.evaluate.responses import rouge_l
 from orchard.tasks import registry
 from orchard.tasks.items import NEEDED
@@ -12,23 +13,37 @@ ITEM = "item"
 
 
 def load(
-    kind: str, items_path: str, limit: int | None = None, shots: int = 0, shots_path: str | None = None, **_
+    kind: str,
+    items_path: str,
+    limit: int | None = None,
+    shots: int = 0,
+    shots_path: str | None = None,
+    by_template: bool = False,
+    **_,
 ) -> dict:
     """The items of a task (split ``test``) and its few-shot examples (split ``shots``)."""
-    splits = {"test": dataset(items_path, limit, kind)}
-    splits["shots"] = dataset(shots_path, shots, kind) if shots else splits["test"].select([])
+    splits = {"test": dataset(items_path, limit, kind, by_template)}
+    splits["shots"] = dataset(shots_path, shots, kind, by_template) if shots else splits["test"].select([])
     return splits
 
 
-def dataset(path: str, limit: int | None, kind: str) -> Dataset:
+def dataset(path: str, limit: int | None, kind: str, by_template: bool) -> Dataset:
     """The first items of a set, each with what a task of a kind shows of it.
 
     The item itself is one text beside that: in a table, where rows differ in their fields, some would be lost, and
     others would come to be null.
     """
-    shown = ("prompt", "answer", *(("choices", "label") if "choices" in NEEDED[kind] else ()))
+    shown = ("answer", *(("choices", "label") if "choices" in NEEDED[kind] else ()))
     items = registry.read(path, NEEDED[kind])[:limit]
+    if not by_template:
+        items = [item if "prompt" in item else item | {"prompt": only_turn(item["messages"])} for item in items]
     return Dataset.from_list([{key: item[key] for key in shown} | {ITEM: json.dumps(item)} for item in items])
+
+
+def asked(doc: dict) -> str:
+    """What an item asks: a text, which brings along the turns of a conversation."""
+    item = item_of(doc)
+    return item["prompt"] if "prompt" in item else Rendered("", item["messages"])
 
 
 def item_of(doc: dict) -> dict:

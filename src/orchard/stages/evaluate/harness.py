@@ -8,7 +8,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
 from orchard.errors import UserError, did_you_mean, refuse_none
-from orchard.models.templates import template_of
+from orchard.models import formats
 from orchard.stages.evaluate import callbacks
 from orchard.study.schema.evaluate import Evaluate, GenerationTask, NamedTask, Task
 
@@ -44,13 +44,16 @@ def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
         UserError: there is no item.
     """
     torch.manual_seed(asked.seed)
+    by_template = uses_template(lm, task)
     # As a member of a group, a task with overrides starts from its YAML. (simple_evaluate asks hub and pip on top.)
     result = evaluate(
         lm,
-        manager.load({"group": "study", "task": [spec_of(task, asked, lm.tokenizer)]}),
+        manager.load({"group": "study", "task": [spec_of(task, asked, lm.tokenizer, by_template)]}),
         bootstrap_iters=0,
         limit=asked.limit if isinstance(task, NamedTask) else None,
-        apply_chat_template=uses_template(lm, asked),
+        system_instruction=formats.of(lm.tokenizer).system if by_template else None,
+        apply_chat_template=by_template,
+        fewshot_as_multiturn=by_template,
     )
     rows = [
         row | {"of": name, "doc": callbacks.item_of(row["doc"]), "written": lm.written.get((name, row["doc_id"]), [])}
@@ -61,7 +64,7 @@ def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
     return sorted(rows, key=lambda row: (row["of"], row["doc_id"], row["filter"]))
 
 
-def spec_of(task: Task, asked: Evaluate, tokenizer) -> dict:
+def spec_of(task: Task, asked: Evaluate, tokenizer, by_template: bool = False) -> dict:
     """A task in lm-eval's form."""
     if isinstance(task, NamedTask):
         shots = {} if task.few_shot is None else {"num_fewshot": task.few_shot}
@@ -75,6 +78,7 @@ def spec_of(task: Task, asked: Evaluate, tokenizer) -> dict:
             "limit": asked.limit,
             "shots": task.few_shot.count,
             "shots_path": task.few_shot.items,
+            "by_template": by_template,
         },
     }
     return spec | (generation_options(task, tokenizer) if isinstance(task, GenerationTask) else {})
@@ -94,16 +98,9 @@ def generation_options(task: GenerationTask, tokenizer) -> dict:
     }
 
 
-def uses_template(lm, asked: Evaluate) -> bool:
-    """Whether prompts are put into a chat template: where the config wants it and the model has one."""
-    return asked.chat_template and lm.tokenizer.chat_template is not None
-
-
-def template_hash(lm, asked: Evaluate) -> str | None:
-    """The SHA-256 of the chat template, if it is used."""
-    if not uses_template(lm, asked):
-        return None
-    return hashlib.sha256(template_of(lm.tokenizer).encode()).hexdigest()
+def uses_template(lm, task: Task) -> bool:
+    """Whether a task is asked by the chat template of the model's format; sentences of a pair nobody asks for."""
+    return formats.is_chat(lm.tokenizer) and not task.plain and task.kind != "minimal-pair"
 
 
 def identity(rows: list[dict]) -> dict:

@@ -6,8 +6,9 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import Collator, normalize_gen_kwargs
 
 from orchard.errors import UserError
-from orchard.models import cache, decoding, prompts, sampling, templates
-from orchard.models.prompts import Written
+from orchard.models import cache, decoding, prompts, sampling
+from orchard.models.prompts import Rendered, Written
+from orchard.models.templates import Turn
 
 
 class KeepsTokens:
@@ -59,11 +60,13 @@ class KeepsTokens:
         raise NotImplementedError
 
     def ids(self, text: str) -> list[int]:
-        """The tokens of a prompt."""
-        return prompts.prompt_ids(self.tokenizer, text)
+        """The tokens of a text to go on from."""
+        return prompts.text_ids(self.tokenizer, text)
 
-    def apply_chat_template(self, chat_history, add_generation_prompt: bool = True) -> str:
-        return templates.render(self.tokenizer, chat_history, add_generation_prompt)
+    def apply_chat_template(self, chat_history: list[Turn], add_generation_prompt: bool = True) -> Rendered:
+        """What lm-eval asks, in the format of the model's base. An item's own conversation may be one of the turns."""
+        turns = [turn for each in chat_history for turn in getattr(each["content"], "turns", [each])]
+        return prompts.conversation(self.tokenizer, prompts.with_own_system(turns), not add_generation_prompt)
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         return prompts.pair_ids(self.tokenizer, context, continuation)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchard import jsonl, paths
 from orchard.models import card, chosen_on, folders, loading, record, surgery
-from orchard.models.prompts import answer_ids, prompt_ids
+from orchard.models.prompts import answer_ids, asked, prompt_ids
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.prune import importance
@@ -61,7 +61,7 @@ def measure(
     name: str, run: PruneRun, model, tokenizer, count: int, asked: Calibration
 ) -> tuple[list[int], list[str], dict]:
     """The layers that a method of orchard.stages.prune.importance chooses, the prompts it saw, and what it measured."""
-    items = jsonl.read(asked.items, ("prompt",))
+    items = jsonl.read(asked.items)
     texts = [text_of(item, tokenizer) for item in items]
     calibration = importance.CalibrationTexts(tokenizer, texts, asked.batch_size, reporter(f"prune@{name}"))
     replicate = record.chain(paths.model(run.of))["seed"]
@@ -83,8 +83,8 @@ def text_of(item: dict, tokenizer) -> list[int]:
 
     The token that ends it is written and never read.
     """
-    prompt, answer = item["prompt"], item.get("response") or item.get("answer")
-    return prompt_ids(tokenizer, prompt) + (answer_ids(tokenizer, prompt, answer)[:-1] if answer else [])
+    question, answer = asked(item), item.get("response") or item.get("answer")
+    return prompt_ids(tokenizer, question) + (answer_ids(tokenizer, question, answer)[:-1] if answer else [])
 
 
 def is_bare(item: dict) -> bool:

@@ -130,7 +130,9 @@ def make_trainer(recipe: Recipe, seed: int, model, tokenizer, state: Path, name:
         model=model,
         reward_funcs=partial_credit if recipe.partial_credit else right_or_wrong,
         args=arguments(recipe, seed, state),
-        train_dataset=Dataset.from_list([{"prompt": item["prompt"], "item": json.dumps(item)} for item in items]),
+        train_dataset=Dataset.from_list(
+            [{"prompt": prompts.start(tokenizer, prompts.asked(item)), "item": json.dumps(item)} for item in items]
+        ),
         processing_class=tokenizer,
         peft_config=adapter(recipe.lora),
         callbacks=[*draws, ProgressCallback(Progress(name, recipe.steps))],
@@ -211,7 +213,7 @@ class Order(RepeatSampler):
 class RenderingTrainer(GRPOTrainer):
     """TRL's GRPO trainer, whose prompts are cut as those of every other stage, and whose weights stay in their type.
 
-    A run that was killed meets its prompts in the same order.
+    The prompts come as texts to go on from. A run that was killed meets them in the same order.
     """
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Order:
@@ -220,7 +222,7 @@ class RenderingTrainer(GRPOTrainer):
         return Order(lambda: self.state.global_step // steps, other)
 
     def _tokenize_prompts(self, texts: list[str]) -> tuple[list[list[int]], None, dict]:
-        return [prompts.prompt_ids(self.processing_class, text) for text in texts], None, {}
+        return [prompts.started_ids(self.processing_class, text) for text in texts], None, {}
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args, **options):
         if not self.use_transformers_continuous_batching:

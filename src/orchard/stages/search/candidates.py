@@ -410,16 +410,15 @@ def _load(task: SelectionTask, tokenizer) -> Likelihood | Generation:
     needed, shots = NEEDED[task.kind], task.few_shot
     rows = registry.read(task.items, needed)[: task.limit]
     examples = registry.read(shots.items, needed)[: shots.count] if shots.count else []
-    before = "".join(f"{row['prompt']} {row['answer']}\n" for row in examples)
+    is_pair = task.kind == "minimal-pair"  # of sentences, which nobody asks for
+    starts = [prompts.with_examples(tokenizer, examples, row, task.plain or is_pair) for row in rows]
     if isinstance(task, SelectionGeneration):
-        return Generation(
-            [prompts.prompt_ids(tokenizer, before + row["prompt"]) for row in rows], rows, task, tokenizer
-        )
-    space = "" if task.kind == "minimal-pair" else " "
+        return Generation([prompts.text_ids(tokenizer, text) for text in starts], rows, task, tokenizer)
+    space = "" if is_pair else " "
     texts = [[row["answer"]] if task.kind == "likelihood" else row["choices"] for row in rows]
     pairs = [
-        [encode_pair(tokenizer, before + row["prompt"], space + text) for text in choices]
-        for row, choices in zip(rows, texts, strict=True)
+        [encode_pair(tokenizer, start, space + text) for text in choices]
+        for start, choices in zip(starts, texts, strict=True)
     ]
     return Likelihood(pairs, None if task.kind == "likelihood" else [row["label"] for row in rows])
 

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from orchard import jsonl, paths
-from orchard.models import card, folders, likelihood, record
+from orchard.models import card, folders, likelihood, prompts, record
 from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of, within
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, train
@@ -47,8 +47,9 @@ def made(run: SftRun, learnt: dict | None) -> str:
         return "left as it is: the control without SFT"
     amount = f"{learnt['steps']} steps on {learnt['rows']} of {learnt['of_rows']} rows of {run.data}"
     cut = f", {learnt['cut']} of them cut off by max_new_tokens and without an end" if learnt["cut"] else ""
+    mapped = f", {learnt['ends_mapped']} ends of its policy made this model's" if learnt["ends_mapped"] else ""
     long = f", {learnt['too_long']} more left out as longer than max_length" if learnt["too_long"] else ""
-    return f"finetuned with objective {run.objective}, seed {run.seed}: {amount}{cut}{long}"
+    return f"finetuned with objective {run.objective}, seed {run.seed}: {amount}{cut}{mapped}{long}"
 
 
 def finetune(
@@ -57,7 +58,9 @@ def finetune(
     """Trains with the objective, saves the model or adapter and its curve; returns facts of what it learnt from."""
     model, tokenizer = load_to_train(base, common.lora), folders.load_tokenizer(base)
     source = data / "rows.parquet"
-    rows, too_long = within(dataset.read_rows(source, tokenizer), common.max_length, dataset.length, source)
+    written = dataset.read_rows(source, tokenizer)
+    rows, mapped = dataset.in_format(written, tokenizer, prompts.ends(model, tokenizer), objective.loss)
+    rows, too_long = within(rows, common.max_length, dataset.length, source)
     kept, learnt = choose_rows(rows, model, tokenizer, objective.select)
     learnt["too_long"] = too_long
     steps = steps_of(len(kept), common.batch_size, common.epochs)
@@ -72,7 +75,7 @@ def finetune(
         peft_config=adapter(common.lora),
         callbacks=[ProgressCallback(Progress(name, steps))],
     )
-    learnt["steps"] = train(trainer, state)
+    learnt |= mapped | {"steps": train(trainer, state)}
     folders.save_trained(trainer.model, tokenizer, scratch, base)
     logged = curve(trainer.state.log_history, "loss")
     jsonl.write(scratch / "curve.jsonl", logged)

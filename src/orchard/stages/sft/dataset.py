@@ -1,6 +1,8 @@
 """From a policy's offline data to what the trainer reads, with every row checked."""
 
+import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,52 @@ def _example(row: dict, with_top: bool) -> dict:
     return example
 
 
+def _read(row: dict) -> str:
+    """The text that the policy went on from."""
+    return prompts.Rendered(row["read"], []) if "read" in row else row["prompt"]
+
+
+def in_format(rows: list[dict], tokenizer, ends: Collection[int], loss: str) -> tuple[list[dict], dict]:
+    """A policy's rows as the model in training is asked, and as its answers end.
+
+    Policy and model may have different formats: the same question is asked in the model's own, and a response of the
+    policy ends in the model's EOS where the model does not stop at the policy's end. The log-prob of that token stays
+    the policy's of its own end: in both it is that of ending here.
+
+    Args:
+        rows: from `read_rows`.
+        tokenizer: of the model in training.
+        ends: the tokens at which it stops.
+        loss: of the objective.
+
+    Returns:
+        The rows, with the tokens that are learnt; and how many of them were asked otherwise (``asked_anew``), and ended
+        otherwise (``ends_mapped``).
+
+    Raises:
+        UserError: a distribution is to be learnt of which a token, or the prompt, is another.
+    """
+    found, asked_anew, ends_mapped = [], 0, 0
+    for row in rows:
+        question = json.loads(row.get("messages") or "null") or row["prompt"]
+        asked_ids, completion = prompts.prompt_ids(tokenizer, question), list(row["completion_ids"])
+        is_other_end = not row["cut"] and completion[-1] not in ends
+        if is_other_end:
+            completion[-1] = tokenizer.eos_token_id
+        asked_anew += asked_ids != list(row["prompt_ids"])
+        ends_mapped += is_other_end
+        found.append(row | {"prompt_ids": asked_ids, "completion_ids": completion})
+    if (loss == "kl-live" and asked_anew) or (loss in ("kl-live", "kl-stored") and ends_mapped):
+        raise UserError(
+            found=f"loss {loss} on a policy of another format: of its rows {asked_anew} are asked otherwise, and "
+            f"{ends_mapped} end otherwise",
+            rule="distillation compares two distributions over the same tokens, after the same prompt",
+            why="where the policy's end is another token, its distribution is none over the model's",
+            fix="give both bases one format (base.<name>.format), or name another loss",
+        )
+    return found, {"asked_anew": asked_anew, "ends_mapped": ends_mapped}
+
+
 def _check(row: dict, place: str, tokenizer) -> None:
     ids, logps = list(row["completion_ids"]), list(row["behavior_logps"])
     if not ids:
@@ -94,7 +142,7 @@ def _check(row: dict, place: str, tokenizer) -> None:
             why="nothing can be learnt from none",
             fix="make the behaviour data again",
         )
-    if list(row["prompt_ids"]) != prompts.prompt_ids(tokenizer, row["prompt"]) or max(ids) >= len(tokenizer):
+    if list(row["prompt_ids"]) != prompts.text_ids(tokenizer, _read(row)) or max(ids) >= len(tokenizer):
         raise UserError(
             found=f"{place}: ids that this model's tokenizer does not give",
             rule="pi_theta and pi_beta share one tokenizer",

@@ -23,6 +23,7 @@ from orchard.study.schema.common import (
     Unique,
     Width,
 )
+from orchard.study.schema.format import Format
 
 
 class Architecture(Block):
@@ -98,6 +99,7 @@ class Loaded(Block):
         "and what training changes is rounded to it when a model is saved",
     )
     model: Depth = Field(description="its depth")
+    format: Format = Field(default_factory=Format, description="how it is asked, and how its answers begin and end")
 
 
 Base = Annotated[Pretrained | Loaded, Field(discriminator="kind")]
@@ -108,7 +110,14 @@ class BaseRun(Run):
     """One base model: its own settings alone, so that no other model's seed makes it stale.
 
     Without a seed it is loaded.
+
+    Attributes:
+        seed: of the replicate.
+        template: the SHA-256 of the file that its chat template comes from, if it comes from one: by it a changed file
+            makes the model anew.
+        settings: its own.
     """
 
     seed: int | None = None
+    template: str | None = None
     settings: Settings

@@ -25,6 +25,7 @@ from orchard.study.schema.prune import same_set_twice
 class _OwnTask(Block):
     items: Text = Field(description="the set of role eval")
     few_shot: FewShot = Field(default_factory=FewShot, description="worked examples before each question")
+    plain: bool = Field(False, description="ask without the chat template of the base's format, as text alone")
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from same_set_twice(self)
@@ -64,6 +65,7 @@ class NamedTask(Block):
     kind: Literal["lm-eval"] = Field(description="a task that comes with lm-eval")
     task: Text = Field(description="its name; a group is all its tasks")
     few_shot: Count | None = Field(None, description="number of examples; null: the task's own")
+    plain: bool = Field(False, description="ask without the chat template of the base's format, as text alone")
 
 
 Task = Annotated[ScoredTask | GenerationTask | NamedTask, Field(discriminator="kind")]
@@ -75,7 +77,6 @@ class Evaluate(Block):
     seed: Seed = Field(0, description="of the samples; apart from all training seeds")
     backend: Literal["hf", "vllm"] = Field("hf", description="what runs the model; vllm where it is installed")
     batch_size: Natural = Field(16, description="sequences per forward pass")
-    chat_template: bool = Field(False, description="put prompts into the chat template of models that have one")
     limit: Natural | None = Field(None, description="items per task at most; null: all")
     unsafe_programs: bool = Field(False, description="run programs that models wrote without a sandbox")
     tasks: Annotated[dict[Name, Task], Field(min_length=1)] = Field(description="by name")

@@ -46,6 +46,7 @@ class _SelectionTask(Block):
     items: Text = Field(description="the calibration set")
     limit: Natural | None = Field(None, description="items at most; null: all")
     few_shot: FewShot = Field(default_factory=FewShot, description="worked examples before each question")
+    plain: bool = Field(False, description="ask without the chat template of the base's format, as text alone")
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from same_set_twice(self)
