@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from orchard.models import packing
 from orchard.models.finetuning import adapter, sft_arguments
 from orchard.stages import behave
 from orchard.stages.base.pretrain import make_tokenizer
@@ -62,13 +63,14 @@ def make_trainer(
     tokenizer = make_tokenizer()
     rate = goal.learning_rate if learning_rate is None else learning_rate
     common = TRAINER.model_copy(update=changes)
+    model = model or random_llama()
     return ObjectiveTrainer(
-        model=model or random_llama(),
+        model=model,
         objective=goal,
         behavior_model=behavior_model,
         args=sft_arguments(common, common.epochs, rate, 5, folder, goal.loss),
         train_dataset=dataset.examples(rows, with_top=goal.loss == "kl-stored"),
-        data_collator=BehaviorCollator(pad_token_id=tokenizer.pad_token_id),
+        data_collator=packing.collator(BehaviorCollator(pad_token_id=tokenizer.pad_token_id), common.packing, model),
         processing_class=tokenizer,
         peft_config=adapter(common.lora),
     )

@@ -510,8 +510,6 @@ BAD_CONFIGS = {
     ),
     "an unknown engine of rollouts": ({"rl.recipes.grpo.rollouts": "sglang"}, ["'static', 'continuous' or 'vllm'"]),
     "a loss that follows the parts of a step": ({"rl.recipes.grpo.loss": "bnpo"}, ["rl.recipes.grpo.loss: 'bnpo'"]),
-    "packed rows": ({"sft.trainer.packing": True}, ["sft.trainer.packing: True", "PEAR's weight of a token"]),
-    "packed rows of recovery": ({"recover.trainer.packing": True}, ["recover.trainer.packing", "one response"]),
     "no choice about what is too long": (
         {"sft.trainer.max_length": {"tokens": 64, "beyond": "cut"}},
         ["sft.trainer.max_length.beyond: 'cut'", "'drop' or 'refuse'"],

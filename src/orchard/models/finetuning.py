@@ -22,7 +22,7 @@ from orchard.models.training import (
 from orchard.study.schema.common import Lora, MaxLength, Trainer
 
 # What TRL's SFT trainer could do besides, and does not (as `orchard.models.training.NOT_DONE`). Rows come as tokens,
-# with labels on the answer alone.
+# with labels on the answer alone; packing is the collator's (`orchard.models.packing`).
 NOT_DONE = NOT_DONE_BY_TRL | {
     "model_init_kwargs": None,
     "chat_template_path": None,
@@ -40,7 +40,7 @@ NOT_DONE = NOT_DONE_BY_TRL | {
 
 
 def sft_arguments(common: Trainer, epochs: int, learning_rate: float, seed: int, state: Path, loss: str = "nll"):
-    """TRL's arguments for finetuning on rows that are tokenized already, none cut, none packed (`within`).
+    """TRL's arguments for finetuning on rows that are tokenized already, none cut (`within`).
 
     Args:
         common: what all runs of the stage share.

@@ -19,7 +19,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from orchard import arithmetic, jsonl, paths
 from orchard.errors import UserError
-from orchard.models import card, chosen_on, folders, prompts, record
+from orchard.models import card, chosen_on, folders, packing, prompts, record
 from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of, within
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, train
@@ -123,11 +123,13 @@ def finetune(
 ) -> int:
     """Trains on the answers only and saves the model, or the adapter; returns the steps that were taken."""
     tokenizer = folders.load_tokenizer(pruned)
+    model = four_bit_model(pruned) if common.four_bit else load_to_train(pruned, common.lora)
+    collate = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
     trainer = SFTTrainer(
-        model=four_bit_model(pruned) if common.four_bit else load_to_train(pruned, common.lora),
+        model=model,
         args=sft_arguments(common, epochs, common.learning_rate, seed, state),
         train_dataset=Dataset.from_list(rows),
-        data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id),
+        data_collator=packing.collator(collate, common.packing, model),
         processing_class=tokenizer,
         peft_config=adapter(common.lora),
         callbacks=[ProgressCallback(Progress(name, steps_of(len(rows), common.batch_size, epochs)))],

@@ -14,6 +14,7 @@ from orchard.models import finetuning, likelihood, training
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset, distillation
 from orchard.study.schema.common import MISTAKES, Lora
+from orchard.study.schema.sft import LastTokens
 from tests.helpers.llama import random_llama
 from tests.helpers.objectives import (
     PEAR,
@@ -114,6 +115,25 @@ def test_accumulation_is_the_whole_batch(goal, tmp_path):
     parts = train(make_trainer(tmp_path / "parts", rows, goal, accumulation=8))
     assert len(whole[0]) == 20
     assert_same(parts, whole, 1e-4)  # AdamW divides by gradients that are almost 0: the weights moved by 2e-2
+
+
+PACKED = GOALS | {
+    "dft": objective("dft"),
+    "sequence": objective("nll", pear_weights("sequence")),
+    "block": objective("nll", pear_weights("block", 3)),
+    "normalized": objective("nll", pear_weights(normalize=True)),
+    "last-tokens": objective("nll", LastTokens(kind="last-tokens", share=0.5)),
+    "kl-live": objective("kl-live"),
+}
+
+
+@pytest.mark.parametrize("goal", PACKED.values(), ids=PACKED)
+def test_rows_laid_end_to_end_train_as_rows_apart(goal, tmp_path):
+    rows, policy = teacher_rows(80), random_llama(seed=9) if goal.loss == "kl-live" else None
+    apart = train(make_trainer(tmp_path / "apart", rows, goal, behavior_model=policy))
+    packed = train(make_trainer(tmp_path / "packed", rows, goal, behavior_model=policy, packing=True))
+    assert len(packed[0]) == 10
+    assert_same(packed, apart, 1e-4)  # AdamW divides by gradients that are almost 0
 
 
 def test_two_processes_train_as_one(tmp_path):

@@ -8,11 +8,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
-from transformers import DataCollatorForSeq2Seq, PreTrainedTokenizerFast, Trainer, TrainingArguments
+from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
 from transformers.models.llama import LlamaConfig, LlamaForCausalLM
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from orchard import jsonl
-from orchard.models import folders, prompts, training
+from orchard.models import folders, packing, prompts, training
 from orchard.models.seeds import seed_of
 from orchard.processes import Progress
 from orchard.stages.base.muon import Muon
@@ -48,7 +49,7 @@ def pretrain(base: Pretraining, seed: int, folder: Path, state: Path, progress: 
         model=model,
         args=arguments(base, seed, state),
         train_dataset=Dataset.from_list(rows),
-        data_collator=DataCollatorForSeq2Seq(tokenizer),
+        data_collator=packing.Packing(DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)),
         optimizers=(Muon(model, rates.matrices, rates.rest, tuple(base.adam_betas)), None),
         callbacks=[training.ProgressCallback(progress)],
     )

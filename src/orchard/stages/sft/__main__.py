@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from orchard import jsonl, paths
-from orchard.models import card, folders, likelihood, prompts, record
+from orchard.models import card, folders, likelihood, packing, prompts, record
 from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of, within
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, train
@@ -70,7 +70,7 @@ def finetune(
         behavior_model=behavior_model(data / "policy") if objective.loss == "kl-live" else None,
         args=sft_arguments(common, common.epochs, objective.learning_rate, seed, state, objective.loss),
         train_dataset=dataset.examples(kept, with_top=objective.loss == "kl-stored"),
-        data_collator=BehaviorCollator(pad_token_id=tokenizer.pad_token_id),
+        data_collator=packing.collator(BehaviorCollator(pad_token_id=tokenizer.pad_token_id), common.packing, model),
         processing_class=tokenizer,
         peft_config=adapter(common.lora),
         callbacks=[ProgressCallback(Progress(name, steps))],

@@ -7,15 +7,17 @@ class Completions:
     """Lays each completion of a batch out from its first token on, wherever prompts and padding stand.
 
     Args:
-        mask: true on completion tokens, shape (batch, time); each row is one example.
+        mask: true on completion tokens, shape (batch, time). Each run of them is a completion: a packed row has
+            several, and between two of them lies at least one token that is not learnt.
     """
 
     def __init__(self, mask: torch.Tensor):
         self.mask = mask
-        self.rows, _ = mask.nonzero(as_tuple=True)
-        _, self.index, self.lengths = torch.unique_consecutive(self.rows, return_inverse=True, return_counts=True)
+        begins = mask & ~torch.nn.functional.pad(mask, (1, 0))[:, :-1]
+        runs = begins.flatten().cumsum(0).view(mask.shape)[mask]
+        _, self.index, self.lengths = torch.unique_consecutive(runs, return_inverse=True, return_counts=True)
         starts = self.lengths.cumsum(0) - self.lengths
-        self.place = torch.arange(len(self.rows), device=mask.device) - starts[self.index]
+        self.place = torch.arange(len(runs), device=mask.device) - starts[self.index]
 
     def table(self, values: torch.Tensor) -> torch.Tensor:
         """Values of shape (batch, time) as (completion, place in it), 0 behind a completion's end."""

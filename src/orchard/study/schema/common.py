@@ -338,22 +338,14 @@ class Training(Block):
             )
 
 
-NOT_PACKED = Limit(
-    lambda value: not value,
-    "each row of a batch is one response",
-    "PEAR's weight of a token is a product over the rest of its own response, which in a packed row runs on into the "
-    "next one, and without FlashAttention its tokens attend to the one before; a step would hold another number of "
-    "responses, too",
-    ("const", False),
-)
-
-
 class Trainer(Training):
     """What every run of a finetuning stage has in common."""
 
     batch_size: Natural = Field(description="rows per optimizer step, on all GPUs together")
     max_length: MaxLength | None = Field(None, description="of the rows; null: any")
-    packing: Annotated[bool, NOT_PACKED] = Field(False, description="several responses in a row: refused")
+    packing: bool = Field(
+        False, description="lay the rows of a step end to end, for less padding; each still reads itself alone"
+    )
 
     def rows(self) -> tuple[str, int]:
         return f"batch_size {self.batch_size}", self.batch_size
