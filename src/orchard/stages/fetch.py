@@ -143,12 +143,13 @@ def dataset_from_hub(source: HubDataset, folder: Path) -> None:
         UserError: the hub, the revision, the configuration or the split cannot be had, a file of it lies elsewhere, no
             row counts, or a row is not JSON.
     """
-    with hub(source):
+    # Where a hub refuses, datasets would take what it once made of any revision, so it is given an empty place for that.
+    with hub(source), tempfile.TemporaryDirectory(dir=folder.parent) as made_before:
         from datasets import load_dataset
 
         # With hf:// it is never a folder of this machine. A card that names files elsewhere is refused by datasets.
         options = {"split": source.split, "revision": source.revision, "streaming": "[" not in source.split}
-        rows = load_dataset(f"hf://datasets/{source.repo}", source.config, **options)
+        rows = load_dataset(f"hf://datasets/{source.repo}", source.config, cache_dir=made_before, **options)
         write_rows(folder / "rows.jsonl", counted(rows, source), source.repo)
 
 
