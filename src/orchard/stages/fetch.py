@@ -143,7 +143,7 @@ def dataset_from_hub(source: HubDataset, folder: Path) -> None:
         UserError: the hub, the revision, the configuration or the split cannot be had, a file of it lies elsewhere, no
             row counts, or a row is not JSON.
     """
-    # Where a hub refuses, datasets would take what it once made of any revision, so it is given an empty place for that.
+    # Where a hub refuses, datasets takes what it once made of any revision: here it finds nothing of the kind.
     with hub(source), tempfile.TemporaryDirectory(dir=folder.parent) as made_before:
         from datasets import load_dataset
 
