@@ -137,6 +137,7 @@ def dataset_from_hub(source: HubDataset, folder: Path) -> None:
     """Writes one split of a hub data set at a revision to ``folder/rows.jsonl``, row by row as it comes.
 
     Rows are streamed: no more of the files is read than what the limit needs, and no more held than some hundred rows.
+    Of JSONL the first 10 MB come twice, since datasets looks there which columns there are, and of which types.
     A split with a slice (``train[:10%]``) is the exception: it is downloaded whole.
 
     Raises:
