@@ -113,8 +113,8 @@ def learn(name: str) -> None:
         {
             "runs.base.mine": runs.base({"mine": loaded})["mine"].model_dump(),
             "behave.given": GivenPolicy(kind="given", model="base-mine", prompts="items.jsonl").model_dump(),
-            "sft.objectives.nll": Objective(loss="nll", learning_rate=2e-2).model_dump(),
-            "sft.trainer": SftTrainer(batch_size=3, schedule="constant", epochs=60).model_dump(),
+            "sft.objectives.nll": Objective(loss="nll", learning_rate=3e-2).model_dump(),
+            "sft.trainer": SftTrainer(batch_size=3, schedule="constant", epochs=30).model_dump(),
             "rl.recipes.static": RECIPE.model_dump(),
             "rl.recipes.continuous": RECIPE.model_copy(update={"rollouts": "continuous"}).model_dump(),
         }
