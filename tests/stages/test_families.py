@@ -8,7 +8,7 @@ import pytest
 from transformers import GenerationConfig
 
 from orchard import jsonl, paths
-from orchard.models import folders, prompts, sampling
+from orchard.models import folders, formats, prompts, record, sampling
 from orchard.stages import behave, respond
 from orchard.stages.base import __main__ as base
 from orchard.stages.evaluate import harness
@@ -165,6 +165,15 @@ def test_all_stages_cut_a_prompt_and_its_answer_alike(family):
     trainer = rl.make_trainer(RECIPE, 1, model, tokenizer, Path("state"), "rl@test")
     texts = list(trainer.train_dataset["prompt"])
     assert trainer._tokenize_prompts(texts)[0] == [cut.prompt for cut in expected]
+
+
+def test_records_say_how_a_model_is_asked(family):
+    facts, tokenizer = record.read(paths.model("base-mine")), loaded()[1]
+    assert facts["format"] == record.read(paths.behaviour("given"))["format"] == formats.facts(tokenizer)
+    assert facts["format"]["end"] == tokenizer.eos_token
+    assert facts["reset_settings"] == THEIRS
+    assert set(facts["ends"]) == {*FAMILIES[family][1], tokenizer.eos_token}
+    assert facts["begins_with_bos"] == (tokenizer.bos_token is not None)
 
 
 def evaluated(task, lm: StrictLM) -> list[dict]:
