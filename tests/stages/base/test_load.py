@@ -181,7 +181,7 @@ ROUNDED = [("float32", torch.float32, ""), ("float32", torch.bfloat16, ""), ("bf
 def test_a_base_has_the_numbers_that_the_study_says(wanted, given, note, tmp_path):
     folders.save(random_llama().to(given), make_tokenizer(), tmp_path / "given")
     base = Loaded(kind="local", source=str(tmp_path / "given"), license="mit", model=Depth(layers=4), dtype=wanted)
-    made = load.load(base, tmp_path / "made")
+    made, _ = load.load(base, tmp_path / "made")
     assert made == f"loaded from {tmp_path / 'given'} (local) as {wanted}{note}"
     dtype = getattr(torch, wanted)
     assert folders.dtype_of(tmp_path / "made") == dtype
@@ -193,7 +193,8 @@ def test_a_gguf_file_can_be_kept_in_16_bits(tmp_path):
     write_gguf(llama(), tmp_path / "model.gguf")
     source = str(tmp_path / "model.gguf")
     base = Loaded(kind="gguf", source=source, license="mit", model=Depth(layers=3), dtype="bfloat16")
-    assert load.load(base, tmp_path / "made").endswith("as bfloat16, rounded from F32")
+    made, _ = load.load(base, tmp_path / "made")
+    assert made.endswith("as bfloat16, rounded from F32")
     assert folders.dtype_of(tmp_path / "made") == torch.bfloat16
 
 
