@@ -12,6 +12,11 @@ from tests.helpers.llama import random_llama
 
 SPECIAL = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"}
 TURN = "<end_of_turn>"  # as chat models end their turn; no tokenizer's EOS
+CHAT = (  # a chat template that ends answers in it
+    "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %}<end_of_turn>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 
 
 def spelling(pieces: str = "bytes", front: str = "<bos>", behind: str = "", **named: str | None):

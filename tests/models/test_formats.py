@@ -8,7 +8,7 @@ from orchard.errors import UserError
 from orchard.models import folders, formats, prompts
 from orchard.study.schema.format import Format
 from tests.helpers.families import FAMILIES, tokenizer_of
-from tests.helpers.tokenizers import TURN, load, save_as_it_is, speller, spelling
+from tests.helpers.tokenizers import CHAT, TURN, load, save_as_it_is, speller, spelling
 
 OWN = Format(template="own")
 CONVERSATIONS = {
@@ -21,11 +21,6 @@ CONVERSATIONS = {
 }
 SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
 ANSWERS = ["It is 7.", "7", "def f():\n    return 7\n\n\nf()", "<think>\n2 + 5 = 7\n</think>\n\nIt is 7."]
-CHAT = (
-    "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}"
-    "{% if m['role'] == 'assistant' %}<end_of_turn>\n{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

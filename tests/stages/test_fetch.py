@@ -267,6 +267,15 @@ def test_a_slice_of_a_split_is_what_it_was():
     assert jsonl.read(paths.fetched("source") / "rows.jsonl") == ROWS[1:]
 
 
+def test_what_was_made_of_another_revision_does_not_stand_in_for_one_that_is_refused():
+    whole = SET.model_copy(update={"split": "train[0:]"})
+    assert fetched_from(Hub(TRAIN), whole).returncode == 0
+    for refused in (whole, SET):
+        done = fetched_from(Hub(error=(403, "GatedRepo")), refused.model_copy(update={"revision": "b" * 40}))
+        assert done.returncode == 1
+        assert_one_message(done.stderr, ["accept its licence on https://huggingface.co/datasets/some/set"])
+
+
 CARD = "---\nconfigs:\n" + "".join(f"- config_name: {name}\n  data_files: train.jsonl\n" for name in ("main", "hard"))
 CARD += "---\n"
 

@@ -52,7 +52,7 @@ BAD_CONFIGS = {
     "a type of numbers that is not there": ({"loading.dtype": "float16"}, ["loading.dtype: 'float16'", "'bfloat16'"]),
     "a policy that is an adapter": (
         {"sft.trainer.lora": {"rank": 2, "alpha": 4.0}, "behave.own": POLICY},
-        ["behave.own.model: sft-nll-1, an adapter of base-tiny-1", "sft.trainer.lora: null"],
+        ["behave.own.model: sft-nll-1, an adapter of base-tiny-1", "set lora: null where sft-nll-1 is trained"],
     ),
     "an unknown way to share work": ({"parallel": "fdsp"}, ["parallel: 'fdsp'", "'data' or 'fsdp'"]),
     "text for a number": ({"base.tiny.steps": "1000"}, ["base.tiny.steps: '1000'", "without quotes"]),
@@ -104,6 +104,22 @@ BAD_CONFIGS = {
     "a missing part": ({"evaluate": GONE}, ["evaluate is missing"]),
     "samples of a choice task": ({"evaluate.tasks.fact.samples": 8}, ["evaluate.tasks.fact.samples is not a key"]),
     "noise of a set of prompts": ({"data.generate.sft.noise": 0.1}, ["data.generate.sft.noise is not a key"]),
+    "a template that is not there": (
+        {"base.other": LOADED | {"format": {"template": "chat.jinja"}}},
+        ["base.other.format.template: 'chat.jinja'", "the file exists"],
+    ),
+    "a template among a stage's outputs": (
+        {"base.other": LOADED | {"format": {"template": "data/fetched/chat/chat_template.jinja"}}},
+        ["base.other.format.template: 'data/fetched/chat/chat_template.jinja'", "outside data/ and results/"],
+    ),
+    "a system prompt without a template": (
+        {"base.other": LOADED | {"format": {"system": "Be brief.", "thinking": False}}},
+        ["base.other.format: system, thinking without a template", "set template: own"],
+    ),
+    "a format of a model that is pretrained here": (
+        {"base.tiny.format": {"template": "own"}},
+        ["base.tiny.format is not a key"],
+    ),
     "an unknown kind": ({"base.tiny.kind": "hup"}, ["base.tiny.kind: 'hup'", "'pretrain', 'local', 'hub', 'gguf'"]),
     "an unknown loss": ({"sft.objectives.nll.loss": "pear"}, ["sft.objectives.nll.loss: 'pear'", "'kl-stored'"]),
     "an unknown method": (

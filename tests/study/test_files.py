@@ -79,3 +79,16 @@ def test_given_answers_without_a_teacher_are_refused(capsys):
     changes = {"data.ingest": {"words": WORDS}, "behave.teacher": {key: GIVEN[key] for key in ("kind", "prompts")}}
     assert check(changes) == 1
     assert_one_message(capsys.readouterr().err, ["behave.teacher.model is missing"])
+
+
+def test_a_changed_template_makes_its_base_anew():
+    Path("chat.jinja").write_text("{{ messages[0]['content'] }}")
+    loaded = {"kind": "local", "source": "items.jsonl", "license": "mit", "model": {"layers": 8}}
+    changes = {"base.other": loaded | {"format": {"template": "chat.jinja"}}}
+    found = []
+    for _ in range(2):
+        assert check(changes) == 0
+        found.append(yamls.read(Path("params.yaml"))["runs"]["base"])
+        Path("chat.jinja").write_text("<{{ messages[0]['content'] }}>")
+    assert found[0]["other"] != found[1]["other"]
+    assert found[0]["tiny-1"] == found[1]["tiny-1"]

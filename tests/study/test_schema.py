@@ -231,6 +231,16 @@ def test_what_loads_an_adapter_reads_the_model_that_it_changes():
     assert all(run.weights for family in runs.MODEL_OF for run in found[family].values())
 
 
+def test_rl_keeps_an_adapter_of_a_start_that_holds_weights():
+    tree = copy.deepcopy(DEFAULT)
+    tree["rl"]["recipes"]["grpo"]["lora"] = {"rank": 4, "alpha": 8.0}
+    found = runs.expand(load.validate(Resolved(tree, {})))
+    assert found["evaluate"]["rl-grpo-nll-1"].weights == "results/models/sft-nll-1"
+    tree["sft"]["trainer"]["lora"] = {"rank": 4, "alpha": 8.0}
+    found = runs.expand(load.validate(Resolved(tree, {})))
+    assert found["evaluate"]["rl-grpo-nll-1"].weights == "results/models/rl-grpo-nll-1/record.json"
+
+
 def test_several_mistakes_are_one_message():
     tree = copy.deepcopy(DEFAULT)
     tree["sft"]["arms"]["nll"]["objective"] = "nl"

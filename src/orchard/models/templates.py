@@ -19,7 +19,7 @@ from typing import Literal
 from orchard import processes
 from orchard.errors import UserError
 
-STARTS_WITHIN = 120  # seconds: ours; the libraries take one on an idle machine
+STARTS_WITHIN = 600  # seconds: ours; the libraries take one on an idle machine, and some hundred on one that is not
 Turn = dict[str, str]  # role and content
 EndsIn = Literal["prompt", "answer", "begun answer"]  # where the model's turn begins, behind the turn, within it
 # What a template gets where it asks for the time (Llama 3.2's): ours, since a prompt's tokens must not change with the

@@ -124,8 +124,12 @@ def refuse_unknown_policy(item: dict) -> None:
 
 
 def from_given(items: list[dict], teacher, tokenizer) -> list[dict]:
-    """Rows of the answers that come with the items, with a teacher's log-probs."""
-    answers = [item.get("response") or item["answer"] for item in items]
+    """Rows of the answers that come with the items, with a teacher's log-probs.
+
+    Raises:
+        UserError: an item comes without an answer.
+    """
+    answers = [given_answer(item) for item in items]
     texts = [
         {
             "prompt_ids": prompt_ids(tokenizer, prompts.asked(item)),
@@ -138,6 +142,18 @@ def from_given(items: list[dict], teacher, tokenizer) -> list[dict]:
         row(item, "given", tokenizer, Response(answer, text["completion_ids"], logps, *no_top(logps), cut=False))
         for item, answer, text, logps in zip(items, answers, texts, found, strict=True)
     ]
+
+
+def given_answer(item: dict) -> str:
+    """The response that comes with an item, or else its answer."""
+    if not (answer := item.get("response") or item["answer"]).strip():
+        raise UserError(
+            found=f"item {item['id']!r} has neither a response nor an answer",
+            rule="a policy of kind given has answered every prompt",
+            why="of an empty answer nothing would be learnt but to end at once",
+            fix="add `response` or `answer` to each row, or name a policy of kind model, which writes them",
+        )
+    return answer
 
 
 def no_top(logps: list[float]) -> tuple[list[list[int]], list[list[float]]]:

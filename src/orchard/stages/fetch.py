@@ -137,18 +137,20 @@ def dataset_from_hub(source: HubDataset, folder: Path) -> None:
     """Writes one split of a hub data set at a revision to ``folder/rows.jsonl``, row by row as it comes.
 
     Rows are streamed: no more of the files is read than what the limit needs, and no more held than some hundred rows.
+    Of JSONL the first 10 MB come twice, since datasets looks there which columns there are, and of which types.
     A split with a slice (``train[:10%]``) is the exception: it is downloaded whole.
 
     Raises:
         UserError: the hub, the revision, the configuration or the split cannot be had, a file of it lies elsewhere, no
             row counts, or a row is not JSON.
     """
-    with hub(source):
+    # Where a hub refuses, datasets takes what it once made of any revision: here it finds nothing of the kind.
+    with hub(source), tempfile.TemporaryDirectory(dir=folder.parent) as made_before:
         from datasets import load_dataset
 
         # With hf:// it is never a folder of this machine. A card that names files elsewhere is refused by datasets.
         options = {"split": source.split, "revision": source.revision, "streaming": "[" not in source.split}
-        rows = load_dataset(f"hf://datasets/{source.repo}", source.config, **options)
+        rows = load_dataset(f"hf://datasets/{source.repo}", source.config, cache_dir=made_before, **options)
         write_rows(folder / "rows.jsonl", counted(rows, source), source.repo)
 
 

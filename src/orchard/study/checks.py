@@ -342,7 +342,7 @@ def policies_hold_their_weights(study: Study) -> Broken:
     adapters = runs.adapters(study, runs.unpruned(study))
     for name, policy in study.behave.items():
         if policy.model in adapters:
-            fix = f"name {adapters[policy.model]}, or set sft.trainer.lora: null"
+            fix = f"name {adapters[policy.model]}, or set lora: null where {policy.model} is trained"
             yield f"behave.{name}.model: {policy.model}, an adapter of {adapters[policy.model]}", fix
 
 

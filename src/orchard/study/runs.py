@@ -210,11 +210,18 @@ def models(runs: Runs) -> list[str]:
 
 
 def adapters(study: Study, runs: Runs) -> dict[str, str]:
-    """The models that are kept as an adapter (LoRA), each with the model whose weights it changes."""
+    """The models that are kept as an adapter (LoRA), each with the model whose weights it changes.
+
+    What LoRA makes of a model that is an adapter itself is whole (`orchard.models.folders.save_trained`).
+    """
     found: dict[str, str] = {}
     if study.sft.trainer and study.sft.trainer.lora:
         untrained = {name for name, objective in study.sft.objectives.items() if objective.loss == "none"}
         found |= {f"sft-{name}": run.base for name, run in runs["sft"].items() if run.objective not in untrained}
+    learning = {name for name, recipe in study.rl.recipes.items() if recipe.lora}
+    found |= {
+        f"rl-{name}": run.start for name, run in runs["rl"].items() if run.recipe in learning and run.start not in found
+    }
     if study.recover.trainer and study.recover.trainer.lora:
         found |= {f"recover-{name}": run.pruned for name, run in runs.get("recover", {}).items()}
     return found

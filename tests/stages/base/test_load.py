@@ -1,5 +1,6 @@
-"""Loading of a base model from a GGUF file."""
+"""Loading of a base model: from a GGUF file, and in a format."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,19 @@ import pytest
 import torch
 from transformers.models.llama import LlamaForCausalLM
 
+from orchard import paths
 from orchard.errors import UserError
-from orchard.models import folders
+from orchard.models import folders, formats, prompts, record
+from orchard.stages.base import __main__ as base
 from orchard.stages.base import load
 from orchard.stages.base.pretrain import make_tokenizer
+from orchard.study import runs
 from orchard.study.schema.base import Depth, Loaded
+from orchard.study.schema.format import Format
 from tests.helpers.llama import random_llama
 from tests.helpers.messages import assert_one_message
+from tests.helpers.studies import write_params
+from tests.helpers.tokenizers import CHAT, TURN, save_as_it_is, speller
 
 
 def llama() -> LlamaForCausalLM:
@@ -174,7 +181,7 @@ ROUNDED = [("float32", torch.float32, ""), ("float32", torch.bfloat16, ""), ("bf
 def test_a_base_has_the_numbers_that_the_study_says(wanted, given, note, tmp_path):
     folders.save(random_llama().to(given), make_tokenizer(), tmp_path / "given")
     base = Loaded(kind="local", source=str(tmp_path / "given"), license="mit", model=Depth(layers=4), dtype=wanted)
-    made = load.load(base, tmp_path / "made")
+    made, _ = load.load(base, tmp_path / "made")
     assert made == f"loaded from {tmp_path / 'given'} (local) as {wanted}{note}"
     dtype = getattr(torch, wanted)
     assert folders.dtype_of(tmp_path / "made") == dtype
@@ -186,5 +193,54 @@ def test_a_gguf_file_can_be_kept_in_16_bits(tmp_path):
     write_gguf(llama(), tmp_path / "model.gguf")
     source = str(tmp_path / "model.gguf")
     base = Loaded(kind="gguf", source=source, license="mit", model=Depth(layers=3), dtype="bfloat16")
-    assert load.load(base, tmp_path / "made").endswith("as bfloat16, rounded from F32")
+    made, _ = load.load(base, tmp_path / "made")
+    assert made.endswith("as bfloat16, rounded from F32")
     assert folders.dtype_of(tmp_path / "made") == torch.bfloat16
+
+
+# In a format
+
+THEIRS = {"do_sample": True, "temperature": 0.7, "repetition_penalty": 1.05}
+
+
+def loaded(settings: Format, ends: list[int] | None = None) -> dict:
+    """The record of a stranger's model that the stage loaded, in a format."""
+    model, tokenizer = speller(ends=ends, **THEIRS)
+    tokenizer.chat_template = CHAT
+    save_as_it_is(model, tokenizer, Path("theirs"))
+    asked = Loaded(kind="local", source="theirs", license="mit", model=Depth(layers=4), format=settings)
+    write_params({"runs.base.mine": runs.base({"mine": asked})["mine"].model_dump()})
+    base.main("mine")
+    return record.read(paths.model("base-mine"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "ends", "named", "written"),
+    [
+        (Format(), None, ["<eos>"], 2),  # one end is a number, as it always was
+        (Format(), [2, 3], ["<eos>", TURN], [2, 3]),
+        (Format(template="own"), None, ["<eos>", TURN], [2, 3]),
+        (Format(template="own"), [3, 2], ["<eos>", TURN], [2, 3]),
+        (Format(template="own", end="<eos>"), None, ["<eos>"], 2),
+    ],
+)
+def test_the_record_says_how_a_base_is_asked_and_what_is_not_kept(
+    settings, ends, named, written, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    facts, folder = loaded(settings, ends), paths.model("base-mine")
+    assert (facts["ends"], facts["begins_with_bos"], facts["reset_settings"]) == (named, True, THEIRS)
+    assert facts["format"] == formats.facts(folders.load_tokenizer(folder))
+    kept = json.loads((folder / "generation_config.json").read_text())
+    assert kept["eos_token_id"] == written
+    assert not kept.keys() & THEIRS.keys()
+    model, tokenizer = folders.load_model(folder), folders.load_tokenizer(folder)
+    assert prompts.ends(model, tokenizer) == set(tokenizer.convert_tokens_to_ids(named))
+
+
+def test_a_template_of_a_file_is_an_input_of_the_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("chat.jinja").write_text(CHAT.replace("<assistant>", "<model>"))
+    facts = loaded(Format(template="chat.jinja"))
+    assert facts["inputs"]["chat.jinja"] == record.content_hash(Path("chat.jinja"))
+    assert prompts.start(folders.load_tokenizer(paths.model("base-mine")), "a") == "<bos><user>a<model>"

@@ -332,7 +332,9 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
     assert outputs[0] == outputs[1]
     check_metrics_of_responses(folder)
     inputs = {"calc.jsonl", "cmp.jsonl", "pairs.jsonl", "shots.jsonl", "results/models/base-random"}
-    assert set(json.loads(outputs[0]["record.json"])["inputs"]) == inputs
+    facts = json.loads(outputs[0]["record.json"])
+    assert set(facts["inputs"]) == inputs
+    assert facts["format"] == formats.facts(make_tokenizer())
 
 
 def check_metrics_of_responses(folder: Path) -> None:

@@ -73,7 +73,8 @@ def learnt(name: str, **changes) -> tuple[list[dict], dict[str, torch.Tensor], l
     watch = Watch()
     trainer.add_callback(watch)
     trainer.train()
-    return watch.gradients, rl.merged(trainer.model).state_dict(), training.curve(trainer.state.log_history, "loss")
+    model = trainer.model.merge_and_unload() if trainer.model is not start else start
+    return watch.gradients, model.state_dict(), training.curve(trainer.state.log_history, "loss")
 
 
 def assert_same(found: tuple, expected: tuple) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+import torch
 
 from orchard import jsonl, paths
 from orchard.errors import UserError
@@ -121,6 +122,19 @@ def test_a_killed_run_goes_on_to_the_same_bytes(name):
     assert training.last_checkpoint(state).endswith("checkpoint-2")
     assert record.content_hash(finetuned(name)) == record.content_hash(undisturbed)
     assert not state.exists()
+
+
+def test_a_policy_that_ends_otherwise_is_learnt_with_the_models_own_end():
+    weights = folders.load_model(finetuned("nll")).state_dict()
+    rows = teacher_rows(32)
+    for row in rows:
+        row["completion_ids"] = [*row["completion_ids"][:-1], make_tokenizer().pad_token_id]
+    pandas.DataFrame(rows).to_parquet(paths.behaviour("teacher") / "rows.parquet")
+    facts = record.read(finetuned("nll"))
+    assert (facts["learnt"]["ends_mapped"], facts["learnt"]["asked_anew"]) == (32, 0)
+    assert "32 ends of its policy made this model's" in facts["history"][-1]
+    mapped = folders.load_model(paths.model("sft-nll-1")).state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in mapped.items())
 
 
 def test_the_command():

@@ -50,7 +50,7 @@ def load(base: Loaded, folder: Path) -> tuple[str, dict]:
     begins = prompts.prompt_ids(tokenizer, formats.QUESTION)[0] == tokenizer.bos_token_id
     if tokenizer(formats.QUESTION)["input_ids"][0] == tokenizer.bos_token_id and not begins:
         print("note: the tokenizer puts BOS before a text, and the chat template does not", flush=True)
-    named = [tokenizer.convert_ids_to_tokens(end) for end in model.generation_config.eos_token_id]
+    named = tokenizer.convert_ids_to_tokens(sorted(prompts.ends(model, tokenizer)))
     facts = {"format": formats.facts(tokenizer), "ends": named, "begins_with_bos": begins, "reset_settings": reset}
     return made, facts
 
