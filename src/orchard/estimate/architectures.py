@@ -130,7 +130,7 @@ def _found(name: str, base: Loaded, study: Study, given: dict[str, Path]) -> tup
         found=f"base.{name}: {base.source} is not here, and {called[-1]!r} is no model whose sizes are known",
         rule="the sizes of a model are known before it is measured",
         why="time and memory follow from them",
-        fix=f"`--config {name}=config.json` (of the model's page), or fetch it first: `snakemake --cores 1 {base.source}`",
+        fix=f"`--config {name}=config.json` from the model's page; or fetch it: `snakemake --cores 1 {base.source}`",
     )
 
 

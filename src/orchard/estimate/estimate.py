@@ -239,8 +239,8 @@ def depths_to_rehearse(study: Study, shapes: dict[str, Shape], machine: Machine)
         small, large = LEAST_DEPTH, 2 * LEAST_DEPTH
         if (least := needs(study, shape.deep(large))) > FITS * machine.memory:
             raise UserError(
-                found=f"{machine.memory / 1e9:.1f} GB of free memory, where base.{name} takes {least / 1e9:.1f} GB with "
-                f"{large} layers alone",
+                found=f"{machine.memory / 1e9:.1f} GB of free memory, where base.{name} takes {least / 1e9:.1f} GB "
+                f"with {large} layers alone",
                 rule="a few layers of a model fit into the memory",
                 why="what they take is measured, and that of all layers follows",
                 fix="run it on a machine with more memory; docs/cluster.md has what formulas say",
@@ -276,7 +276,7 @@ def rehearse(
         folder = Path(scratch)
         (folder / paths.PARAMS).write_text(yamls.dumps(tree), encoding="utf-8")
         script = script_of(study, tree, known, works, depth, settings, given, machine)
-        (folder / SCRIPT).write_text(json.dumps(script))
+        (folder / SCRIPT).write_text(json.dumps(script._asdict()))
         link_sources(study, folder, script)
         command = [sys.executable, "-m", "orchard.estimate.rehearsal"]
         environment = os.environ | surroundings(machine)
@@ -374,9 +374,8 @@ def cost(
     if len(found) > 1 and stage.kind.base:
         at = [depth[stage.kind.base] for depth in depths]
         measured = deeper(found, at, shapes[stage.kind.base].layers)
-    seconds = (
-        JOB + (measured.once + sum(measured.each.get(part, 0) * times for part, times in stage.times.items())) / speed
-    )
+    parts = sum(measured.each.get(part, 0.0) * times for part, times in stage.times.items())
+    seconds = JOB + (measured.once + parts) / speed
     return StageCost(stage.stage, stage.kind, seconds, measured.peak, disk, MEASURED)
 
 

@@ -108,3 +108,8 @@ def key_values(shape: Shape, tokens: int, size: int = FLOAT) -> int:
 def training_flop(shape: Shape, tokens: float, *, checkpointing: bool = False) -> float:
     """Floating-point operations of training on so many tokens; attention's own products are left out."""
     return (RECOMPUTED if checkpointing else TRAINING) * shape.working * tokens
+
+
+def adapter_flop(shape: Shape, tokens: float, *, checkpointing: bool = False) -> float:
+    """The same of adapters, whose training takes no gradients of the weights below them."""
+    return training_flop(shape, tokens, checkpointing=checkpointing) - FORWARD * shape.working * tokens

@@ -11,7 +11,6 @@ import copy
 import importlib
 import json
 import os
-import random
 import sys
 import traceback
 from collections.abc import Iterator
@@ -290,8 +289,7 @@ def _run(kind: Kind, run: dict, on_gpu: bool) -> str:
     """Runs a stage in this process, watched; what it took, as JSON."""
     if kind.family not in NO_MODEL:
         arithmetic.hold()
-    suffix = ".__main__" if kind.family in PACKAGES else ""
-    main = importlib.import_module(f"orchard.stages.{kind.family}{suffix}").main
+    main = module_of(kind.family).main
     watch = Watch(kind.family, on_gpu)
     options = OPTIONS.get(kind.family)
     main(kind.example, *([options.model_validate(run)] if options else []))
@@ -302,6 +300,11 @@ def _run(kind: Kind, run: dict, on_gpu: bool) -> str:
 
         found["gpu_peak"] = torch.cuda.max_memory_reserved()
     return json.dumps(found)
+
+
+def module_of(family: str):
+    """The module of a family of stages."""
+    return importlib.import_module(f"orchard.stages.{family}{'.__main__' if family in PACKAGES else ''}")
 
 
 def _in_fork(function, *arguments) -> tuple[str, int, int]:
@@ -335,9 +338,10 @@ def _become(function, arguments: tuple, writing: int) -> NoReturn:
 
 
 def main() -> None:
-    random.seed(0)
     paths.LOGS.mkdir(exist_ok=True)
     script, tree = read_script(), yamls.read(paths.PARAMS)
+    for part in script.parts:  # libraries are loaded before stages are watched, as a run loads them once for all
+        module_of(part.kind.family)
     took = []
     for each in Rehearsal(script, copy.deepcopy(tree)).all():
         print(f"  {each.kind.family} {each.kind.label}", file=sys.stderr, flush=True)
