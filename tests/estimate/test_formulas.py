@@ -81,7 +81,7 @@ def test_a_cache_has_keys_and_values_of_each_token(model):
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_backward_pass_keeps_what_the_formula_says(checkpointing):
     """What autograd saves, without the weights, and each memory once."""
-    trained = LlamaForCausalLM(LlamaConfig(**SIZES | {"num_hidden_layers": 6})).train()
+    trained = LlamaForCausalLM(LlamaConfig(**SIZES | {"num_hidden_layers": 24})).train()
     if checkpointing:
         trained.gradient_checkpointing_enable({"use_reentrant": False})
     ids, saved = torch.zeros(4, 64, dtype=torch.long), {}
@@ -96,11 +96,11 @@ def test_a_backward_pass_keeps_what_the_formula_says(checkpointing):
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         kept = [trained.model(ids)]  # what is saved must not be freed, or its place is given to others
     assert kept
-    shape, tokens = shape_of(SIZES | {"num_hidden_layers": 6}), ids.numel()
+    shape, tokens = shape_of(SIZES | {"num_hidden_layers": 24}), ids.numel()
     told = formulas.activations(shape, tokens, checkpointing=checkpointing)
     if checkpointing:  # one layer's inside comes in the backward pass
         told -= formulas.FLOAT * tokens * formulas.inside(shape)
-    assert sum(saved.values()) == pytest.approx(told, rel=0.25)
+    assert sum(saved.values()) == pytest.approx(told, rel=0.15)
 
 
 def test_the_page_on_clusters_shows_what_the_formulas_give():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchard import imports, paths, processes, yamls
-from orchard.errors import UserError
+from orchard.errors import UserError, did_you_mean
 from orchard.estimate import amounts, architectures, formulas, work
 from orchard.estimate.formulas import FLOAT, HALF, Shape
 from orchard.estimate.rehearsal import SCRIPT, TOOK, Base, Part, Script, Set, Took
@@ -144,6 +144,7 @@ def estimate(
     study, tree = study_of(path)
     runs = study_runs.expand(study)
     machine = machine_for(study, device)
+    refuse_other_names(study, given or {})
     settings = {name: architectures.settings_of(name, study, given or {}) for name in loaded(study)}
     shapes = shapes_of(study, {name: found for name, (found, _) in settings.items()})
     known = Amounts(study, runs, shapes)
@@ -202,6 +203,18 @@ def free_memory() -> int:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
+def refuse_other_names(study: Study, given: dict[str, Path]) -> None:
+    """Raises a UserError for a config of a model that is no loaded base of the study."""
+    for name in given:
+        if name not in (known := loaded(study)):
+            raise UserError(
+                found=f"--config {name}={given[name]}",
+                rule="it names a base model of the study that is loaded",
+                why="sizes of models that the study pretrains stand in the study",
+                fix=did_you_mean(name, known),
+            )
 
 
 def loaded(study: Study) -> list[str]:
@@ -415,6 +428,9 @@ def notes(known: Amounts, depths: list[dict[str, int]], took: list[dict[Kind, To
     if len(depths) > 1:
         changed = {name: [depth[name] for depth in depths] for name in depths[0] if depths[0][name] != depths[1][name]}
         found += [f"base {name}: measured at {small} and {large} layers" for name, (small, large) in changed.items()]
+    for name in loaded(known.study):
+        if known.study.base[name].kind == "gguf" and not Path(known.study.base[name].source).exists():
+            found.append(f"base {name}: read as a folder of safetensors; a GGUF file takes longer")
     missing = [path for path, each in amounts.sets(known.study).items() if not each.is_real]
     if missing:
         found.append(f"not here, so drawn at usual lengths: {', '.join(missing)}")

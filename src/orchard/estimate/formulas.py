@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 FLOAT, HALF = 4, 2  # bytes of a number in float32, and in bfloat16
 MOMENTS = 2  # AdamW's
-# Of a layer, what its backward pass needs of each token, without checkpointing, in numbers: RMSNorm keeps its input and
-# what it made of it (two norms, twice two), attention its input and output, and the layer's two sums their rest.
-WIDTHS, QUERIES, KEY_VALUES, INNERS = 8, 3, 4, 5
+# Of a layer, what its backward pass needs of each token, in numbers. Of each of the two norms: its input, what it made of
+# it, and that times its weights. Of attention: queries, keys and values as it reads them (keys and values repeated for
+# each query head), and its output, twice. Of the feed-forward part: four times what is as wide as itself.
+WIDTHS, QUERIES, INNERS = 6, 5, 4
 LOGITS = 2  # in float32: what the head gives, and its softmax or its gradient
 # FLOP a parameter and token: 2 forward, 4 backward, of which 2 for the gradients of weights.
 FORWARD, TRAINING, RECOMPUTED = 2, 6, 8
@@ -82,8 +83,7 @@ def adapter(shape: Shape, rank: int) -> int:
 
 def inside(shape: Shape) -> int:
     """Numbers that the backward pass of one layer keeps of each token."""
-    of_widths = WIDTHS * shape.width + QUERIES * shape.query_width + KEY_VALUES * shape.key_value_width
-    return of_widths + INNERS * shape.inner
+    return WIDTHS * shape.width + QUERIES * shape.query_width + INNERS * shape.inner
 
 
 def activations(shape: Shape, tokens: int, size: int = FLOAT, *, checkpointing: bool = False) -> int:

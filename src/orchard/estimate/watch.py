@@ -10,9 +10,9 @@ from orchard.processes import Progress
 from orchard.stages.evaluate import harness
 from orchard.stages.search import greedy
 
-# A training ends when so many seconds of steps were measured: ours, long beside the clock's grain. The first step warms
-# up, and is not counted.
-ENOUGH = 3.0
+# A training ends when so many steps, and so many seconds of them, were measured: ours, as batches differ in length, and
+# the clock has a grain. The first step warms up, and is not counted.
+STEPS, ENOUGH = 2, 3.0
 
 
 class Mark(NamedTuple):
@@ -72,7 +72,8 @@ class Watch:
         self.marks.append(Mark(self.seconds(), done))
 
     def _stop(self, callback, args, state, control, *_) -> None:
-        if self.marks[-1].seconds - self.marks[0].seconds >= ENOUGH:
+        first, last = self.marks[0], self.marks[-1]
+        if last.done - first.done >= STEPS and last.seconds - first.seconds >= ENOUGH:
             control.should_training_stop = True
 
     def of_a_step(self) -> float:
