@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 FLOAT, HALF = 4, 2  # bytes of a number in float32, and in bfloat16
 MOMENTS = 2  # AdamW's
-# Of a layer, what its backward pass needs of each token, in numbers. Of each of the two norms: its input, what it made of
+# Of a layer, what its backward pass needs of each token, in numbers. Of each of two norms: its input, what it made of
 # it, and that times its weights. Of attention: queries, keys and values as it reads them (keys and values repeated for
 # each query head), and its output, twice. Of the feed-forward part: four times what is as wide as itself.
 WIDTHS, QUERIES, INNERS = 6, 5, 4

@@ -293,7 +293,8 @@ def _run(kind: Kind, run: dict, on_gpu: bool) -> str:
     watch = Watch(kind.family, on_gpu)
     options = OPTIONS.get(kind.family)
     main(kind.example, *([options.model_validate(run)] if options else []))
-    found = {"seconds": watch.seconds(), "step": watch.of_a_step(), "tasks": watch.of_tasks()}
+    found = {"seconds": watch.seconds(), "step": watch.of_a_step()}
+    found |= {"tasks": watch.of_tasks()} if kind.family == "evaluate" else {}
     found |= {"done": watch.marks[-1].done if watch.marks else 0, "gpu_peak": 0}
     if on_gpu:
         import torch
