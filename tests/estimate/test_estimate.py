@@ -8,6 +8,7 @@ import pytest
 from orchard import paths, yamls
 from orchard.__main__ import main
 from orchard.estimate import estimate, show
+from orchard.estimate.architectures import KNOWN
 from orchard.estimate.estimate import Machine, StageCost
 from orchard.estimate.formulas import weights
 from orchard.estimate.rehearsal import Took
@@ -76,7 +77,7 @@ def test_a_tiny_study_is_estimated_within_a_minute(project, capsys):
 @pytest.mark.parametrize("words", [["estimate", "no-such-study"], ["estimate", "--device", "cuda"]])
 def test_what_cannot_be_estimated_is_refused_in_one_message(project, capsys, words):
     assert main(words) == 1
-    assert_one_message(capsys.readouterr().err)
+    assert_one_message(capsys.readouterr().err, [])
 
 
 def test_a_model_of_unknown_sizes_is_refused_with_what_to_give():
@@ -93,16 +94,17 @@ def test_what_grows_with_each_layer_alike_is_known_at_any_depth():
     assert estimate.deeper(at, [4, 8], 32) == Took(kind, 69, {STEP: 35}, 420)
 
 
-def test_a_model_that_does_not_fit_is_measured_at_two_smaller_depths():
-    study = Study.model_validate(WHOLE)
-    shape = estimate.shapes_of(study, {})["tiny"]
-    whole, small = estimate.needs(study, shape.deep(40)), estimate.needs(study, shape.deep(8))
-    assert estimate.depths_to_rehearse(study, {"tiny": shape.deep(40)}, MACHINE) == [{"tiny": 40}]
-    fitting = MACHINE._replace(memory=round((whole + small) / 2))
-    assert estimate.depths_to_rehearse(study, {"tiny": shape.deep(40)}, fitting) == [{"tiny": 4}, {"tiny": 8}]
+def test_a_model_that_does_not_fit_is_measured_at_two_smaller_depths(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    study, _ = estimate.study_of(paths.STUDIES / "smollm2.yaml")
+    shapes = {"smollm2": estimate.architectures.shape_of(KNOWN["SmolLM2-135M"])}
+    whole, small = (estimate.needs(study, shapes["smollm2"].deep(layers)) for layers in (30, 8))
+    assert estimate.depths_to_rehearse(study, shapes, MACHINE._replace(memory=2 * whole)) == [{"smollm2": 30}]
+    between = MACHINE._replace(memory=round(whole + small) // 2 * 5 // 4)
+    assert estimate.depths_to_rehearse(study, shapes, between) == [{"smollm2": 4}, {"smollm2": 8}]
     with pytest.raises(estimate.UserError) as refused:
-        estimate.depths_to_rehearse(study, {"tiny": shape.deep(40)}, MACHINE._replace(memory=small))
-    assert_one_message(str(refused.value))
+        estimate.depths_to_rehearse(study, shapes, MACHINE._replace(memory=small))
+    assert_one_message(str(refused.value), [])
 
 
 def test_speed_divides_the_work_and_is_told():

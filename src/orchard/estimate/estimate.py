@@ -245,22 +245,20 @@ def depths_to_rehearse(study: Study, shapes: dict[str, Shape], machine: Machine)
         UserError: not even few layers fit.
     """
     whole = {name: shape.layers for name, shape in shapes.items()}
-    if all(needs(study, shape) <= FITS * machine.memory for shape in shapes.values()):
-        return [whole]
-    less: list[dict[str, int]] = [dict(whole), dict(whole)]
-    for name, shape in shapes.items():
-        small, large = LEAST_DEPTH, 2 * LEAST_DEPTH
-        if (least := needs(study, shape.deep(large))) > FITS * machine.memory:
+    room = FITS * machine.memory
+    too_large = [name for name in loaded(study) if needs(study, shapes[name]) > room]
+    for name in too_large:
+        if (least := needs(study, shapes[name].deep(2 * LEAST_DEPTH))) > room:
             raise UserError(
                 found=f"{machine.memory / 1e9:.1f} GB of free memory, where base.{name} takes {least / 1e9:.1f} GB "
-                f"with {large} layers alone",
+                f"with {2 * LEAST_DEPTH} layers alone",
                 rule="a few layers of a model fit into the memory",
                 why="what they take is measured, and that of all layers follows",
                 fix="run it on a machine with more memory; docs/cluster.md has what formulas say",
             )
-        if needs(study, shape) > FITS * machine.memory:
-            less[0][name], less[1][name] = small, large
-    return less
+    if not too_large:
+        return [whole]
+    return [whole | dict.fromkeys(too_large, depth) for depth in (LEAST_DEPTH, 2 * LEAST_DEPTH)]
 
 
 def needs(study: Study, shape: Shape) -> int:
