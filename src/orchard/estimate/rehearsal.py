@@ -252,7 +252,8 @@ class Rehearsal:
 
     def stand_in(self, model: str, kind: Kind) -> None:
         """Lays out a model that another stage would make."""
-        example = next(part.kind.example for part in self.script.parts if part.kind[::3] == ("base", kind.base))
+        bases = [part.kind for part in self.script.parts if part.kind.family == "base"]
+        example = next(each.example for each in bases if each.base == kind.base)
         props.stand_in(paths.model(model), paths.model(f"base-{example}"))
 
     def clean(self, kind: Kind) -> None:
