@@ -378,8 +378,7 @@ def cost(
     found = [each[stage.kind] for each in took if stage.kind in each]
     if not found or any(each.error for each in found):
         shipped = costs.shipped().get(stage.kind.family) if not found else None
-        why = found[0].error if found else ""
-        seconds, how = (shipped, SHIPPED) if shipped else (None, f"{UNKNOWN}{f': {why}' if why else ''}")
+        seconds, how = (shipped, SHIPPED) if shipped else (None, UNKNOWN)
         return StageCost(stage.stage, stage.kind, seconds, 0, disk, how)
     measured = found[0]
     if len(found) > 1 and stage.kind.base:
@@ -436,8 +435,8 @@ def notes(known: Amounts, depths: list[dict[str, int]], took: list[dict[Kind, To
     found += [f"{title}: a task of lm-eval, not measured" for title in lm_eval_tasks(known.study)]
     if known.runs["search"]:
         found.append("search: as if no layer were eliminated before all items are scored")
-    found += [f"{kind.family} {kind.label}: {each.error}" for kind, each in took[0].items() if each.error]
-    return found
+    failed = {kind: each.error for one in took for kind, each in one.items() if each.error}
+    return found + [f"not measured: {kind.family} {kind.label}: {error}" for kind, error in failed.items()]
 
 
 def lm_eval_tasks(study: Study) -> Iterator[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from orchard import arithmetic, files, paths, yamls
+from orchard.errors import UserError
 from orchard.estimate import props
 from orchard.estimate.watch import Watch
 from orchard.estimate.work import STEP, Kind
@@ -148,15 +149,20 @@ class Rehearsal:
         for base in self.script.bases:
             if base.settings:
                 _in_fork(props.random_model, props.source(base.name), base.settings, base.tokenizer)
+        failed: set[str] = set()  # bases that could not be made
         for part in self.script.parts:
+            if part.kind.base in failed:
+                yield Took(part.kind, error=f"behind base {part.kind.base}")
+                continue
             try:
                 edits, run, per_count = self.prepared(part)
             except Exception as error:  # what this stage reads could not be made: a stage before it failed
-                yield Took(part.kind, error=f"{type(error).__name__}: {error}")
+                yield Took(part.kind, error=in_one_line(error))
                 continue
-            yaml = yamls.dumps(props.edited(self.tree, edits))
-            paths.PARAMS.write_text(yaml, encoding="utf-8")
-            yield measured(part.kind, run, self.script.on_gpu, per_count)
+            paths.PARAMS.write_text(yamls.dumps(props.edited(self.tree, edits)), encoding="utf-8")
+            took = measured(part.kind, run, self.script.on_gpu, per_count)
+            failed |= {part.kind.base} if took.error and part.kind.family == "base" else set()
+            yield took
             self.clean(part.kind)
 
     def prepared(self, part: Part) -> tuple[dict[str, Any], dict, dict[str, float] | float]:
@@ -309,8 +315,15 @@ def module_of(family: str):
     return importlib.import_module(f"orchard.stages.{family}{'.__main__' if family in PACKAGES else ''}")
 
 
+def in_one_line(error: BaseException) -> str:
+    """An error as a note: its first line, without the words of a message."""
+    first = next(iter(str(error).splitlines()), "").removeprefix("found: ")
+    return first if isinstance(error, UserError) else f"{type(error).__name__}: {first}"
+
+
 def _in_fork(function, *arguments) -> tuple[str, int, int]:
     """Calls a function in a fork of this process; what it returns (text) or why it failed, status, peak bytes."""
+    sys.stdout.flush()
     reading, writing = os.pipe()
     if not (child := os.fork()):
         os.close(reading)
@@ -333,7 +346,7 @@ def _become(function, arguments: tuple, writing: int) -> NoReturn:
             status = 0
         except BaseException as error:
             traceback.print_exc()
-            pipe.write(f"{type(error).__name__}: {error}"[:1000])
+            pipe.write(in_one_line(error))
         sys.stdout.flush()
         pipe.flush()
     os._exit(status)
