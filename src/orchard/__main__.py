@@ -83,7 +83,7 @@ def estimate(options) -> Answer:
     file = Path(options.study)
     path = file if file.is_file() else overlay.study_file(options.study, "orchard estimate")
     found = estimate.estimate(path, options.device, options.speed, dict(options.config))
-    return Answer(show.as_json(found) if options.json else show.table(found))
+    return Answer(show.as_json(found) if options.json else show.table(found), status=int(bool(found.failed)))
 
 
 def config_of(text: str) -> tuple[str, Path]:
@@ -223,7 +223,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
         "costs": Command("print what this folder's runs cost, by family of stages", costs),
         "estimate": Command(
-            "measure some steps of a study's stages here; print the hours, memory and disk that all would take",
+            "measure some steps of a study's stages here; print hours, memory and disk of all; status 1 if any failed",
             estimate,
             [
                 ("study", {"nargs": "?", "default": str(paths.CONFIG), "help": "one of studies/, or a config file"}),

@@ -94,6 +94,7 @@ class Estimate:
         speed: how many times as fast the machine is that the study will run on.
         stages: each with its cost.
         notes: how it was measured, and what was assumed.
+        failed: what could not be measured, and why.
     """
 
     study: str
@@ -101,6 +102,7 @@ class Estimate:
     speed: float
     stages: list[StageCost]
     notes: list[str]
+    failed: list[str]
 
     def families(self) -> list[FamilyCost]:
         """By family, in the order of the graph."""
@@ -153,7 +155,9 @@ def estimate(
     took = [rehearse(study, tree, known, works, depth, settings, given or {}, machine) for depth in depths]
     stages = [cost(study, each, took, depths, shapes, speed) for each in works]
     origins = [f"base {name}: {origin}" for name, (_, origin) in settings.items()]
-    return Estimate(study.name, machine, speed, stages, [*origins, *notes(known, depths, took)])
+    failed = {kind: each.error for one in took for kind, each in one.items() if each.error}
+    told = [f"{kind.family} {kind.label}: {error}" for kind, error in failed.items()]
+    return Estimate(study.name, machine, speed, stages, [*origins, *notes(known, depths)], told)
 
 
 def study_of(path: Path) -> tuple[Study, dict]:
@@ -419,7 +423,7 @@ def output_bytes(study: Study, stage: Work, shapes: dict[str, Shape]) -> int:
     return formulas.weights(shape, size)
 
 
-def notes(known: Amounts, depths: list[dict[str, int]], took: list[dict[Kind, Took]]) -> list[str]:
+def notes(known: Amounts, depths: list[dict[str, int]]) -> list[str]:
     """How it was measured, and what was assumed."""
     found = []
     if len(depths) > 1:
@@ -435,8 +439,7 @@ def notes(known: Amounts, depths: list[dict[str, int]], took: list[dict[Kind, To
     found += [f"{title}: a task of lm-eval, not measured" for title in lm_eval_tasks(known.study)]
     if known.runs["search"]:
         found.append("search: as if no layer were eliminated before all items are scored")
-    failed = {kind: each.error for one in took for kind, each in one.items() if each.error}
-    return found + [f"not measured: {kind.family} {kind.label}: {error}" for kind, error in failed.items()]
+    return found
 
 
 def lm_eval_tasks(study: Study) -> Iterator[str]:

@@ -13,8 +13,11 @@ def table(found: Estimate) -> str:
     is_cpu = found.machine.device == "cpu"
     hours = found.total().seconds / 3600
     wall = [f"On {found.machine.cores} cores at least {hours / found.machine.cores:.2f} h."] if is_cpu else []
+    failed = [f"not measured: {each}" for each in found.failed]
     scaled = [f"Hours are divided by {found.speed:g}, as --speed says."] if found.speed != 1 else []
-    return "\n".join([f"{found.study} on {found.machine.name}", "", head, *lines, "", *wall, *scaled, *found.notes])
+    return "\n".join(
+        [f"{found.study} on {found.machine.name}", "", head, *lines, "", *wall, *scaled, *found.notes, *failed]
+    )
 
 
 def _line(each: FamilyCost) -> str:
@@ -36,5 +39,6 @@ def as_json(found: Estimate) -> str:
         "total": found.total()._asdict(),
         "stages": [each._asdict() | {"kind": each.kind._asdict()} for each in found.stages],
         "notes": found.notes,
+        "failed": found.failed,
     }
     return json.dumps(content, indent=2)
