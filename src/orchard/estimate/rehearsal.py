@@ -352,6 +352,12 @@ def _become(function, arguments: tuple, writing: int) -> NoReturn:
     os._exit(status)
 
 
+def said(took: Took) -> str:
+    """What a kind of stage took, in a line: how far the rehearsal is."""
+    parts = "".join(f", {seconds:.3g} s each {part}" for part, seconds in took.each.items())
+    return f"  {took.kind.family} {took.kind.label}: {took.error or f'{took.once:.1f} s once{parts}'}"
+
+
 def main() -> None:
     paths.LOGS.mkdir(exist_ok=True)
     script, tree = read_script(), yamls.read(paths.PARAMS)
@@ -359,7 +365,7 @@ def main() -> None:
         module_of(part.kind.family)
     took = []
     for each in Rehearsal(script, copy.deepcopy(tree)).all():
-        print(f"  {each.kind.family} {each.kind.label}", file=sys.stderr, flush=True)
+        print(said(each), file=sys.stderr, flush=True)
         took.append(each)
     TOOK.write_text(json.dumps(took))
 
