@@ -42,6 +42,7 @@ OPTIONS = {
 PACKAGES = {"base", "sft", "rl", "search", "prune", "evaluate"}  # families whose stage is a package
 NO_MODEL = {"generate", "ingest"}
 ONE_LAYER = 1  # what is dropped in a rehearsal: a search of one round
+LEAST_ITEMS = 8  # of a task: ours, as a few may be long or short
 SCRIPTED_ROWS, TEACHER_ROWS = 300, 64  # of a policy that is no model, and of answers that a teacher reads: ours
 
 
@@ -190,7 +191,7 @@ class Rehearsal:
         policy = self.tree["behave"][kind.example]
         self.stand_in(policy["model"], kind)
         most = {"scripted": SCRIPTED_ROWS, "given": TEACHER_ROWS}.get(policy["kind"])
-        prompts = props.few(policy["prompts"], most or 2 * policy["sampling"]["batch_size"])
+        prompts = props.few(policy["prompts"], most or policy["sampling"]["batch_size"])
         return {f"behave.{kind.example}.prompts": prompts}, run, 1
 
     def _respond(self, kind: Kind, run: dict):
@@ -198,7 +199,7 @@ class Rehearsal:
         author = self.tree["recover"]["responses"][run["author"]]
         if author["kind"] != "model":
             return {}, run, 1
-        return {"recover.prompts": props.few(self.tree["recover"]["prompts"], 2 * author["batch_size"])}, run, 1
+        return {"recover.prompts": props.few(self.tree["recover"]["prompts"], author["batch_size"])}, run, 1
 
     def _sft(self, kind: Kind, run: dict):
         self.stand_in(run["base"], kind)
@@ -214,7 +215,7 @@ class Rehearsal:
         self.stand_in(run["of"], kind)
         selection = self.tree["prune"]["selection"]
         all_rows = {name: props.rows_of(task["items"])[: task["limit"]] for name, task in selection["tasks"].items()}
-        share = min(1.0, 4 * selection["batch_size"] / max(map(len, all_rows.values())))
+        share = min(1.0, selection["batch_size"] / max(map(len, all_rows.values())))
         edits, items = {}, 0
         for name, rows in all_rows.items():
             count = max(2, round(share * len(rows)))
@@ -250,7 +251,7 @@ class Rehearsal:
         for title, task in asked["tasks"].items():
             if task["kind"] == "lm-eval":
                 continue
-            most = max(8, -(-2 * asked["batch_size"] // task.get("samples", 1)))
+            most = max(LEAST_ITEMS, -(-asked["batch_size"] // task.get("samples", 1)))
             rows = props.rows_of(task["items"])[: asked["limit"]]
             tasks[title] = task | {"items": props.few(task["items"], min(most, len(rows)))}
             items[title] = min(most, len(rows))

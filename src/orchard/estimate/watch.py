@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from orchard.models import likelihood, training
+from orchard.models import likelihood, sampling, training
 from orchard.processes import Progress
 from orchard.stages.evaluate import harness
 from orchard.stages.search import greedy
 
-# A training ends when so many steps, and so many seconds of them, were measured: ours, as batches differ in length, and
-# the clock has a grain. The first step warms up, and is not counted.
-STEPS, ENOUGH = 2, 3.0
+# A training ends when so many seconds of steps were measured: ours, long beside the clock's grain. The first step warms
+# up, and is not counted.
+ENOUGH = 3.0
 
 
 class Mark(NamedTuple):
@@ -49,6 +49,8 @@ class Watch:
             _around(greedy, "score_unpruned", after=lambda *_: self.mark(0))
         if family == "evaluate":
             _around(harness, "run", before=lambda *_: self.tasks.append(self.seconds()))
+        if family in ("behave", "respond"):  # a model is loaded, and begins to write
+            _around(sampling, "plain_settings", after=lambda *_: self.mark(0))
         if family == "behave":  # log-probs by a teacher come without progress
             marks = {"before": lambda *_: self.mark(0), "after": lambda model, rows, *_: self.mark(len(rows))}
             _around(likelihood, "completion_logps", **marks)
@@ -73,7 +75,7 @@ class Watch:
 
     def _stop(self, callback, args, state, control, *_) -> None:
         first, last = self.marks[0], self.marks[-1]
-        if last.done - first.done >= STEPS and last.seconds - first.seconds >= ENOUGH:
+        if last.seconds - first.seconds >= ENOUGH:
             control.should_training_stop = True
 
     def of_a_step(self) -> float:
