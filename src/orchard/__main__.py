@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -73,6 +74,31 @@ def costs(options) -> Answer:
     from orchard.lineage import costs
 
     return Answer(costs.table())
+
+
+def estimate(options) -> Answer:
+    from orchard.estimate import estimate, show
+    from orchard.study import overlay
+
+    file = Path(options.study)
+    path = file if file.is_file() else overlay.study_file(options.study, "orchard estimate")
+    found = estimate.estimate(path, options.device, options.speed, dict(options.config))
+    return Answer(show.as_json(found) if options.json else show.table(found), status=int(bool(found.failed)))
+
+
+def config_of(text: str) -> tuple[str, Path]:
+    """A base model's name and its config: NAME=FILE."""
+    name, is_given, file = text.partition("=")
+    if not (name and is_given and file):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE")
+    return name, Path(file)
+
+
+def factor(text: str) -> float:
+    """A number above 0."""
+    if not 0 < (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def verify(options) -> Answer:
@@ -196,6 +222,36 @@ GROUPS: dict[str, dict[str, Command]] = {
             [("--all", {"action": "store_true", "help": "name the fresh stages too"})],
         ),
         "costs": Command("print what this folder's runs cost, by family of stages", costs),
+        "estimate": Command(
+            "measure some steps of a study's stages here; print hours, memory and disk of all; status 1 if any failed",
+            estimate,
+            [
+                ("study", {"nargs": "?", "default": str(paths.CONFIG), "help": "one of studies/, or a config file"}),
+                (
+                    "--device",
+                    {"choices": ["cpu", "cuda"], "help": "what to measure on; else what the study would take"},
+                ),
+                (
+                    "--speed",
+                    {
+                        "type": factor,
+                        "default": 1.0,
+                        "help": "how many times as fast the machine is that the study will run on: divides the hours",
+                    },
+                ),
+                (
+                    "--config",
+                    {
+                        "type": config_of,
+                        "action": "append",
+                        "default": [],
+                        "metavar": "NAME=FILE",
+                        "help": "the config.json, or folder, of a base model that is not here",
+                    },
+                ),
+                ("--json", {"action": "store_true", "help": "print each stage, in seconds and bytes"}),
+            ],
+        ),
     },
     "ask where a number comes from": {
         "verify": Command(

@@ -21,9 +21,9 @@ def expected(stages: list[str]) -> tuple[float, int]:
 
 def durations(stages: Iterable[str]) -> dict[str, float]:
     """The expected seconds of each stage whose duration is known: its own in this folder, or its family's mean."""
-    shipped = _shipped()
+    mean = shipped()
     own = {stage: seconds(log) for stage, log in ran().items()}
-    known = {stage: own.get(stage) or shipped.get(stage.partition("@")[0]) for stage in stages}
+    known = {stage: own.get(stage) or mean.get(stage.partition("@")[0]) for stage in stages}
     return {stage: took for stage, took in known.items() if took is not None}
 
 
@@ -89,7 +89,7 @@ def table() -> str:
     return "\n".join([*lines, "", note])
 
 
-def _shipped() -> dict[str, float]:
+def shipped() -> dict[str, float]:
     """The mean seconds of each family that come with the project.
 
     Raises:

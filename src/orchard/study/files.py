@@ -23,6 +23,10 @@ WATCHED = {  # DVC watches a whole folder where a stage reads several sets
 }
 
 
+class MissingFileError(UserError):
+    """A file from outside that is not here yet: only who reads it needs it."""
+
+
 def mistakes(study: Study) -> Iterator[UserError]:
     """A message for each file that is neither made by another stage, nor lies outside data/ and is there."""
     made = set(data_sets(study.data))
@@ -36,7 +40,8 @@ def mistakes(study: Study) -> Iterator[UserError]:
     for (path, rule, why, fix), keys in found.items():
         if rule == EXISTS and path in origins:
             fix = f"get it from {origins[path]}, and put it there"
-        yield UserError(found=f"{', '.join(keys)}: {path!r}", rule=rule, why=why, fix=fix)
+        kind = MissingFileError if rule == EXISTS else UserError
+        yield kind(found=f"{', '.join(keys)}: {path!r}", rule=rule, why=why, fix=fix)
 
 
 def data_sets(data: Data) -> dict[str, Ingest | GameSet | PretrainSet | PromptSet]:

@@ -42,7 +42,7 @@ def load(base: Loaded, folder: Path) -> tuple[str, dict]:
     reset = sampling.reset_settings(model.generation_config)
     ends = prompts.ends(model, tokenizer)
     formats.put(tokenizer, base.format)
-    model.generation_config.eos_token_id = sorted({*ends, tokenizer.eos_token_id})
+    model.generation_config.eos_token_id = ends = sorted({*ends, tokenizer.eos_token_id})
     folders.save(model, tokenizer, folder)
     rounded = sorted(types - HELD_EXACTLY[base.dtype])
     rounding = f", rounded from {' and '.join(rounded)}" if rounded else ""
@@ -50,7 +50,7 @@ def load(base: Loaded, folder: Path) -> tuple[str, dict]:
     begins = prompts.prompt_ids(tokenizer, formats.QUESTION)[0] == tokenizer.bos_token_id
     if tokenizer(formats.QUESTION)["input_ids"][0] == tokenizer.bos_token_id and not begins:
         print("note: the tokenizer puts BOS before a text, and the chat template does not", flush=True)
-    named = tokenizer.convert_ids_to_tokens(sorted(prompts.ends(model, tokenizer)))
+    named = tokenizer.convert_ids_to_tokens(ends)
     facts = {"format": formats.facts(tokenizer), "ends": named, "begins_with_bos": begins, "reset_settings": reset}
     return made, facts
 
