@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from orchard import paths
 from orchard.errors import UserError, did_you_mean
-from orchard.study import files, runs
+from orchard.study import files, runs, suites
 from orchard.study.schema.base import Loaded, Pretrained
 from orchard.study.schema.common import way
 from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
@@ -462,6 +462,53 @@ def ratios_differ(study: Study) -> Broken:
 # Tasks and claims
 
 
+@rule(
+    "a suite is of models of this study: by name, base, sft, rl, prune, recover or skip for all of a kind, or all",
+    why="nobody else can be asked",
+)
+def suites_are_of_models(study: Study) -> Broken:
+    named = suites.known(*_subjects(study)) if study.evaluate.suites else {}
+    for name, own in (study.evaluate.suites or {}).items():
+        for word in own.of:
+            if word not in named:
+                yield f"evaluate.suites.{name}.of: {word!r}", did_you_mean(word, named)
+            elif not named[word]:
+                yield f"evaluate.suites.{name}.of: {word!r}, of which the study has none", "remove it"
+
+
+@rule("each model is asked something", why="a model without scores costs its training, and says nothing")
+def every_model_has_a_suite(study: Study) -> Broken:
+    idle = [name for name, tasks in _asked(study).items() if not tasks]
+    if idle:
+        more = f" and {len(idle) - 1} more" if len(idle) > 1 else ""
+        yield f"{idle[0]}{more}, in no suite of evaluate.suites", "name it, or its kind, under `of` of a suite"
+
+
+@rule("a model is asked a task in one suite", why="it would be asked twice, and nobody knows which score counts")
+def suites_of_a_model_differ(study: Study) -> Broken:
+    first: dict[str, str] = {}
+    for name, tasks in _asked(study).items():
+        for task in tasks:
+            if tasks.count(task) > 1:
+                first.setdefault(task, name)
+    for task, name in first.items():
+        yield f"evaluate.suites: {name} is asked {task!r} by several suites", "leave the task, or the model, out of one"
+
+
+@rule(
+    "a pruned model is asked no more than the unpruned one that it comes from",
+    why="its scores are compared with that one's, item by item",
+)
+def unpruned_models_are_asked_the_same(study: Study) -> Broken:
+    asked, first = _asked(study), {}
+    for name, unpruned in _unpruned_of(study).items() if asked else ():
+        for task in asked[name]:
+            if task not in asked[unpruned]:
+                first.setdefault(task, (name, unpruned))
+    for task, (name, unpruned) in first.items():
+        yield f"evaluate.suites: {name} is asked {task!r}, and {unpruned} is not", f"ask {unpruned} too, or neither"
+
+
 @rule("it is one of evaluate.tasks, of a fitting kind", why="the claims compare the two kinds of scoring")
 def report_names_fitting_tasks(study: Study) -> Broken:
     kinds = {name: task.kind for name, task in study.evaluate.tasks.items()}
@@ -609,6 +656,27 @@ def is_scale_control(objective: Objective) -> bool:
 def is_last_tokens(objective: Objective) -> bool:
     """Whether an objective has weight on the last tokens alone."""
     return objective.loss == "nll" and objective.weights is not None and objective.weights.kind == "last-tokens"
+
+
+def _subjects(study: Study) -> tuple[dict, dict]:
+    """All that is evaluated, by name, and the models that a name without a seed stands for."""
+    expanded = runs.expand(study)
+    return runs.subjects(study, expanded), runs.replicates(expanded)
+
+
+def _asked(study: Study) -> dict[str, list[str]]:
+    """The tasks that each model is asked; none are named where every model is asked all."""
+    if study.evaluate.suites is None:
+        return {}
+    return suites.asked(study.evaluate, *_subjects(study))
+
+
+def _unpruned_of(study: Study) -> dict[str, str]:
+    """The unpruned model that each pruned or recovered one comes from, and each that lacks one layer."""
+    expanded = runs.expand(study)
+    found = {f"{kind}-{name}": run.of for kind in ("prune", "recover") for name, run in expanded[kind].items()}
+    views = {name: run.model for name, run in runs.subjects(study, expanded).items() if run.layer is not None}
+    return found | views
 
 
 def _depths_and_ratios(study: Study) -> Iterator[tuple[int, int | float]]:

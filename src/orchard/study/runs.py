@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchard import paths
+from orchard.study import suites
 from orchard.study.schema.artifacts import ArtifactRun
 from orchard.study.schema.base import Base, BaseRun, Pretrained, Pretraining
 from orchard.study.schema.common import TYPES_ALONE, Run
@@ -38,9 +39,12 @@ def expand(study: Study) -> Runs:
     runs["prune"] = prune(study.prune, of)
     runs["respond"], runs["mix"] = respond(study.recover, recovered), mix(study.recover, recovered)
     runs["recover"] = recover(study.recover, recovered)
-    runs["evaluate"] = {name: EvaluateRun(model=name) for name in models(runs)}
-    runs["evaluate"] |= skip(layers(runs), chosen(study.prune.skip, named))
-    runs["artifact"] = {role: ArtifactRun(model=name) for role, name in study.artifacts if name}
+    runs["evaluate"] = suites.expand(study.evaluate, subjects(study, runs), named)
+    runs["artifact"] = {
+        role: ArtifactRun(model=name, scores=suites.scores_of(study.evaluate, name))
+        for role, name in study.artifacts
+        if name
+    }
     return with_weights(runs, adapters(study, runs))
 
 
@@ -137,6 +141,12 @@ def prune(block: Prune | Recover, of: list[str]) -> dict[str, PruneRun]:
         for method in block.methods
         for ratio in block.ratios
     }
+
+
+def subjects(study: Study, runs: Runs) -> dict[str, EvaluateRun]:
+    """All that is evaluated, by name: every model, and the views of the sweep over single layers."""
+    views = skip(layers(runs), chosen(study.prune.skip, replicates(runs)))
+    return {name: EvaluateRun(model=name) for name in models(runs)} | views
 
 
 def skip(depths: dict[str, int], of: list[str]) -> dict[str, EvaluateRun]:

@@ -147,7 +147,7 @@ def _pairs(study: PearStudy, ours: str, theirs: str, stage: str) -> Pairs:
 
 def _difference(study: PearStudy, pairs: Pairs) -> Estimate:
     if not study.scored(tuple(_models(pairs))):
-        raise NotTestedError(f"not every model has pass@1 on {study.pear.task}")
+        raise NotTestedError(study.evaluations.lacks(_models(pairs), [study.pear.task]))
     return study.difference(pairs)
 
 

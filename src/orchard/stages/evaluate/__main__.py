@@ -1,6 +1,6 @@
-"""Evaluates one model on the study's tasks with lm-eval, keeping each item's score and each sample.
+"""Evaluates one model on a suite of tasks with lm-eval, keeping each item's score and each sample.
 
-    python -m orchard.stages.evaluate NAME --model MODEL [--layer NUMBER]
+    python -m orchard.stages.evaluate NAME --model MODEL [--layer NUMBER] --suite SUITE --folder FOLDER
 
 With a layer it is the model without that layer: a view of it, which no stage writes.
 """
@@ -23,7 +23,7 @@ from orchard.tasks.task import Judgement
 
 
 def main(name: str, run: EvaluateRun) -> None:
-    asked, folder = stage.params(Evaluate, "evaluate"), paths.model(run.model)
+    asked, folder = stage.params(Evaluate, "evaluate").suite(run.suite), paths.model(run.model)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     manager = harness.task_manager(asked)
     progress = Progress(f"evaluate@{name}", len(asked.tasks))
@@ -38,7 +38,7 @@ def main(name: str, run: EvaluateRun) -> None:
                 samples.append(sample_row(title, row, judgements))
             progress.step()
         written_in = formats.facts(lm.tokenizer)
-    with stage.output(paths.evaluation(name)) as scratch:
+    with stage.output(paths.EVALUATIONS / (run.folder or name)) as scratch:
         scratch.mkdir()
         pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
         pandas.DataFrame(samples).to_parquet(scratch / "samples.parquet", index=False)
@@ -48,7 +48,8 @@ def main(name: str, run: EvaluateRun) -> None:
             asked,
             [folder, *data_files(asked)],
             loading=loading.settings().model_dump(),
-            model=name,
+            model=name.removesuffix(f".{run.suite}"),
+            suite=run.suite,
             model_record=subject.record_of(run),
             tasks=tasks,
             chosen_on=subject.overlap(run, all_items(asked)),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from orchard.errors import did_you_mean
 from orchard.study.schema.common import (
     Block,
     Count,
@@ -18,6 +19,7 @@ from orchard.study.schema.common import (
     Seed,
     Temperature,
     Text,
+    Unique,
 )
 from orchard.study.schema.prune import same_set_twice
 
@@ -43,7 +45,7 @@ class GenerationTask(_OwnTask):
     kind: Literal["generation", "summary"] = Field(
         description="generation: a verifier says whether it is right; summary: ROUGE-L says how like the reference"
     )
-    samples: Samples = Field(1, description="responses per item; the largest k of pass@k")
+    samples: Samples = Field(1, description="responses per item")
     temperature: Temperature = Field(0.0, description="0 is greedy decoding")
     max_new_tokens: Length = Field(description="tokens per response at most")
     stop: list[Text] = Field(default_factory=list, description="texts that end a response")
@@ -58,6 +60,10 @@ class GenerationTask(_OwnTask):
                 "set temperature: 1.0, or samples: 1",
             )
 
+    def with_samples(self, samples: int) -> "GenerationTask":
+        """The same task with fewer responses per item."""
+        return self.model_copy(update={"samples": samples})
+
 
 class NamedTask(Block):
     """A task by lm-eval's name for it."""
@@ -69,10 +75,25 @@ class NamedTask(Block):
 
 
 Task = Annotated[ScoredTask | GenerationTask | NamedTask, Field(discriminator="kind")]
+EVERYTHING = "all"  # the one suite of an evaluation that names none: all tasks
+
+
+class Suite(Block):
+    """Some of the tasks, which some models are asked: a stage for each of these models."""
+
+    of: Annotated[list[Text], Unique, Field(min_length=1)] = Field(
+        description="models by name (without the seed all replicates); base, sft, rl, prune or recover for all of a "
+        "kind; skip for those without one layer; or all"
+    )
+    tasks: Annotated[list[Name], Unique, Field(min_length=1)] = Field(description="of evaluate.tasks")
+    samples: dict[Name, Samples] = Field(
+        default_factory=dict,
+        description="responses per item of a generated task, where these models write fewer; pass@1 stays comparable",
+    )
 
 
 class Evaluate(Block):
-    """The tasks on which every model is measured, and how."""
+    """The tasks on which models are measured, and how."""
 
     seed: Seed = Field(0, description="of the samples; apart from all training seeds")
     backend: Literal["hf", "vllm"] = Field("hf", description="what runs the model; vllm where it is installed")
@@ -80,10 +101,72 @@ class Evaluate(Block):
     limit: Natural | None = Field(None, description="items per task at most; null: all")
     unsafe_programs: bool = Field(False, description="run programs that models wrote without a sandbox")
     tasks: Annotated[dict[Name, Task], Field(min_length=1)] = Field(description="by name")
+    suites: dict[Name, Suite] | None = Field(
+        None, description="which models are asked which tasks; null: every model is asked every task"
+    )
+
+    def suite(self, name: str) -> "Evaluate":
+        """What the models of a suite are asked: its tasks alone, with its numbers of samples."""
+        if self.suites is None:
+            return self
+        own = self.suites[name]
+        tasks = {
+            title: task.with_samples(own.samples[title]) if title in own.samples else task
+            for title, task in self.tasks.items()
+            if title in own.tasks
+        }
+        return self.model_copy(update={"tasks": tasks, "suites": None})
+
+    def mistakes(self) -> Iterator[Mistake]:
+        suites = self.suites or {}
+        for name, own in suites.items():
+            yield from self._unknown(f".suites.{name}.tasks", own.tasks, list(self.tasks))
+            yield from self._unknown(f".suites.{name}.samples", own.samples, own.tasks)
+            yield from self._too_many_samples(name, own)
+        asked = {task for own in suites.values() for task in own.tasks}
+        for task in self.tasks if self.suites is not None else ():
+            if task not in asked:
+                yield Mistake(
+                    f".tasks.{task}, which is in no suite",
+                    "each task is in a suite",
+                    "no model would be asked it",
+                    f"add it to one of {', '.join(suites) or 'evaluate.suites'}, or remove it",
+                )
+
+    @staticmethod
+    def _unknown(key: str, names, known: list[str]) -> Iterator[Mistake]:
+        for name in names:
+            if name not in known:
+                yield Mistake(
+                    f"{key}: {name!r}",
+                    "a suite is made of evaluate.tasks, and has samples of its own tasks alone",
+                    "nothing else is asked",
+                    did_you_mean(name, known),
+                )
+
+    def _too_many_samples(self, name: str, own: Suite) -> Iterator[Mistake]:
+        for title, samples in own.samples.items():
+            most = getattr(self.tasks.get(title), "samples", 0)
+            if title in self.tasks and samples > most:
+                yield Mistake(
+                    f".suites.{name}.samples.{title}: {samples}, where evaluate.tasks.{title} has {most or 'none'}",
+                    "a suite has as many samples of a generated task as the task has, or fewer",
+                    "the task says what can be asked at most",
+                    f"write {most} or less" if most else "remove it: other kinds have no samples",
+                )
 
 
 class EvaluateRun(ModelRun):
-    """One model, or one without a layer."""
+    """One model, or one without a layer, on one suite.
+
+    Attributes:
+        model: which is loaded.
+        layer: which is left out of it.
+        suite: which tasks it is asked.
+        folder: of its scores, in the folder of all evaluations: by its name, and by the suite where there are several.
+    """
 
     model: str
     layer: int | None = None
+    suite: str = EVERYTHING
+    folder: str = ""
