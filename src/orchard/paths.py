@@ -58,9 +58,9 @@ def data_set(role: str, name: str) -> Path:
     return DATA / role / f"{name}.jsonl"
 
 
-def fetched(name: str) -> Path:
-    """The folder of something from outside."""
-    return DATA / "fetched" / name
+def fetched(name: str, kind: str = "") -> Path:
+    """The folder of something from outside. The data of lm-eval's tasks lie with what models are asked."""
+    return DATA / ("eval" if kind == "lm-eval-data" else "fetched") / name
 
 
 def behaviour(policy: str) -> Path:

@@ -7,8 +7,8 @@ from orchard.errors import UserError, did_you_mean
 from orchard.study import files, runs, suites
 from orchard.study.schema.base import Loaded, Pretrained
 from orchard.study.schema.common import way
-from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
-from orchard.study.schema.evaluate import GenerationTask, ScoredTask
+from orchard.study.schema.data import GameSet, Ingest, NamedData, PretrainSet, PromptSet
+from orchard.study.schema.evaluate import OWN, GenerationTask, NamedTask, ScoredTask
 from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
 from orchard.study.schema.report import OtherFamily, Pear
 from orchard.study.schema.rl import ENOUGH_PROMPTS, WHY_ENOUGH
@@ -512,17 +512,40 @@ def unpruned_models_are_asked_the_same(study: Study) -> Broken:
 @rule("it is one of evaluate.tasks, of a fitting kind", why="the claims compare the two kinds of scoring")
 def report_names_fitting_tasks(study: Study) -> Broken:
     kinds = {name: task.kind for name, task in study.evaluate.tasks.items()}
-    named = [("report.generation", name, ["generation"]) for name in study.report.generation]
-    named += [("report.classification", name, ["choice", "minimal-pair"]) for name in study.report.classification]
+    written, chosen = ["generation", "summary", "lm-eval"], ["choice", "minimal-pair", "lm-eval"]
+    named = [("report.generation", name, written) for name in study.report.generation]
+    named += [("report.classification", name, chosen) for name in study.report.classification]
     pear = study.report.pear
-    named += [("report.pear.task", pear.task, ["generation"])] if pear else []
-    named += [(f"report.pear.{key}.task", other.task, ["generation"]) for key, other in _other_families(pear)]
+    named += [("report.pear.task", pear.task, written)] if pear else []
+    named += [(f"report.pear.{key}.task", other.task, written) for key, other in _other_families(pear)]
     named += [(f"report.pruning.{key}", name, [kind]) for key, name, kind in _pruning_tasks(study)]
     for key, name, fitting in named:
         if kinds.get(name) not in fitting:
             found = f"of kind {kinds[name]}" if name in kinds else "no task"
             fix = did_you_mean(name, [each for each in kinds if kinds[each] in fitting])
             yield f"{key}: {name!r}, {found}, where one of kind {' or '.join(fitting)} fits", fix
+
+
+@rule(
+    "a task of lm-eval names its data: data/eval/<name>, made by data.fetch.<name> of kind lm-eval-data; or own",
+    why="evaluation has no network, and would end when all models are trained",
+)
+def named_tasks_have_their_data(study: Study) -> Broken:
+    sources = study.data.fetch.items()
+    folders = [str(paths.fetched(name, source.kind)) for name, source in sources if isinstance(source, NamedData)]
+    for name, task in study.evaluate.tasks.items():
+        if isinstance(task, NamedTask) and task.data not in (OWN, *folders):
+            add = f"add data.fetch.<name>: {{kind: lm-eval-data, task: {task.task}}} and name its folder"
+            fix = did_you_mean(task.data, folders) if task.data and folders else add
+            yield f"evaluate.tasks.{name}.data: {task.data!r}", f"{fix}; or own, if it needs nothing from the hub"
+
+
+@rule("report.scores names the metric of a task of kind lm-eval", why="those of other kinds have one score")
+def scores_are_of_named_tasks(study: Study) -> Broken:
+    named = [name for name, task in study.evaluate.tasks.items() if isinstance(task, NamedTask)]
+    for name in study.report.scores:
+        if name not in named:
+            yield f"report.scores.{name}", did_you_mean(name, named, "remove it")
 
 
 @rule(

@@ -16,6 +16,7 @@ from orchard.study import suites
 from orchard.study.schema.artifacts import ArtifactRun
 from orchard.study.schema.base import Base, BaseRun, Pretrained, Pretraining
 from orchard.study.schema.common import TYPES_ALONE, Run
+from orchard.study.schema.data import Data, FetchRun
 from orchard.study.schema.evaluate import EvaluateRun
 from orchard.study.schema.format import OWN
 from orchard.study.schema.prune import ONE_LAYER, Prune, PruneRun, SearchRun
@@ -39,6 +40,7 @@ def expand(study: Study) -> Runs:
     runs["prune"] = prune(study.prune, of)
     runs["respond"], runs["mix"] = respond(study.recover, recovered), mix(study.recover, recovered)
     runs["recover"] = recover(study.recover, recovered)
+    runs["fetch"] = fetch(study.data)
     runs["evaluate"] = suites.expand(study.evaluate, subjects(study, runs), named)
     runs["artifact"] = {
         role: ArtifactRun(model=name, scores=suites.scores_of(study.evaluate, name))
@@ -46,6 +48,11 @@ def expand(study: Study) -> Runs:
         if name
     }
     return with_weights(runs, adapters(study, runs))
+
+
+def fetch(data: Data) -> dict[str, FetchRun]:
+    """Each thing from outside."""
+    return {name: FetchRun(folder=paths.fetched(name, source.kind).as_posix()) for name, source in data.fetch.items()}
 
 
 def unpruned(study: Study) -> Runs:
