@@ -181,7 +181,7 @@ def data_of_lm_eval(source: NamedData, folder: Path) -> None:
         return found
 
     manager = lm_tasks.manager([source.task], "data.fetch.<name>.task")
-    with lm_tasks.answered(answer):
+    with lm_tasks.answered(answer), lm_tasks.failing(source.task):
         manager.load(source.task)
     refuse_unpinned(source.task, unpinned)
     if not (folder / lm_tasks.INDEX).is_file():

@@ -100,6 +100,27 @@ def answered(answer: Callable) -> Iterator[None]:
         datasets.load_dataset = ask
 
 
+@contextlib.contextmanager
+def failing(task: str) -> Iterator[None]:
+    """A block in which lm-eval loads a task; what fails there becomes one message.
+
+    Raises:
+        UserError: lm-eval cannot load it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # code of many authors
+        raise UserError(
+            found=f"lm-eval cannot load its task {task} ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
+            rule="a task is loaded with all its data before anything is scored",
+            why="what fails later would cost all scores before it",
+            fix="correct the task's name and `data`; what it loads from the hub is fetched by data.fetch, kind "
+            "lm-eval-data",
+        ) from error
+
+
 # Where data are fetched
 
 

@@ -54,18 +54,8 @@ def load(manager: TaskManager, task: Task, asked: Evaluate, tokenizer) -> Tasks:
     if not isinstance(task, NamedTask):
         return manager.load(group)
     folder = None if task.data in (None, OWN) else Path(task.data)
-    try:
-        with lm_tasks.reading(folder):
-            found = manager.load(group)
-    except UserError:
-        raise
-    except Exception as error:  # code of many authors
-        raise UserError(
-            found=f"lm-eval cannot load its task {task.task} ({type(error).__name__}: {' '.join(str(error).split())})",
-            rule="all tasks are loaded before the first is scored",
-            why="what fails later would cost all scores before it",
-            fix="correct the task's name and `data`; what data it asks for is fetched by data.fetch, kind lm-eval-data",
-        ) from error
+    with lm_tasks.reading(folder), lm_tasks.failing(task.task):
+        found = manager.load(group)
     refuse_no_mean(found, task.task)
     return found
 
