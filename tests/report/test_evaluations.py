@@ -138,7 +138,7 @@ def named(values: dict[str, float], kind: str = "lm-eval", responses: str = "[[[
 
 def read_from(scores: pandas.DataFrame, asked: dict | None = None) -> Evaluations:
     facts = {model: dict.fromkeys(evaluations.FACTS) for model in scores["model"].unique()}
-    return Evaluations(facts, facts, scores, {}, asked=asked or {})
+    return Evaluations(facts, facts, scores, {}, scores_asked=asked or {})
 
 
 @pytest.mark.parametrize(

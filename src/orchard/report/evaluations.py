@@ -40,7 +40,7 @@ class Evaluations:
         errors: for each model and generation task, the share of responses of each kind of error (`evaluate.responses`)
             and of right ones, by ``RIGHT``.
         folders: where the scores of each model lie; of those that are not named, by their name.
-        asked: the metric that is the score of a task (``SCORE``), where it is not that of the task's kind.
+        scores_asked: the metric that is the score of a task (``SCORE``), where it is not that of the task's kind.
     """
 
     facts: dict[str, dict]
@@ -50,7 +50,7 @@ class Evaluations:
     overlaps: dict[str, dict[str, int]] = field(default_factory=dict)
     errors: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
-    asked: dict[str, str] = field(default_factory=dict)
+    scores_asked: dict[str, str] = field(default_factory=dict)
     _items: dict[tuple, pandas.Series] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Evaluations:
         """The metric that is the score of each task; a task that has none is not there."""
         kinds = self.scores.drop_duplicates("task").set_index("task")["kind"]
         metrics = self.scores.groupby("task")["metric"].unique()
-        found = {task: self.asked.get(task) or score_metric(kinds[task], metrics[task]) for task in kinds.index}
+        found = {task: self.scores_asked.get(task) or score_metric(kinds[task], metrics[task]) for task in kinds.index}
         return {task: metric for task, metric in found.items() if metric}
 
     def folder(self, model: str) -> Path:

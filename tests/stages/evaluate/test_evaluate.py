@@ -630,7 +630,11 @@ def test_the_stage_of_a_suite_asks_its_tasks_alone(project):
     asked = ASKED.model_dump() | {"suites": suites}
     write_params({"evaluate": asked})
     evaluate.main("base-random.few", EvaluateRun(model="base-random", suite="few", folder="base-random.suites/few"))
+    with pytest.raises(UserError, match="a suite 'all', where there is few"):
+        evaluate.main("base-random", EvaluateRun(model="base-random"))
     write_params({"evaluate": ASKED.model_dump()})
+    with pytest.raises(UserError, match="a suite 'few', where there is all"):
+        evaluate.main("base-random.few", EvaluateRun(model="base-random", suite="few"))
     folder = paths.evaluation("base-random", "few")
     scores, told = pandas.read_parquet(folder / "scores.parquet"), json.loads((folder / "record.json").read_text())
     assert set(scores["task"]) == {"calc", "cmp"}

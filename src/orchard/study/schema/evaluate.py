@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchard.errors import did_you_mean
+from orchard.errors import UserError, did_you_mean
 from orchard.study.schema.common import (
     Block,
     Count,
@@ -163,7 +163,19 @@ class Evaluate(Block):
         return self.limit if task.limit is None else task.limit
 
     def suite(self, name: str) -> "Evaluate":
-        """What the models of a suite are asked: its tasks alone, with its numbers of samples."""
+        """What the models of a suite are asked: its tasks alone, with its numbers of samples.
+
+        Raises:
+            UserError: there is no such suite.
+        """
+        known = [EVERYTHING] if self.suites is None else list(self.suites)
+        if name not in known:
+            raise UserError(
+                found=f"a suite {name!r}, where there is {', '.join(known)}",
+                rule="it is one of evaluate.suites; without any it is all",
+                why="it says which tasks are asked",
+                fix="name it by --suite, and the folder of its scores by --folder, as params.yaml has them",
+            )
         if self.suites is None:
             return self
         own = self.suites[name]
