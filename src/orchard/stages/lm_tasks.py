@@ -45,11 +45,14 @@ class Request(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Whether the rows are of this machine: files beside the task, read by a reader of `datasets`."""
+        """Whether the rows are of this machine: files that one of the readers of `datasets` reads, or a whole path.
+
+        A folder here that has the name of a data set on the hub is not that data set.
+        """
         from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
         is_reader = self.path in _PACKAGED_DATASETS_MODULES and "://" not in str(self.options.get("data_files"))
-        return is_reader or os.path.exists(self.path)
+        return is_reader or os.path.isabs(self.path)
 
 
 def manager(names: Collection[str], key: str) -> "TaskManager":

@@ -33,13 +33,13 @@ def classification_recovers(study: PrunedStudy) -> list[Finding]:
     found, beside = [], []
     for cell in study.cells("self"):
         pruned, after = study.before(cell), study.retention(cell, "classification")
-        if pruned and after:
-            before = study.retention(pruned, "classification")
+        if pruned and after and (before := study.retention(pruned, "classification")):
             found.append(replace(_finding(study, after, cell), unsettled=_not_recovered(study, before, after)))
             told = "retention after pruning, before recovery"
             beside.append(replace(_finding(study, before, cell, "before recovery"), describes=told))
     missing = "no model recovered on its own data has retention of classification"
-    return headline_first(found, _because(missing, study, study.cells("self"), study.report.classification)) + beside
+    cells = [*study.cells("self"), *study.cells("none")]
+    return headline_first(found, _because(missing, study, cells, study.report.classification)) + beside
 
 
 def _not_recovered(study: PrunedStudy, before: Estimate, after: Estimate) -> str:
