@@ -432,7 +432,7 @@ BAD_CONFIGS = {
     ),
     "a matched pair of other items": (
         {"report.pruning.matched": [{"choice": "fact", "generation": "cmp-written"}]},
-        ["report.pruning.matched: 'fact' and 'cmp-written' differ in items or few_shot"],
+        ["report.pruning.matched: 'fact' and 'cmp-written' differ in items, few_shot or limit"],
     ),
     "a matched pair twice": (
         {"report.pruning.matched": [{"choice": "fact", "generation": "fact-written"}] * 2},

@@ -557,9 +557,11 @@ def matched_tasks_ask_the_same(study: Study) -> Broken:
         choice, written = (study.evaluate.tasks.get(name) for name in (pair.choice, pair.generation))
         if not (isinstance(choice, ScoredTask) and isinstance(written, GenerationTask)):
             continue  # report_names_fitting_tasks reports it
-        if (choice.items, choice.few_shot) != (written.items, written.few_shot):
-            found = f"report.pruning.matched: {pair.choice!r} and {pair.generation!r} differ in items or few_shot"
-            yield found, f"give evaluate.tasks.{pair.generation} the items and few_shot of {pair.choice}"
+        limits = [study.evaluate.limit_of(task) for task in (choice, written)]
+        if (choice.items, choice.few_shot, limits[0]) != (written.items, written.few_shot, limits[1]):
+            found = f"{pair.choice!r} and {pair.generation!r} differ in items, few_shot or limit"
+            fix = f"give evaluate.tasks.{pair.generation} the items, few_shot and limit of {pair.choice}"
+            yield f"report.pruning.matched: {found}", fix
 
 
 @rule(

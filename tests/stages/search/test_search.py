@@ -21,7 +21,7 @@ from orchard.stages.evaluate import harness
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.stages.search import candidates, greedy
 from orchard.study.schema.common import FewShot
-from orchard.study.schema.evaluate import Evaluate, ScoredTask
+from orchard.study.schema.evaluate import Evaluate, GenerationTask, ScoredTask
 from orchard.study.schema.prune import Racing, Selection, SelectionChoice, SelectionGeneration
 from orchard.tasks import generated, registry
 from tests.helpers.llama import random_llama
@@ -265,6 +265,26 @@ def test_scores_are_those_of_lm_eval(tmp_path, monkeypatch):
 
 
 # Ties and layer 0
+
+
+def test_a_summary_is_worth_its_likeness_to_the_reference(tmp_path, monkeypatch):
+    """ROUGE-L of each response, as evaluation has it, of the unpruned model and of one without a layer."""
+    monkeypatch.chdir(tmp_path)
+    items = generated.sample_items(random.Random(1), "calibration", 12, {"calc": 1.0}, [2, 3])
+    jsonl.write(Path("items.jsonl"), registry.stamped(items))
+    model, tokenizer = random_llama(seed=3, initializer_range=0.4, max_position_embeddings=64), make_tokenizer()
+    asked = SelectionGeneration(kind="summary", items="items.jsonl", max_new_tokens=8, limit=0.5)
+    (task,) = candidates.load({"written": asked}, tokenizer).values()
+    assert (len(task), task.is_graded) == (6, True)
+    found = task.values(model, [], [None, 1], [0, 1, 2, 3, 4, 5])
+    written = GenerationTask(kind="summary", items="items.jsonl", max_new_tokens=8, limit=0.5)
+    manager = harness.task_manager(Evaluate(tasks={"written": written}))
+    for candidate, gone in ((None, []), (1, [1])):
+        with surgery.without(model, gone) as view:
+            lm = StrictLM(view, tokenizer, 4)
+            rows = harness.run(lm, manager, written, Evaluate(tasks={"written": written}))
+        assert found[candidate] == [row["rouge-l"] for row in rows]
+    assert len(set(itertools.chain(*found.values()))) > 2
 
 
 def naive_choice(model, choices: list) -> int:

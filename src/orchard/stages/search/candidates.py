@@ -302,7 +302,7 @@ class Generation:
         items: what was asked, with the references.
         asked: how responses are written.
         tokenizer: the model's.
-        value: of a response (text) to an item, 0 to 1.
+        verify: how right a response (text) to an item is, 0 to 1.
         is_graded: whether values lie between right and wrong.
     """
 
@@ -310,7 +310,7 @@ class Generation:
     items: list[dict]
     asked: SelectionGeneration
     tokenizer: object = field(repr=False)
-    value: Callable[[dict, str], float] = field(repr=False, default=is_right)
+    verify: Callable[[dict, str], float] = field(repr=False, default=is_right)
     is_graded: bool = False
     is_generative = True  # a forward pass per token
     max_length_ratio = math.inf  # few rows cost like many, so all lengths share a batch
@@ -342,7 +342,7 @@ class Generation:
             texts = self.responses(model, numbers * len(candidates))
         found = {candidate: [] for candidate in candidates}
         for candidate, number, text in zip(owners, numbers * len(candidates), texts, strict=True):
-            found[candidate].append(self.value(self.items[number], text))
+            found[candidate].append(float(self.verify(self.items[number], text)))
         return found
 
     @torch.inference_mode()
