@@ -626,11 +626,12 @@ def test_a_task_that_cannot_be_loaded_costs_no_score(project, monkeypatch):
 
 
 def test_the_stage_of_a_suite_asks_its_tasks_alone(project):
-    suites = {"few": {"of": ["all"], "tasks": ["calc", "cmp"], "samples": {"calc": 2}}}
+    suites = {"few": {"of": ["base"], "tasks": ["calc", "cmp"], "samples": {"calc": 2}}}
+    suites["others"] = {"of": ["prune"], "tasks": ["pairs", "nats"]}
     asked = ASKED.model_dump() | {"suites": suites}
     write_params({"evaluate": asked})
     evaluate.main("base-random.few", EvaluateRun(model="base-random", suite="few", folder="base-random.suites/few"))
-    with pytest.raises(UserError, match="a suite 'all', where there is few"):
+    with pytest.raises(UserError, match="a suite 'all', where there is few, others"):
         evaluate.main("base-random", EvaluateRun(model="base-random"))
     write_params({"evaluate": ASKED.model_dump()})
     with pytest.raises(UserError, match="a suite 'few', where there is all"):

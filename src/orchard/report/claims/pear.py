@@ -147,7 +147,11 @@ def _pairs(study: PearStudy, ours: str, theirs: str, stage: str) -> Pairs:
 
 def _difference(study: PearStudy, pairs: Pairs) -> Estimate:
     if not study.scored(tuple(_models(pairs))):
-        raise NotTestedError(study.evaluations.lacks(_models(pairs), [study.pear.task]))
+        task = study.pear.task
+        named = study.evaluations.score_metrics.get(task, "a score")
+        raise NotTestedError(
+            f"not every model has {named} on {task}: {study.evaluations.lacks(_models(pairs), [task])}"
+        )
     return study.difference(pairs)
 
 

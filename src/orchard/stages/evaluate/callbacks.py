@@ -5,10 +5,10 @@ import json
 from datasets import Dataset
 
 from orchard.models.prompts import Rendered, only_turn
+from orchard.stages.evaluate.responses import likeness
 from orchard.study.schema.common import count
 from orchard.tasks import registry
 from orchard.tasks.items import NEEDED
-from orchard.tasks.rouge import rouge_l
 
 ITEM = "item"
 
@@ -61,8 +61,7 @@ def nothing(doc: dict, results: list) -> dict[str, float]:
 def summary(doc: dict, results: list) -> dict[str, float]:
     """ROUGE-L (F1 of the longest common subsequence of stemmed words, 0 to 1), mean over the samples."""
     (responses,) = results
-    scored = [rouge_l(doc["answer"], response) for response in responses]
-    return {"rouge-l": sum(scored) / len(scored)}
+    return {"rouge-l": likeness(doc["answer"], responses)}
 
 
 def likelihood(doc: dict, results: list) -> dict[str, float]:

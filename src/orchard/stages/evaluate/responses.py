@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from math import comb
 
+from orchard.tasks.rouge import rouge_l
 from orchard.tasks.task import BALANCED, UNBALANCED, Judgement
 
 ORDERS = 4  # of the n-grams of self-BLEU-4
@@ -45,6 +46,11 @@ def degeneration(texts: list[str], tokens: list[list[int]]) -> dict[str, float]:
     values["self-bleu-4"] = [self_bleu(text) for text in texts]
     values["length"] = [len(ids) for ids in tokens]
     return {name: sum(each) / len(texts) for name, each in values.items()}
+
+
+def likeness(reference: str, texts: Sequence[str]) -> float:
+    """How like a reference some responses are: ROUGE-L, 0 to 1, mean over them."""
+    return sum(rouge_l(reference, text) for text in texts) / len(texts)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:
