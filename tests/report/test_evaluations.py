@@ -113,9 +113,9 @@ def test_a_claim_about_what_models_were_not_asked_says_so(tmp_path):
         "L1": f"no model recovered on its own data has retention of classification: {recovered} was not asked fact",
         "L2": f"has retention of both generation and classification: {recovered} was not asked fact",
         "L5": "lacks a single layer but the first: prune-base-tiny-1-skip-0 was not asked calc",
-        "P2": "rl-grpo-nll-1 was not asked calc",
+        "P2": "not every model has pass@1 on calc",
         "P3": "rl-grpo-nll-1 was not asked calc",
-        "P10": "rl-grpo-nll-1 was not asked calc",
+        "P10": "not every model has pass@1 on calc",
     }.items():
         assert rows[claim].verdict == "not tested"
         assert rows[claim].reason.endswith(reason), rows[claim].reason

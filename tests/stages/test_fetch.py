@@ -329,8 +329,8 @@ def arc() -> dict[str, str | bytes]:
         ]
         file = io.BytesIO()
         parquet.write_table(pyarrow.Table.from_pylist(rows), file)
-        files[f"ARC-Easy/{split}-00000-of-00001.parquet"] = file.getvalue()
-        card += f"  - split: {split}\n    path: ARC-Easy/{split}-*\n"
+        files[f"easy-{split}-00000-of-00001.parquet"] = file.getvalue()
+        card += f"  - split: {split}\n    path: easy-{split}-*\n"
     return files | {"README.md": f"{card}---\n"}
 
 

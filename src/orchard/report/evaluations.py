@@ -81,8 +81,12 @@ class Evaluations:
             if not self.has(model, task, metric):
                 if not self.has_any(model, task):
                     return f"{model} was not asked {task}"
-                return f"{model} has no {'metric that is the score' if metric == SCORE else metric} on {task}"
+                return f"{model} has no {self.named(task, metric)} on {task}"
         return ""
+
+    def named(self, task: str, metric: str = SCORE) -> str:
+        """What a metric of a task is called in the results."""
+        return self.score_metrics.get(task, "metric that is a score") if metric == SCORE else metric
 
     def has_any(self, model: str, task: str) -> bool:
         """Whether the model was asked a task."""

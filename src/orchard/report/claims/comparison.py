@@ -8,7 +8,7 @@ from orchard.errors import UserError
 from orchard.report import statistics
 from orchard.report.bound_study import BoundStudy
 from orchard.report.claims.finding import Finding, NotTestedError
-from orchard.report.evaluations import SCORE, Evaluations
+from orchard.report.evaluations import Evaluations
 from orchard.study.schema.report import Report
 
 LARGEST_K = "pass@largest"  # a metric's name in claims.yaml: pass@k at the largest k that the models have
@@ -45,9 +45,8 @@ class Comparison:
         if not ours:
             raise NotTestedError(f"no models to compare: {_listed(models)} and {_listed(against)}")
         metric = largest_k(evaluations, [*ours, *theirs], task) if self.metric == LARGEST_K else self.metric
-        if lacking := evaluations.lacks([*ours, *theirs], [task], metric):
-            named = evaluations.score_metrics.get(task, metric) if metric == SCORE else metric
-            raise NotTestedError(f"not every model has {named} on {task}: {lacking}")
+        if not all(evaluations.has(name, task, metric) for name in [*ours, *theirs]):
+            raise NotTestedError(f"not every model has {evaluations.named(task, metric)} on {task}")
         mine, other = (evaluations.of_replicates(names, task, metric, like=ours) for names in (ours, theirs))
         return [Finding(statistics.mean([mine - other]).interval(study.confidence), [*ours, *theirs])]
 

@@ -148,10 +148,7 @@ def _pairs(study: PearStudy, ours: str, theirs: str, stage: str) -> Pairs:
 def _difference(study: PearStudy, pairs: Pairs) -> Estimate:
     if not study.scored(tuple(_models(pairs))):
         task = study.pear.task
-        named = study.evaluations.score_metrics.get(task, "a score")
-        raise NotTestedError(
-            f"not every model has {named} on {task}: {study.evaluations.lacks(_models(pairs), [task])}"
-        )
+        raise NotTestedError(f"not every model has {study.evaluations.named(task)} on {task}")
     return study.difference(pairs)
 
 
