@@ -36,6 +36,18 @@ def test_splits_come_back_with_their_types():
     assert found["train"].to_list() == ROWS.to_list()[1:]
 
 
+def test_the_same_rows_are_the_same_bytes():
+    contents = []
+    for name in ("once", "again"):
+        Path(name).mkdir()
+        for config in ("b", "a") if name == "once" else ("a", "b"):
+            lm_tasks.keep(Request("some/set", config, {}), datasets.DatasetDict({"test": ROWS}), Path(name))
+        files = sorted(file for file in Path(name).rglob("*") if file.is_file())
+        contents.append([(str(file.relative_to(name)), file.read_bytes()) for file in files])
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 3
+
+
 def test_a_split_that_was_asked_for_alone_comes_back_alone():
     request = Request("some/set", None, {"split": "test"})
     lm_tasks.keep(request, ROWS, Path("kept"))
