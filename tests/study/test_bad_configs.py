@@ -397,7 +397,7 @@ BAD_CONFIGS = {
     "a score of a task that has one": ({"report.scores": {"calc": "pass@8"}}, ["report.scores.calc", "remove it"]),
     "layers chosen on lm-eval's items": (
         {
-            "prune.methods": ["greedy"],
+            "prune.methods": ["block-influence", "greedy"],
             "prune.selection": SELECTION | {"tasks": {"arc": {"kind": "lm-eval", "task": "arc_easy"}}},
         },
         [
