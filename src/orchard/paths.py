@@ -4,7 +4,7 @@ dvc.yaml says which stage writes which of these; a stage that wrote elsewhere wo
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # What a study is made of
@@ -25,6 +25,7 @@ DATA = Path("data")
 RESULTS = Path("results")
 REPORT = RESULTS / "report"
 EVALUATIONS = RESULTS / "evals"
+SUITES = ".suites"  # ends the folder of a model's evaluations where there are several
 ARTIFACTS = RESULTS / "artifacts"
 
 # What a run leaves beside them, and git does not keep
@@ -57,9 +58,9 @@ def data_set(role: str, name: str) -> Path:
     return DATA / role / f"{name}.jsonl"
 
 
-def fetched(name: str) -> Path:
-    """The folder of something from outside."""
-    return DATA / "fetched" / name
+def fetched(name: str, kind: str = "") -> Path:
+    """The folder of something from outside. The data of lm-eval's tasks lie with what models are asked."""
+    return DATA / ("eval" if kind == "lm-eval-data" else "fetched") / name
 
 
 def behaviour(policy: str) -> Path:
@@ -82,9 +83,19 @@ def search(of: str) -> Path:
     return RESULTS / "searches" / of
 
 
-def evaluation(of: str) -> Path:
-    """The folder of a model's evaluation."""
-    return EVALUATIONS / of
+def evaluation(of: str, suite: str | None = None) -> Path:
+    """The folder of a model's evaluation; where there are suites, of one. All of a model's lie in one folder.
+
+    With suites that folder has another name than the evaluation without any, so that none lies in the other.
+    """
+    return EVALUATIONS / of if suite is None else EVALUATIONS / f"{of}{SUITES}" / suite
+
+
+def evaluations(within: Path = EVALUATIONS) -> Iterator[tuple[str, Path]]:
+    """Each evaluation's folder, with the name of its model: of a model with several suites there are several."""
+    for folder in sorted(filter(Path.is_dir, within.glob("*"))):
+        inside = sorted(filter(Path.is_dir, folder.glob("*"))) if folder.name.endswith(SUITES) else [folder]
+        yield from ((folder.name.removesuffix(SUITES), each) for each in inside)
 
 
 def artifact(role: str) -> Path:

@@ -10,6 +10,7 @@ from tests.helpers.project import ROOT
 GONE = object()
 DEFAULT = yamls.read(ROOT / "studies/default.yaml")
 DEFAULT["artifacts"] = dict.fromkeys(DEFAULT["artifacts"])  # they name models that edited studies may not make
+DEFAULT["evaluate"]["suites"] = None  # likewise
 WHOLE = Study.model_validate(DEFAULT).model_dump()  # with all defaults in place
 
 

@@ -6,7 +6,7 @@ import pytest
 from orchard.report.claims import claim as claims
 from orchard.report.claims import judge
 from orchard.report.figures import pruning, sections
-from orchard.report.pruned_study import METRICS, RECOVERIES
+from orchard.report.pruned_study import FAMILIES, RECOVERIES
 from tests.helpers import simulated_pear, simulated_pruning
 from tests.helpers.simulated_pruning import bracketed, longer, probed, searched, skips
 
@@ -68,7 +68,7 @@ def test_a_retention_that_was_computed_before_is_a_fresh_one(pruned):
     fresh = anew(pruned, pruned.confidence)
     cells = [cell for recovery in RECOVERIES for cell in pruned.cells(recovery)]
     assert cells == [cell for recovery in RECOVERIES for cell in fresh.cells(recovery)]
-    asked = [(cell, family) for cell in cells for family in METRICS if pruned.retention(cell, family)]
+    asked = [(cell, family) for cell in cells for family in FAMILIES if pruned.retention(cell, family)]
     assert asked
     for cell, family in asked:
         found, expected = pruned.retention(cell, family), fresh.retention(cell, family)

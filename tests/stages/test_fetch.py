@@ -8,14 +8,17 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import pandas
 import pyarrow
 import pytest
 from pyarrow import parquet
 from pydantic import ValidationError
 
 from orchard import jsonl, paths
-from orchard.study.schema.data import Fetch, HubDataset, HubModel, Wheel
+from orchard.study.schema.data import Fetch, HubDataset, HubModel, NamedData, Wheel
+from orchard.study.schema.evaluate import Evaluate, EvaluateRun, NamedTask
 from tests.helpers.hub import COMMIT, Hub, running
+from tests.helpers.llama import random_llama, save_base
 from tests.helpers.messages import assert_one_message
 from tests.helpers.stages import ENVIRONMENT, command
 from tests.helpers.studies import write_params
@@ -314,3 +317,62 @@ def test_a_repository_is_no_path(repo):
 def test_a_member_is_a_path_in_the_wheel(member, wheel):
     with pytest.raises(ValidationError, match="wheel's root"):
         Wheel.model_validate(wheel.model_dump() | {"member": member})
+
+
+ARC = NamedData(kind="lm-eval-data", task="arc_easy", revisions={"allenai/ai2_arc": COMMIT})
+
+
+def arc() -> dict[str, str | bytes]:
+    """A hub's files of a data set as lm-eval asks for it: questions of our own."""
+    files, card = {}, "---\nconfigs:\n- config_name: ARC-Easy\n  data_files:\n"
+    for split, count in (("train", 2), ("validation", 2), ("test", 5)):
+        rows = [
+            {
+                "id": f"{split}-{n}",
+                "question": f"Which is {n} more than one?",
+                "choices": {"text": [str(n), str(n + 1), "none"], "label": ["A", "B", "C"]},
+                "answerKey": "B",
+            }
+            for n in range(count)
+        ]
+        file = io.BytesIO()
+        parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+        files[f"easy-{split}-00000-of-00001.parquet"] = file.getvalue()
+        card += f"  - split: {split}\n    path: easy-{split}-*\n"
+    return files | {"README.md": f"{card}---\n"}
+
+
+def test_the_data_of_a_task_of_lm_eval_are_fetched_once_and_read_without_a_network():
+    done = fetched_from(Hub(arc()), ARC)
+    assert done.returncode == 0, done.stderr
+    folder = paths.fetched("source", "lm-eval-data")
+    assert folder == Path("data/eval/source")
+    save_base(random_llama(max_position_embeddings=512), paths.model("base-random"))
+    task = NamedTask(kind="lm-eval", task="arc_easy", data=str(folder), limit=4)
+    write_params({"evaluate": Evaluate(tasks={"arc": task}).model_dump()})
+    offline = {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "elsewhere"}
+    run = command("evaluate", "base-random", EvaluateRun(model="base-random"))
+    done = subprocess.run(run, env=ENVIRONMENT | offline, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    samples = pandas.read_parquet(paths.evaluation("base-random") / "samples.parquet")
+    assert list(samples["prompt"]) == [f"Question: Which is {n} more than one?\nAnswer:" for n in range(4)]
+    assert [len(json.loads(each)) for each in samples["responses"]] == [3] * 4
+    assert list(samples["target"]) == ["1"] * 4
+    record = json.loads((paths.evaluation("base-random") / "record.json").read_text())
+    assert record["tasks"]["arc"]["metrics"] == ["acc", "acc_norm"]
+    assert str(folder) in record["inputs"]
+
+
+def test_data_of_lm_eval_at_no_commit_are_refused_with_that_of_today():
+    done = fetched_from(Hub(arc()), ARC.model_copy(update={"revisions": {}}))
+    assert done.returncode == 1
+    assert_one_message(
+        done.stderr, ["loads allenai/ai2_arc at no commit", f"set revisions: {{allenai/ai2_arc: {COMMIT}}}"]
+    )
+    assert not paths.fetched("source", "lm-eval-data").exists()
+
+
+def test_a_task_that_lm_eval_cannot_load_is_one_message():
+    done = fetched_from(Hub(arc()), ARC.model_copy(update={"task": "orchard-choice"}))
+    assert done.returncode == 1
+    assert_one_message(done.stderr, ["lm-eval cannot load its task orchard-choice"])

@@ -368,6 +368,60 @@ BAD_CONFIGS = {
         ["data.fetch.model.revision: 'main'"],
     ),
     "several greedy samples": ({"evaluate.tasks.calc.temperature": 0.0}, ["8 samples at temperature 0"]),
+    "a k beyond the samples": ({"evaluate.tasks.calc.k": [1, 16]}, ["evaluate.tasks.calc.k: 16, of 8 samples"]),
+    "a k of a summary": (
+        {"evaluate.tasks.calc.kind": "summary", "evaluate.tasks.calc.k": [1]},
+        ["evaluate.tasks.calc.k: [1], of kind summary"],
+    ),
+    "a cut of the distribution that greedy decoding ignores": (
+        {"evaluate.tasks.calc.temperature": 0.0, "evaluate.tasks.calc.samples": 1, "evaluate.tasks.calc.top_k": 50},
+        ["evaluate.tasks.calc.top_k: 50 at temperature 0"],
+    ),
+    "a share of more than all": ({"evaluate.limit": 1.5}, ["evaluate.limit: 1.5"]),
+    "no item": ({"evaluate.tasks.calc.limit": 0}, ["evaluate.tasks.calc.limit: 0"]),
+    "a task in no suite": (
+        {
+            "evaluate.suites": {
+                "all": {"of": ["all"], "tasks": ["calc", "cmp", "step", "brackets", "fact-written", "cmp-written"]}
+            }
+        },
+        ["evaluate.tasks.fact, which is in no suite"],
+    ),
+    "a suite of a task that is not there": (
+        {"evaluate.suites": {"all": {"of": ["all"], "tasks": [*DEFAULT["evaluate"]["tasks"], "clac"]}}},
+        ["evaluate.suites.all.tasks: 'clac'", "did you mean 'calc'"],
+    ),
+    "a suite of more samples than the task has": (
+        {"evaluate.suites": {"all": {"of": ["all"], "tasks": [*DEFAULT["evaluate"]["tasks"]], "samples": {"calc": 9}}}},
+        ["evaluate.suites.all.samples.calc: 9, where evaluate.tasks.calc has 8"],
+    ),
+    "samples of a choice in a suite": (
+        {"evaluate.suites": {"all": {"of": ["all"], "tasks": [*DEFAULT["evaluate"]["tasks"]], "samples": {"fact": 2}}}},
+        ["evaluate.suites.all.samples.fact: 2, where evaluate.tasks.fact has none"],
+    ),
+    "a task of lm-eval without data": (
+        {"evaluate.tasks.arc": {"kind": "lm-eval", "task": "arc_easy"}},
+        ["evaluate.tasks.arc.data: None", "data.fetch.<name>: {kind: lm-eval-data, task: arc_easy}"],
+    ),
+    "a task of lm-eval with other data": (
+        {
+            "data.fetch": {"arc": {"kind": "lm-eval-data", "task": "arc_easy"}},
+            "evaluate.tasks.arc": {"kind": "lm-eval", "task": "arc_easy", "data": "data/eval/acr"},
+        },
+        ["evaluate.tasks.arc.data: 'data/eval/acr'", "did you mean 'data/eval/arc'"],
+    ),
+    "a score of a task that has one": ({"report.scores": {"calc": "pass@8"}}, ["report.scores.calc", "remove it"]),
+    "layers chosen on lm-eval's items": (
+        {
+            "prune.methods": ["block-influence", "greedy"],
+            "prune.selection": SELECTION | {"tasks": {"arc": {"kind": "lm-eval", "task": "arc_easy"}}},
+        },
+        [
+            "prune.selection.tasks.arc: kind lm-eval, arc_easy",
+            "the items that models are evaluated on",
+            "training split",
+        ],
+    ),
     "examples from nowhere": ({"evaluate.tasks.calc.few_shot.count": 3}, ["count 3, items None"]),
     "examples that are the items": (
         {"evaluate.tasks.calc.few_shot": {"count": 3, "items": "data/eval/calc.jsonl"}},
@@ -394,7 +448,7 @@ BAD_CONFIGS = {
     ),
     "a matched pair of other items": (
         {"report.pruning.matched": [{"choice": "fact", "generation": "cmp-written"}]},
-        ["report.pruning.matched: 'fact' and 'cmp-written' differ in items or few_shot"],
+        ["report.pruning.matched: 'fact' and 'cmp-written' differ in items, few_shot or limit"],
     ),
     "a matched pair twice": (
         {"report.pruning.matched": [{"choice": "fact", "generation": "fact-written"}] * 2},

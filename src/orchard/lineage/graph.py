@@ -19,6 +19,7 @@ from orchard.errors import UserError
 from orchard.lineage import gate, parsed
 from orchard.lineage.lock import CODE
 
+SUITES = "suites"  # of params.yaml, beside the families of runs
 NO_FOLDER = ".dvc/none"  # DVC would read params.yaml beside dvc.yaml, and what is asked is the tree that is given
 
 
@@ -131,6 +132,7 @@ def needed(tree: dict, name: str) -> dict:
     """The content of params.yaml without the runs of other stages than one: DVC takes long over thousands."""
     family, _, key = name.partition("@")
     runs = {each: {key: of[key]} if each == family and key in of else {} for each, of in tree["runs"].items()}
+    runs[SUITES] = tree["runs"].get(SUITES, {})
     return tree | {"runs": runs}
 
 

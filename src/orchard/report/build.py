@@ -46,7 +46,7 @@ def write(folder: Path, study: str, report: Report, evaluations: Evaluations) ->
             claims=page.claim_rows(judged),
             sections=figures,
             folder=folder,
-            results=page.results_table(results),
+            results=page.results_table(results, evaluations.score_metrics),
             chains=evaluations.chains(),
             recipes=evaluations.recipes(),
             unreported=pruned_study.unreported(),
@@ -75,4 +75,4 @@ def metrics(judged: pandas.DataFrame, figures: list[Figure], twins: Finding | No
 def trails_of(evaluations: Evaluations) -> dict[str, list[dict]]:
     """For each model the stages from the data to its evaluation; empty where no dvc.lock has them."""
     stages = lock.present(lock.read_if_there())
-    return {name: lock.chain(str(paths.evaluation(name)), stages) for name in evaluations.facts}
+    return {name: lock.chain(str(evaluations.folder(name)), stages) for name in evaluations.facts}

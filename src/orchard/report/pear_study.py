@@ -10,10 +10,10 @@ import numpy as np
 
 from orchard.report import statistics
 from orchard.report.bound_study import BoundStudy, cached
+from orchard.report.evaluations import SCORE
 from orchard.report.statistics import Estimate
 from orchard.study.schema.report import Pear
 
-METRIC = "pass@1"
 NO_SFT = "none"  # the control that no objective has trained
 Pairs = tuple[tuple[str, str], ...]  # of models
 
@@ -43,11 +43,11 @@ class PearStudy(BoundStudy):
     @cached
     def scored(self, models: tuple[str, ...]) -> bool:
         """Whether all models have a score on the task."""
-        return all(self.evaluations.has(name, self.pear.task, METRIC) for name in models)
+        return all(self.evaluations.has(name, self.pear.task, SCORE) for name in models)
 
     def scores(self, models: Sequence[str], like: Sequence[str] | None = None) -> np.ndarray:
-        """pass@1 on the task, of shape (replicates, questions): see `Evaluations.of_replicates`."""
-        return self.evaluations.of_replicates(models, self.pear.task, METRIC, like)
+        """The score on the task, of shape (replicates, questions): see `Evaluations.of_replicates`."""
+        return self.evaluations.of_replicates(models, self.pear.task, SCORE, like)
 
     @cached
     def pairs(self, ours: str, theirs: str, stage: str) -> Pairs:
@@ -61,7 +61,7 @@ class PearStudy(BoundStudy):
 
     @cached
     def difference(self, pairs: Pairs) -> Estimate:
-        """pass@1 of the first of each pair minus that of the second, mean over replicates and questions."""
+        """The score of the first of each pair minus that of the second, mean over replicates and questions."""
         both = list(zip(*pairs, strict=True))
         ours, theirs = (self.scores(names, like=both[0]) for names in both)
         return statistics.mean([ours - theirs])

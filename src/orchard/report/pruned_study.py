@@ -3,7 +3,7 @@
 Pruned models are compared with the unpruned model that they come from, on the same questions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from orchard.report import statistics
 from orchard.report.bound_study import BoundStudy, cached
-from orchard.report.evaluations import Evaluations
+from orchard.report.evaluations import SCORE, Evaluations
 from orchard.report.statistics import Estimate
 from orchard.study.schema.prune import ONE_LAYER
 from orchard.study.schema.report import Report
 
-METRICS = {"generation": "pass@1", "classification": "acc"}  # by family of tasks, a key of the block `report`
+FAMILIES = ("generation", "classification")  # of tasks: keys of the block `report`
 RECOVERIES = {  # by name: stage, author of the recovery data, and what recoveries by several authors have in common
     "none": ("prune", None, "steps"),
     **{author: ("recover", author, "steps") for author in ("open", "mixed", "self")},
@@ -124,42 +124,47 @@ class PrunedStudy(BoundStudy):
         Elsewhere a ratio of scores says nothing. At another confidence these may be other tasks.
         """
         tasks = getattr(self.report, family)
-        return tuple(task for task in tasks if self.above_chance(group, task, METRICS[family]))
+        return tuple(task for task in tasks if self.above_chance(group, task))
 
     def unreported(self) -> list[tuple[str, str]]:
         """The groups and tasks without retention, as an unpruned score is missing or not clearly above chance."""
         return [
             (group, task)
             for group in sorted(set(self.group_of.values()))
-            for family, metric in METRICS.items()
+            for family in FAMILIES
             for task in getattr(self.report, family)
-            if not self.above_chance(group, task, metric)
+            if not self.above_chance(group, task)
         ]
 
-    def above_chance(self, group: str, task: str, metric: str) -> bool:
+    def above_chance(self, group: str, task: str) -> bool:
         """Whether the chance level lies below the interval over questions of the mean of a group's unpruned models.
 
         Of the mean, as a ratio of means is what is reported: one weak chain of many is a part of it.
         """
-        score = self._unpruned_score(group, task, metric)
+        score = self._unpruned_score(group, task)
         return score is not None and score.interval(self.confidence).low > self.evaluations.chance_level[task]
 
     @cached
-    def _unpruned_score(self, group: str, task: str, metric: str) -> Estimate | None:
+    def _unpruned_score(self, group: str, task: str) -> Estimate | None:
         """The mean score of the unpruned models of a group, which are what they are; None where one has none."""
         unpruned = sorted({self.unpruned_of[name] for name, own in self.group_of.items() if own == group})
-        if not all(self.evaluations.has(name, task, metric) for name in unpruned):
+        if not all(self.evaluations.has(name, task, SCORE) for name in unpruned):
             return None
-        return statistics.mean([self.scores(tuple(unpruned), task, metric).mean(axis=0, keepdims=True)])
+        return statistics.mean([self.scores(tuple(unpruned), task).mean(axis=0, keepdims=True)])
 
-    def unpruned_score(self, cell: Cell, task: str, metric: str) -> float | None:
+    def unpruned_score(self, cell: Cell, task: str) -> float | None:
         """The mean score of the unpruned models of a cell on a task; None where one has none."""
         unpruned = sorted(set(self.unpruned(cell.models)))
-        if not all(self.evaluations.has(name, task, metric) for name in unpruned):
+        if not all(self.evaluations.has(name, task, SCORE) for name in unpruned):
             return None
-        return float(self.evaluations.values(unpruned, task, metric).mean())
+        return float(self.evaluations.values(unpruned, task, SCORE).mean())
 
-    def scored(self, models: Models, tasks: Sequence[str], metric: str) -> bool:
+    def lacks(self, models: Iterable[str], tasks: Sequence[str], metric: str = SCORE) -> str:
+        """What models and their unpruned ones lack of some tasks, in words; empty where they have all."""
+        both = dict.fromkeys(name for model in models for name in (model, self.unpruned_of[model]))
+        return self.evaluations.lacks(both, tasks, metric)
+
+    def scored(self, models: Models, tasks: Sequence[str], metric: str = SCORE) -> bool:
         """Whether models and their unpruned ones all have a metric on all of some tasks, of which there is one."""
         both = [*models, *self.unpruned(models)]
         return bool(tasks) and all(self.evaluations.has(name, task, metric) for name in both for task in tasks)
@@ -171,41 +176,42 @@ class PrunedStudy(BoundStudy):
 
         Args:
             cell: pruned or recovered models.
-            family: generation (by pass@1) or classification (by accuracy).
+            family: of FAMILIES.
 
         Returns:
-            The retention; None if no task of the family was clearly above chance before pruning.
+            The retention; None if no task of the family was clearly above chance before pruning, or a model was not
+            asked one that was.
         """
         tasks = self.reported_tasks(cell.setting.group, family)
-        return self.retained(cell.models, tasks, METRICS[family]) if tasks else None
+        return self.retained(cell.models, tasks) if self.scored(cell.models, tasks) else None
 
     def retention_of_guess(self, cell: Cell, family: str) -> float:
         """The retention of a model that guesses: the mean chance level divided by the mean unpruned score."""
         tasks = self.reported_tasks(cell.setting.group, family)
         unpruned = sorted(set(self.unpruned(cell.models)))
-        scores = [self.evaluations.values(unpruned, task, METRICS[family]).mean() for task in tasks]
+        scores = [self.evaluations.values(unpruned, task, SCORE).mean() for task in tasks]
         levels = [self.evaluations.chance_level[task] for task in tasks]
         return float(np.mean(levels) / np.mean(scores))
 
     @cached
-    def retained(self, models: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
+    def retained(self, models: Models, tasks: tuple[str, ...]) -> Estimate:
         """The mean score over tasks divided by that of the unpruned models, which is not zero."""
         both = (models, self.unpruned(models))
-        now, before = ([self.scores(names, task, metric, like=models) for task in tasks] for names in both)
-        questions = tuple((task, item) for task in tasks for item in self.evaluations.items(task, metric))
+        now, before = ([self.scores(names, task, like=models) for task in tasks] for names in both)
+        questions = tuple((task, item) for task in tasks for item in self.evaluations.items(task, SCORE))
         return statistics.ratio(now, before, questions)
 
-    def changed(self, models: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
+    def changed(self, models: Models, tasks: tuple[str, ...], metric: str = SCORE) -> Estimate:
         """The mean score over tasks minus that of the unpruned models."""
         return self.difference(models, self.unpruned(models), tasks, metric)
 
     @cached
-    def difference(self, ours: Models, theirs: Models, tasks: tuple[str, ...], metric: str) -> Estimate:
+    def difference(self, ours: Models, theirs: Models, tasks: tuple[str, ...], metric: str = SCORE) -> Estimate:
         """The mean score over tasks of pruned models minus that of their counterparts, one for each."""
         mine, others = ([self.scores(names, task, metric, like=ours) for task in tasks] for names in (ours, theirs))
         return statistics.mean([mine_of - others_of for mine_of, others_of in zip(mine, others, strict=True)])
 
-    def scores(self, models: Models, task: str, metric: str, like: Models | None = None) -> np.ndarray:
+    def scores(self, models: Models, task: str, metric: str = SCORE, like: Models | None = None) -> np.ndarray:
         """Scores of shape (replicates, questions): see `Evaluations.of_replicates`."""
         return self.evaluations.of_replicates(models, task, metric, like)
 

@@ -1,5 +1,7 @@
 """Brings something from outside at a pinned version: a file of a PyPI wheel, a model or a data set of the hub.
 
+The data of lm-eval's own tasks are data sets of the hub, too: which ones, lm-eval says.
+
     python -m orchard.stages.fetch NAME
 
 It is the only stage that uses the network.
@@ -18,8 +20,8 @@ from pathlib import Path
 
 from orchard import environment, files, jsonl, paths
 from orchard.errors import UserError, did_you_mean
-from orchard.stages import stage
-from orchard.study.schema.data import Fetch, HubDataset, HubModel, Wheel
+from orchard.stages import lm_tasks, stage
+from orchard.study.schema.data import Fetch, HubDataset, HubModel, NamedData, Wheel
 from orchard.tasks.columns import Where
 
 # Beside the weights. Indexes of pickled weights are of no use, as those are programs and never fetched.
@@ -32,7 +34,8 @@ def main(name: str) -> None:
     source = stage.params(Fetch, "data", "fetch", name)
     os.environ["HF_HUB_OFFLINE"] = environment.HUB_OFFLINE or "0"  # before the hub's library is imported
     fetchers = {"wheel": from_wheel, "hub-model": model_from_hub, "hub-dataset": dataset_from_hub}
-    with stage.output(paths.fetched(name)) as scratch:
+    fetchers |= {"lm-eval-data": data_of_lm_eval}
+    with stage.output(paths.fetched(name, source.kind)) as scratch:
         scratch.mkdir()
         fetchers[source.kind](source, scratch)
 
@@ -152,6 +155,63 @@ def dataset_from_hub(source: HubDataset, folder: Path) -> None:
         options = {"split": source.split, "revision": source.revision, "streaming": "[" not in source.split}
         rows = load_dataset(f"hf://datasets/{source.repo}", source.config, cache_dir=made_before, **options)
         write_rows(folder / "rows.jsonl", counted(rows, source), source.repo)
+
+
+def data_of_lm_eval(source: NamedData, folder: Path) -> None:
+    """Writes what a task of lm-eval loads from the hub to ``folder`` (`lm_tasks.keep`).
+
+    All that it loads is brought, also where its commit is not named, so that one message names all of today's.
+
+    Raises:
+        UserError: lm-eval knows no such task, a data set cannot be had, a commit is not named, or nothing is loaded.
+    """
+    import datasets
+
+    ask, pins, unpinned = datasets.load_dataset, dict(source.revisions), {}
+
+    def answer(request: lm_tasks.Request):
+        known = HubDataset.model_construct(kind="hub-dataset", repo=request.path, config=request.name)
+        with hub(known):
+            commit = pins.get(request.path) or request.options.get("revision", "")
+            if not lm_tasks.COMMIT.fullmatch(commit):
+                commit = unpinned.setdefault(request.path, commit_of(request.path))
+            # With hf:// it is never a folder of this machine. A card that names files elsewhere is refused by datasets.
+            options = request.options | {"revision": commit}
+            found = ask(f"hf://datasets/{request.path}", request.name, **options)
+        if not (folder / request.key).exists():
+            lm_tasks.keep(request, found, folder)
+        return found
+
+    manager = lm_tasks.manager([source.task], "data.fetch.<name>.task")
+    with lm_tasks.answered(answer), lm_tasks.failing(source.task):
+        manager.load(source.task)
+    refuse_unpinned(source.task, unpinned)
+    if not (folder / lm_tasks.INDEX).is_file():
+        raise UserError(
+            found=f"lm-eval's task {source.task} loads nothing from the hub",
+            rule="what is fetched comes from outside",
+            why="an empty folder would look like its data",
+            fix="remove it from data.fetch, and set `data: own` in the task under evaluate.tasks",
+        )
+
+
+def commit_of(repo: str) -> str:
+    """The commit of a data set today."""
+    from huggingface_hub import HfApi
+
+    return HfApi().dataset_info(repo).sha
+
+
+def refuse_unpinned(task: str, found: dict[str, str]) -> None:
+    """Raises a UserError that names the commits of today, for data sets whose commit the config does not name."""
+    if found:
+        pins = ", ".join(f"{repo}: {commit}" for repo, commit in sorted(found.items()))
+        raise UserError(
+            found=f"lm-eval's task {task} loads {', '.join(sorted(found))} at no commit",
+            rule="the commit of each data set stands in the config",
+            why="the items would be others when the data set changes",
+            fix=f"set revisions: {{{pins}}} (the commits of today)",
+        )
 
 
 def counted(rows: Iterable[dict], source: HubDataset) -> Iterator[dict]:

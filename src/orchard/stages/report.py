@@ -11,7 +11,7 @@ from orchard.study.schema.report import Report
 
 def main() -> None:
     asked, name = stage.params(Report, "report"), stage.params(str, "name")
-    found = evaluations.read(paths.EVALUATIONS)
+    found = evaluations.read(paths.EVALUATIONS, asked.scores)
     with stage.output(paths.REPORT) as scratch:
         scratch.mkdir()
         build.write(scratch, name, asked, found)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 from orchard import paths
 from orchard.errors import UserError, did_you_mean
-from orchard.study import files, runs
+from orchard.study import files, runs, suites
 from orchard.study.schema.base import Loaded, Pretrained
 from orchard.study.schema.common import way
-from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
-from orchard.study.schema.evaluate import GenerationTask, ScoredTask
+from orchard.study.schema.data import GameSet, Ingest, NamedData, PretrainSet, PromptSet
+from orchard.study.schema.evaluate import OWN, GenerationTask, NamedTask, ScoredTask
 from orchard.study.schema.prune import WHOLE_LAYERS, WHY_WHOLE, nearest_ratio, whole_layers
 from orchard.study.schema.report import OtherFamily, Pear
 from orchard.study.schema.rl import ENOUGH_PROMPTS, WHY_ENOUGH
@@ -462,20 +462,90 @@ def ratios_differ(study: Study) -> Broken:
 # Tasks and claims
 
 
+@rule(
+    "a suite is of models of this study: by name, base, sft, rl, prune, recover or skip for all of a kind, or all",
+    why="nobody else can be asked",
+)
+def suites_are_of_models(study: Study) -> Broken:
+    named = suites.known(*_subjects(study)) if study.evaluate.suites else {}
+    for name, own in (study.evaluate.suites or {}).items():
+        for word in own.of:
+            if word not in named:
+                yield f"evaluate.suites.{name}.of: {word!r}", did_you_mean(word, named)
+            elif not named[word]:
+                yield f"evaluate.suites.{name}.of: {word!r}, of which the study has none", "remove it"
+
+
+@rule("each model is asked something", why="a model without scores costs its training, and says nothing")
+def every_model_has_a_suite(study: Study) -> Broken:
+    idle = [name for name, tasks in _asked(study).items() if not tasks]
+    if idle:
+        more = f" and {len(idle) - 1} more" if len(idle) > 1 else ""
+        yield f"{idle[0]}{more}, in no suite of evaluate.suites", "name it, or its kind, under `of` of a suite"
+
+
+@rule("a model is asked a task in one suite", why="it would be asked twice, and nobody knows which score counts")
+def suites_of_a_model_differ(study: Study) -> Broken:
+    first: dict[str, str] = {}
+    for name, tasks in _asked(study).items():
+        for task in tasks:
+            if tasks.count(task) > 1:
+                first.setdefault(task, name)
+    for task, name in first.items():
+        yield f"evaluate.suites: {name} is asked {task!r} by several suites", "leave the task, or the model, out of one"
+
+
+@rule(
+    "a pruned model is asked no more than the unpruned one that it comes from",
+    why="its scores are compared with that one's, item by item",
+)
+def unpruned_models_are_asked_the_same(study: Study) -> Broken:
+    asked, first = _asked(study), {}
+    for name, unpruned in _unpruned_of(study).items() if asked else ():
+        for task in asked[name]:
+            if task not in asked[unpruned]:
+                first.setdefault(task, (name, unpruned))
+    for task, (name, unpruned) in first.items():
+        yield f"evaluate.suites: {name} is asked {task!r}, and {unpruned} is not", f"ask {unpruned} too, or neither"
+
+
 @rule("it is one of evaluate.tasks, of a fitting kind", why="the claims compare the two kinds of scoring")
 def report_names_fitting_tasks(study: Study) -> Broken:
     kinds = {name: task.kind for name, task in study.evaluate.tasks.items()}
-    named = [("report.generation", name, ["generation"]) for name in study.report.generation]
-    named += [("report.classification", name, ["choice", "minimal-pair"]) for name in study.report.classification]
+    written, chosen = ["generation", "summary", "lm-eval"], ["choice", "minimal-pair", "lm-eval"]
+    named = [("report.generation", name, written) for name in study.report.generation]
+    named += [("report.classification", name, chosen) for name in study.report.classification]
     pear = study.report.pear
-    named += [("report.pear.task", pear.task, ["generation"])] if pear else []
-    named += [(f"report.pear.{key}.task", other.task, ["generation"]) for key, other in _other_families(pear)]
+    named += [("report.pear.task", pear.task, written)] if pear else []
+    named += [(f"report.pear.{key}.task", other.task, written) for key, other in _other_families(pear)]
     named += [(f"report.pruning.{key}", name, [kind]) for key, name, kind in _pruning_tasks(study)]
     for key, name, fitting in named:
         if kinds.get(name) not in fitting:
             found = f"of kind {kinds[name]}" if name in kinds else "no task"
             fix = did_you_mean(name, [each for each in kinds if kinds[each] in fitting])
             yield f"{key}: {name!r}, {found}, where one of kind {' or '.join(fitting)} fits", fix
+
+
+@rule(
+    "a task of lm-eval names its data: data/eval/<name>, made by data.fetch.<name> of kind lm-eval-data; or own",
+    why="evaluation has no network, and would end when all models are trained",
+)
+def named_tasks_have_their_data(study: Study) -> Broken:
+    sources = study.data.fetch.items()
+    folders = [str(paths.fetched(name, source.kind)) for name, source in sources if isinstance(source, NamedData)]
+    for name, task in study.evaluate.tasks.items():
+        if isinstance(task, NamedTask) and task.data not in (OWN, *folders):
+            add = f"add data.fetch.<name>: {{kind: lm-eval-data, task: {task.task}}} and name its folder"
+            fix = did_you_mean(task.data, folders) if task.data and folders else add
+            yield f"evaluate.tasks.{name}.data: {task.data!r}", f"{fix}; or own, if it needs nothing from the hub"
+
+
+@rule("report.scores names the metric of a task of kind lm-eval", why="those of other kinds have one score")
+def scores_are_of_named_tasks(study: Study) -> Broken:
+    named = [name for name, task in study.evaluate.tasks.items() if isinstance(task, NamedTask)]
+    for name in study.report.scores:
+        if name not in named:
+            yield f"report.scores.{name}", did_you_mean(name, named, "remove it")
 
 
 @rule(
@@ -487,9 +557,11 @@ def matched_tasks_ask_the_same(study: Study) -> Broken:
         choice, written = (study.evaluate.tasks.get(name) for name in (pair.choice, pair.generation))
         if not (isinstance(choice, ScoredTask) and isinstance(written, GenerationTask)):
             continue  # report_names_fitting_tasks reports it
-        if (choice.items, choice.few_shot) != (written.items, written.few_shot):
-            found = f"report.pruning.matched: {pair.choice!r} and {pair.generation!r} differ in items or few_shot"
-            yield found, f"give evaluate.tasks.{pair.generation} the items and few_shot of {pair.choice}"
+        limits = [study.evaluate.limit_of(task) for task in (choice, written)]
+        if (choice.items, choice.few_shot, limits[0]) != (written.items, written.few_shot, limits[1]):
+            found = f"{pair.choice!r} and {pair.generation!r} differ in items, few_shot or limit"
+            fix = f"give evaluate.tasks.{pair.generation} the items, few_shot and limit of {pair.choice}"
+            yield f"report.pruning.matched: {found}", fix
 
 
 @rule(
@@ -609,6 +681,27 @@ def is_scale_control(objective: Objective) -> bool:
 def is_last_tokens(objective: Objective) -> bool:
     """Whether an objective has weight on the last tokens alone."""
     return objective.loss == "nll" and objective.weights is not None and objective.weights.kind == "last-tokens"
+
+
+def _subjects(study: Study) -> tuple[dict, dict]:
+    """All that is evaluated, by name, and the models that a name without a seed stands for."""
+    expanded = runs.expand(study)
+    return runs.subjects(study, expanded), runs.replicates(expanded)
+
+
+def _asked(study: Study) -> dict[str, list[str]]:
+    """The tasks that each model is asked; none are named where every model is asked all."""
+    if study.evaluate.suites is None:
+        return {}
+    return suites.asked(study.evaluate, *_subjects(study))
+
+
+def _unpruned_of(study: Study) -> dict[str, str]:
+    """The unpruned model that each pruned or recovered one comes from, and each that lacks one layer."""
+    expanded = runs.expand(study)
+    found = {f"{kind}-{name}": run.of for kind in ("prune", "recover") for name, run in expanded[kind].items()}
+    views = {name: run.model for name, run in runs.subjects(study, expanded).items() if run.layer is not None}
+    return found | views
 
 
 def _depths_and_ratios(study: Study) -> Iterator[tuple[int, int | float]]:

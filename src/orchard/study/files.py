@@ -10,7 +10,6 @@ from orchard import paths, rows
 from orchard.errors import UserError, did_you_mean
 from orchard.study.schema.base import Loaded
 from orchard.study.schema.data import Data, GameSet, Ingest, PretrainSet, PromptSet
-from orchard.study.schema.evaluate import NamedTask
 from orchard.study.schema.format import OWN
 from orchard.study.schema.study import Study
 
@@ -31,7 +30,7 @@ def mistakes(study: Study) -> Iterator[UserError]:
     """A message for each file that is neither made by another stage, nor lies outside data/ and is there."""
     made = set(data_sets(study.data))
     made |= {"data/recovery"} & {str(Path(file).parent) for file in made}  # the one folder that is read as a whole
-    fetched = {str(paths.fetched(name)) for name in study.data.fetch}
+    fetched = {str(paths.fetched(name, source.kind)) for name, source in study.data.fetch.items()}
     origins = {each.path: each.origin for each in study.data.ingest.values() if each.origin}
     found: dict[tuple, list[str]] = {}
     for key, path, roles in read_by_stages(study):
@@ -98,7 +97,7 @@ def read_by_stages(study: Study) -> Iterator[tuple[str, str, list[str]]]:
 def _of_tasks(key: str, tasks: dict, role: str) -> Iterator[tuple[str, str, list[str]]]:
     """The items and the few-shot examples of tasks; those of lm-eval have no file of the study."""
     for name, task in tasks.items():
-        if isinstance(task, NamedTask):
+        if task.kind == "lm-eval":
             continue
         yield f"{key}.{name}.items", task.items, [role]
         if task.few_shot.items is not None:

@@ -17,6 +17,7 @@ from orchard import jsonl, paths
 from orchard.errors import UserError, shown
 from orchard.study import files
 from orchard.study.messages import ConfigError
+from orchard.study.schema.common import count
 from orchard.study.schema.data import GameSet, Ingest, PretrainSet, PromptSet
 from orchard.study.schema.evaluate import NamedTask
 from orchard.study.schema.study import Study
@@ -29,12 +30,12 @@ class Use(NamedTuple):
     Attributes:
         key: of the config, which names the set.
         path: of the set.
-        most: rows that are read; None: all.
+        most: rows that are read, or their share; None: all.
     """
 
     key: str
     path: str
-    most: int | None = None
+    most: int | float | None = None
 
 
 def refuse(study: Study) -> None:
@@ -92,14 +93,14 @@ def chosen_on(study: Study) -> Iterator[Use]:
 def evaluated(study: Study) -> Iterator[Use]:
     """The sets that models are evaluated on."""
     for key, task in _evaluation(study).items():
-        yield Use(f"{key}.items", task.items, study.evaluate.limit)
+        yield Use(f"{key}.items", task.items, study.evaluate.limit_of(task))
 
 
 def examples_of(study: Study) -> Iterator[tuple[Use, Use]]:
     """The items of each task that shows examples, and these."""
     for key, task in (_evaluation(study) | _selection(study)).items():
         if task.few_shot.items:
-            most = study.evaluate.limit if key.startswith("evaluate.") else task.limit
+            most = study.evaluate.limit_of(task) if key.startswith("evaluate.") else task.limit
             shots = Use(f"{key}.few_shot.items", task.few_shot.items, task.few_shot.count)
             yield Use(f"{key}.items", task.items, most), shots
 
@@ -112,7 +113,8 @@ def _evaluation(study: Study) -> dict:
 def _selection(study: Study) -> dict:
     if not (study.prune.of and study.prune.selection and "greedy" in study.prune.methods):
         return {}
-    return {f"prune.selection.tasks.{name}": task for name, task in study.prune.selection.tasks.items()}
+    tasks = study.prune.selection.tasks.items()
+    return {f"prune.selection.tasks.{name}": task for name, task in tasks if task.kind != "lm-eval"}
 
 
 # What stands in them
@@ -132,7 +134,8 @@ class Sets:
 
     def rows(self, use: Use) -> list[dict]:
         """The rows that a part of the study reads; none where the set is not at hand, or is broken."""
-        return self._of(use.path)[: use.most]
+        found = self._of(use.path)
+        return found[: count(use.most, len(found))]
 
     def common(self, one: Use, other: Use, also_generated: bool = False) -> list[dict]:
         """The rows of one use that the other asks as well; none of two generated sets, unless these are wanted too."""

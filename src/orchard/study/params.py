@@ -5,11 +5,12 @@ It is committed, and never written by hand: every run of Snakemake and `orchard 
 
 from orchard import paths, yamls
 from orchard.errors import UserError
-from orchard.study import runs
+from orchard.study import runs, suites
 from orchard.study.schema.study import Study
 
 HEADER = "# The whole study and its runs, made from config.yaml by `orchard check` and by every run: do not edit.\n"
 RUNS = "runs"
+SUITES = "suites"  # beside the families of runs: what the evaluations of each suite depend on
 
 
 def tree(study: Study) -> dict:
@@ -18,7 +19,8 @@ def tree(study: Study) -> dict:
         family: {name: run.model_dump(exclude_none=True) for name, run in members.items()}
         for family, members in runs.expand(study).items()
     }
-    return study.model_dump() | {RUNS: families}
+    asked = {name: own.model_dump() for name, own in suites.settings(study.evaluate)}
+    return study.model_dump() | {RUNS: families | {SUITES: asked}}
 
 
 def text(study: Study) -> str:

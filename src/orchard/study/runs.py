@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchard import paths
+from orchard.study import suites
 from orchard.study.schema.artifacts import ArtifactRun
 from orchard.study.schema.base import Base, BaseRun, Pretrained, Pretraining
 from orchard.study.schema.common import TYPES_ALONE, Run
+from orchard.study.schema.data import Data, FetchRun
 from orchard.study.schema.evaluate import EvaluateRun
 from orchard.study.schema.format import OWN
 from orchard.study.schema.prune import ONE_LAYER, Prune, PruneRun, SearchRun
@@ -38,10 +40,19 @@ def expand(study: Study) -> Runs:
     runs["prune"] = prune(study.prune, of)
     runs["respond"], runs["mix"] = respond(study.recover, recovered), mix(study.recover, recovered)
     runs["recover"] = recover(study.recover, recovered)
-    runs["evaluate"] = {name: EvaluateRun(model=name) for name in models(runs)}
-    runs["evaluate"] |= skip(layers(runs), chosen(study.prune.skip, named))
-    runs["artifact"] = {role: ArtifactRun(model=name) for role, name in study.artifacts if name}
+    runs["fetch"] = fetch(study.data)
+    runs["evaluate"] = suites.expand(study.evaluate, subjects(study, runs), named)
+    runs["artifact"] = {
+        role: ArtifactRun(model=name, scores=suites.scores_of(study.evaluate, name))
+        for role, name in study.artifacts
+        if name
+    }
     return with_weights(runs, adapters(study, runs))
+
+
+def fetch(data: Data) -> dict[str, FetchRun]:
+    """Each thing from outside."""
+    return {name: FetchRun(folder=paths.fetched(name, source.kind).as_posix()) for name, source in data.fetch.items()}
 
 
 def unpruned(study: Study) -> Runs:
@@ -137,6 +148,12 @@ def prune(block: Prune | Recover, of: list[str]) -> dict[str, PruneRun]:
         for method in block.methods
         for ratio in block.ratios
     }
+
+
+def subjects(study: Study, runs: Runs) -> dict[str, EvaluateRun]:
+    """All that is evaluated, by name: every model, and the views of the sweep over single layers."""
+    views = skip(layers(runs), chosen(study.prune.skip, replicates(runs)))
+    return {name: EvaluateRun(model=name) for name in models(runs)} | views
 
 
 def skip(depths: dict[str, int], of: list[str]) -> dict[str, EvaluateRun]:

@@ -14,10 +14,11 @@ import pytest
 import torch
 from lm_eval.tasks import TaskManager
 
-from orchard import jsonl, paths
+from orchard import jsonl, paths, yamls
 from orchard.errors import UserError
 from orchard.models import folders, formats, prompts, sampling
 from orchard.sandbox import sandbox
+from orchard.stages import lm_tasks
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.evaluate import __main__ as evaluate
 from orchard.stages.evaluate import callbacks, harness, responses, subject
@@ -504,3 +505,142 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(n):
     for right, k in itertools.product(range(n + 1), range(1, n + 1)):
         subsets = list(itertools.combinations([True] * right + [False] * (n - right), k))
         assert responses.pass_at_k(n, right, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
+
+
+def test_each_k_of_several_samples_is_the_chance_that_one_of_k_is_right(manager):
+    """Chen et al. (arXiv 2107.03374), worked out by hand: 1 − C(n − right, k) / C(n, k)."""
+    judgements = [judge({"id": "1", "task": "any", "prompt": "?", "answer": "4"}, text) for text in "4 5 6 7".split()]
+    found = responses.describe("4 5 6 7".split(), [[1]] * 4, judgements, [1, 2, 3])
+    assert {name: value for name, value in found.items() if name.startswith("pass")} == {
+        "pass@1": 0.25, "pass@2": 0.5, "pass@3": 0.75,
+    }  # fmt: skip
+    lm, task = lm_of(), SAMPLED.model_copy(update={"k": [3]})
+    names = set(scores_of(task, run(manager, task, lm)[0], lm))
+    assert {name for name in names if name.startswith("pass@")} == {"pass@1", "pass@3"}
+    assert SAMPLED.ks() == [1, 4]
+    assert SAMPLED.with_samples(2).ks() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("all_tasks", "own", "count"),
+    [(None, None, 30), (7, None, 7), (7, 3, 3), (7, 0.5, 15), (0.1, None, 3), (0.11, 99, 30)],
+)
+def test_a_limit_is_a_number_or_a_share_of_the_first_items(all_tasks, own, count, manager):
+    task = ScoredTask(kind="likelihood", items="calc.jsonl", limit=own)
+    asked = ASKED.model_copy(update={"limit": all_tasks, "tasks": {"nats": task}})
+    rows = harness.run(lm_of(), manager, task, asked)
+    assert [row["doc"]["id"] for row in rows] == [item["id"] for item in jsonl.read("calc.jsonl")][:count]
+    assert len(evaluate.all_items(asked)) == count
+
+
+@pytest.mark.parametrize(("limit", "count"), [(None, 40), (6, 6), (0.1, 4)])
+def test_a_limit_holds_for_lm_evals_tasks_too(limit, count, project):
+    task = NamedTask(kind="lm-eval", task="cmp-by-name", limit=limit)
+    assert len(run(named_manager(project), task)) == count
+
+
+def test_the_likeliest_token_alone_is_greedy_decoding(manager):
+    """A model over bytes, whose samples at this temperature are all else."""
+    greedy = [row["resps"][0][0] for row in run(manager, GREEDY)]
+    sampled = GREEDY.model_copy(update={"temperature": 1.5})
+    assert [row["resps"][0][0] for row in run(manager, sampled)] != greedy
+    for only in ({"top_k": 1}, {"top_p": 1e-6}):
+        assert [row["resps"][0][0] for row in run(manager, sampled.model_copy(update=only))] == greedy
+
+
+def test_samples_are_of_so_many_likeliest_tokens(manager):
+    lm = lm_of()
+    for row in run(manager, SAMPLED.model_copy(update={"top_k": 3, "limit": 4, "max_new_tokens": 8}), lm):
+        for one in row["written"]:
+            context = lm.tokenizer(row["doc"]["prompt"])["input_ids"]
+            for place, token in enumerate(one.ids):
+                with torch.inference_mode():
+                    logits = lm.model(torch.tensor([context + one.ids[:place]])).logits[0, -1]
+                assert token in logits.topk(3).indices.tolist()
+
+
+def test_what_summaries_are_like_is_measured_too(manager):
+    lm, task = lm_of(), GREEDY.model_copy(update={"kind": "summary"})
+    row = run(manager, task, lm)[0]
+    found = scores_of(task, row, lm)
+    assert set(found) == {"rouge-l", "rep-2", "rep-3", "rep-4", "self-bleu-4", "length"}
+    assert found["length"] == len(row["written"][0].ids)
+
+
+def by_name(project, name: str, **more) -> TaskManager:
+    """lm-eval's tasks with one more on the comparisons, which the model answers in words."""
+    folder = project / "named"
+    folder.mkdir(exist_ok=True)
+    task = {"task": name, "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": "cmp.jsonl"}}}
+    task |= {"output_type": "generate_until", "test_split": "test", "doc_to_text": "prompt", "doc_to_target": "answer"}
+    task |= {"generation_kwargs": {"until": ["<eos>"], "max_gen_toks": 4, "do_sample": False}} | more
+    (folder / f"{name}.yaml").write_text(yamls.dumps(task))
+    return TaskManager(include_path=str(folder), include_defaults=False)
+
+
+def test_responses_that_are_read_in_two_ways_are_measured_once(project):
+    """As GSM8K's in lm-eval, which has a strict and a flexible filter."""
+    filters = [
+        {"name": name, "filter": [{"function": "regex", "regex_pattern": pattern}, {"function": "take_first"}]}
+        for name, pattern in (("strict", "^(less)$"), ("flexible-extract", "(\\w+)"))
+    ]
+    exact = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    manager = by_name(project, "cmp-two-ways", filter_list=filters, metric_list=exact)
+    lm, task = lm_of(), NamedTask(kind="lm-eval", task="cmp-two-ways", limit=5)
+    rows = run(manager, task, lm)
+    found = [score for row in rows for score in evaluate.item_scores("t", task, row, [], lm)]
+    names = [score["metric"] for score in found]
+    assert {name: names.count(name) for name in names} == dict.fromkeys(
+        ["exact_match, strict", "exact_match, flexible-extract", "rep-2", "rep-3", "rep-4", "self-bleu-4", "length"], 5
+    )
+    lengths = [score["value"] for score in found if score["metric"] == "length"]
+    assert lengths == [len(row["written"][0].ids) for row in rows if row["is_first"]]
+
+
+def test_metrics_that_are_no_mean_over_items_are_left_out_and_told(project):
+    """mcc is one number for all items, and lm-eval has pairs for each of them."""
+    more = {"output_type": "multiple_choice", "doc_to_choice": "choices", "doc_to_target": "label"}
+    both = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}, {"metric": "mcc"}]
+    manager = by_name(project, "cmp-mcc", **more, metric_list=both)
+    lm, task = lm_of(), NamedTask(kind="lm-eval", task="cmp-mcc")
+    loaded = harness.load(manager, task, ASKED, lm.tokenizer)
+    rows = harness.scored(lm, loaded, task, ASKED)
+    assert set(scores_of(task, rows[0], lm)) == {"acc"}
+    assert evaluate.facts(task, loaded) == {"metrics": ["acc"], "left_out": ["mcc"], "less_is_better": []}
+    alone = by_name(project, "cmp-mcc-alone", **more, metric_list=[{"metric": "mcc"}])
+    with pytest.raises(UserError, match="has no metric but mcc"):
+        harness.load(alone, NamedTask(kind="lm-eval", task="cmp-mcc-alone"), ASKED, lm.tokenizer)
+
+
+def test_a_task_that_cannot_be_loaded_costs_no_score(project, monkeypatch):
+    monkeypatch.setattr(subject, "loaded", lambda *_: pytest.fail("the model is loaded, and perhaps scored"))
+    manager = by_name(project, "cmp-of-the-hub", dataset_path="some/set", dataset_kwargs={})
+    monkeypatch.setattr(harness, "task_manager", lambda asked: TaskManager(
+        include_path=[str(lm_tasks.YAMLS), str(project / "named")], include_defaults=False
+    ))  # fmt: skip
+    for data in (None, "own", "data/eval/none"):
+        tasks = TASKS | {"named": NamedTask(kind="lm-eval", task="cmp-of-the-hub", data=data)}
+        write_params({"evaluate": ASKED.model_copy(update={"tasks": tasks}).model_dump()})
+        with pytest.raises(UserError, match=r"(?s)lm-eval asks for the data set some/set.*data\.fetch"):
+            evaluate.main("base-random", EvaluateRun(model="base-random"))
+    write_params({"evaluate": ASKED.model_dump()})
+    assert "cmp-of-the-hub" in manager.all_tasks
+
+
+def test_the_stage_of_a_suite_asks_its_tasks_alone(project):
+    suites = {"few": {"of": ["base"], "tasks": ["calc", "cmp"], "samples": {"calc": 2}}}
+    suites["others"] = {"of": ["prune"], "tasks": ["pairs", "nats"]}
+    asked = ASKED.model_dump() | {"suites": suites}
+    write_params({"evaluate": asked})
+    evaluate.main("base-random.few", EvaluateRun(model="base-random", suite="few", folder="base-random.suites/few"))
+    with pytest.raises(UserError, match="a suite 'all', where there is few, others"):
+        evaluate.main("base-random", EvaluateRun(model="base-random"))
+    write_params({"evaluate": ASKED.model_dump()})
+    with pytest.raises(UserError, match="a suite 'few', where there is all"):
+        evaluate.main("base-random.few", EvaluateRun(model="base-random", suite="few"))
+    folder = paths.evaluation("base-random", "few")
+    scores, told = pandas.read_parquet(folder / "scores.parquet"), json.loads((folder / "record.json").read_text())
+    assert set(scores["task"]) == {"calc", "cmp"}
+    assert {"pass@1", "pass@2"} <= set(scores["metric"])
+    assert "pass@4" not in set(scores["metric"])
+    assert (told["model"], told["suite"], list(told["tasks"])) == ("base-random", "few", ["calc", "cmp"])

@@ -21,7 +21,7 @@ from orchard.stages.evaluate import harness
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.stages.search import candidates, greedy
 from orchard.study.schema.common import FewShot
-from orchard.study.schema.evaluate import Evaluate, ScoredTask
+from orchard.study.schema.evaluate import Evaluate, GenerationTask, ScoredTask
 from orchard.study.schema.prune import Racing, Selection, SelectionChoice, SelectionGeneration
 from orchard.tasks import generated, registry
 from tests.helpers.llama import random_llama
@@ -252,7 +252,7 @@ def test_scores_are_those_of_lm_eval(tmp_path, monkeypatch):
         "pairs": ScoredTask(kind="minimal-pair", items="pairs.jsonl"),
         "calc": ScoredTask(kind="likelihood", items="calc.jsonl"),
     }
-    selected = {name: SelectionChoice(**task.model_dump(), limit=limits[name]) for name, task in asked.items()}
+    selected = {name: SelectionChoice(**task.model_dump() | {"limit": limits[name]}) for name, task in asked.items()}
     model, tokenizer = random_llama(initializer_range=0.4), make_tokenizer()
     tasks = candidates.load(selected, tokenizer)
     lm = StrictLM(model, tokenizer, 4)
@@ -265,6 +265,30 @@ def test_scores_are_those_of_lm_eval(tmp_path, monkeypatch):
 
 
 # Ties and layer 0
+
+
+def test_a_summary_is_worth_its_likeness_to_the_reference(tmp_path, monkeypatch):
+    """ROUGE-L of each response, as evaluation has it, of the unpruned model and of one without a layer."""
+    monkeypatch.chdir(tmp_path)
+    model, tokenizer = random_llama(seed=3, initializer_range=0.4, max_position_embeddings=64), make_tokenizer()
+    asked = SelectionGeneration(kind="summary", items="items.jsonl", max_new_tokens=8, limit=0.5)
+    written = GenerationTask(kind="summary", items="items.jsonl", max_new_tokens=8, limit=0.5)
+    items = [{"id": str(n), "task": "text", "prompt": f"calc {n} + {n} :", "answer": "nothing"} for n in range(12)]
+    jsonl.write(Path("items.jsonl"), registry.stamped(items))
+    (task,) = candidates.load({"written": asked}, tokenizer).values()
+    answers = [" ".join(text.split()[:4]) + " other words" for text in task.responses(model, [0, 1, 2, 3, 4, 5])] * 2
+    items = [item | {"answer": answer} for item, answer in zip(items, answers, strict=True)]
+    jsonl.write(Path("items.jsonl"), registry.stamped(items))
+    (task,) = candidates.load({"written": asked}, tokenizer).values()
+    assert (len(task), task.is_graded) == (6, True)
+    found = task.values(model, [], [None, 1], [0, 1, 2, 3, 4, 5])
+    evaluated = Evaluate(tasks={"written": written})
+    manager = harness.task_manager(evaluated)
+    for candidate, gone in ((None, []), (1, [1])):
+        with surgery.without(model, gone) as view:
+            rows = harness.run(StrictLM(view, tokenizer, 4), manager, written, evaluated)
+        assert found[candidate] == [row["rouge-l"] for row in rows]
+    assert any(0 < value < 1 for value in found[None])
 
 
 def naive_choice(model, choices: list) -> int:

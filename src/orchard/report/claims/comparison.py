@@ -11,7 +11,7 @@ from orchard.report.claims.finding import Finding, NotTestedError
 from orchard.report.evaluations import Evaluations
 from orchard.study.schema.report import Report
 
-LARGEST_K = "pass@largest"  # a metric's name in claims.yaml: pass@k at the largest k of the results
+LARGEST_K = "pass@largest"  # a metric's name in claims.yaml: pass@k at the largest k that the models have
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Comparison:
     """What a claim compares. A text that begins with $ is a key of the config's ``report``, as in ``$pear.task``.
 
     Attributes:
-        metric: a metric of the results, or LARGEST_K.
+        metric: a metric of the results, ``score`` for that which is the task's score, or LARGEST_K.
         task: its task.
         models: facts of the models, as columns of results.csv: stage, objective, recipe, of, method, ratio and so on.
         against: those of the models that they are compared with.
@@ -41,12 +41,12 @@ class Comparison:
         """
         evaluations, report = study.evaluations, study.report
         task, models, against = (looked_up(each, report) for each in (self.task, self.models, self.against))
-        metric = largest_k(evaluations, task) if self.metric == LARGEST_K else self.metric
         ours, theirs = self.pairs(evaluations, models, against)
         if not ours:
             raise NotTestedError(f"no models to compare: {_listed(models)} and {_listed(against)}")
+        metric = largest_k(evaluations, [*ours, *theirs], task) if self.metric == LARGEST_K else self.metric
         if not all(evaluations.has(name, task, metric) for name in [*ours, *theirs]):
-            raise NotTestedError(f"not every model has {metric} on {task}")
+            raise NotTestedError(f"not every model has {evaluations.named(task, metric)} on {task}")
         mine, other = (evaluations.of_replicates(names, task, metric, like=ours) for names in (ours, theirs))
         return [Finding(statistics.mean([mine - other]).interval(study.confidence), [*ours, *theirs])]
 
@@ -92,10 +92,11 @@ def _value_of(key: str, block: BaseModel, path: str, value: str):
     )
 
 
-def largest_k(evaluations: Evaluations, task: str) -> str:
-    """The name of pass@k at the largest k of the task's results."""
-    if (k := evaluations.largest_k(task)) == 1:
-        raise NotTestedError("one sample a question: no pass@k beyond pass@1")
+def largest_k(evaluations: Evaluations, models: list[str], task: str) -> str:
+    """The name of pass@k at the largest k that all models have on a task."""
+    if (k := evaluations.largest_k(models, task)) <= 1:
+        found = evaluations.lacks(models, [task], "pass@1") or "one sample a question, or k: [1]"
+        raise NotTestedError(f"no pass@k beyond pass@1 that all models have on {task}: {found}")
     return f"pass@{k}"
 
 

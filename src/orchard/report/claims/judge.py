@@ -143,7 +143,9 @@ def _row(claim: Claim, finding: Finding, study: BoundStudy) -> dict:
         reason = ", ".join(filter(None, (reason, of_one_base(found))))
         found = replace(found, next_low=math.nan, next_high=math.nan)
     name = "/".join(map(str, (claim.id, *finding.setting)))
-    command = finding.command or f"snakemake --cores all {paths.REPORT} && orchard trace {paths.evaluation(model)}"
+    command = (
+        finding.command or f"snakemake --cores all {paths.REPORT} && orchard trace {study.evaluations.folder(model)}"
+    )
     words = {"id": name, "verdict": outcome, "reason": reason, "model": model, "paper": claim.number}
     numbers = {"ours": found.value, "low": found.low, "high": found.high, "n": min(bases or math.inf, found.replicates)}
     numbers |= {"next_low": found.next_low, "next_high": found.next_high}

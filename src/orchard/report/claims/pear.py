@@ -147,7 +147,8 @@ def _pairs(study: PearStudy, ours: str, theirs: str, stage: str) -> Pairs:
 
 def _difference(study: PearStudy, pairs: Pairs) -> Estimate:
     if not study.scored(tuple(_models(pairs))):
-        raise NotTestedError(f"not every model has pass@1 on {study.pear.task}")
+        task = study.pear.task
+        raise NotTestedError(f"not every model has {study.evaluations.named(task)} on {task}")
     return study.difference(pairs)
 
 

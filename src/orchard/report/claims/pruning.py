@@ -10,7 +10,8 @@ from itertools import product
 
 from orchard.report import statistics
 from orchard.report.claims.finding import Finding, NotTestedError
-from orchard.report.pruned_study import METRICS, Cell, Models, PrunedStudy
+from orchard.report.evaluations import SCORE
+from orchard.report.pruned_study import FAMILIES, Cell, Models, PrunedStudy
 from orchard.report.statistics import Estimate, Interval
 
 HEADLINE_METHOD, HEADLINE_RATIO = "block-influence", 0.25  # LLP's setting; chosen before any result was seen
@@ -32,12 +33,13 @@ def classification_recovers(study: PrunedStudy) -> list[Finding]:
     found, beside = [], []
     for cell in study.cells("self"):
         pruned, after = study.before(cell), study.retention(cell, "classification")
-        if pruned and after:
-            before = study.retention(pruned, "classification")
+        if pruned and after and (before := study.retention(pruned, "classification")):
             found.append(replace(_finding(study, after, cell), unsettled=_not_recovered(study, before, after)))
             told = "retention after pruning, before recovery"
             beside.append(replace(_finding(study, before, cell, "before recovery"), describes=told))
-    return headline_first(found, "no model recovered on its own data has retention of classification") + beside
+    missing = "no model recovered on its own data has retention of classification"
+    cells = [*study.cells("self"), *study.cells("none")]
+    return headline_first(found, _because(missing, study, cells, study.report.classification)) + beside
 
 
 def _not_recovered(study: PrunedStudy, before: Estimate, after: Estimate) -> str:
@@ -65,7 +67,9 @@ def self_beats_open(study: PrunedStudy) -> list[Finding]:
         for ours, theirs in (("self", "open"), ("self, equal tokens", "open, equal tokens"))
     )
     below = [replace(each, setting=(*each.setting, "equal tokens")) for each in below]
-    return headline_first(found, "no pruned model was recovered on both self-generated and open data") + below
+    missing = "no pruned model was recovered on both self-generated and open data"
+    cells = [*study.cells("self"), *study.cells("open")]
+    return headline_first(found, _because(missing, study, cells, study.report.generation)) + below
 
 
 def arithmetic_comes_back_in_part(study: PrunedStudy) -> list[Finding]:
@@ -78,15 +82,17 @@ def arithmetic_comes_back_in_part(study: PrunedStudy) -> list[Finding]:
     """
     probe, found, unable = _asked(study, "probe"), [], []
     for cell in study.cells("self"):
-        pruned, can = study.before(cell), study.unpruned_score(cell, probe, "acc")
+        pruned, can = study.before(cell), study.unpruned_score(cell, probe)
         if can is not None and can < CAN_STEP:
             unable.append(f"{cell.setting.group} is right in {can:.2f} of {probe} before pruning, below {CAN_STEP:g}")
-        elif pruned and can is not None:
-            back = study.difference(cell.models, pruned.models, (probe,), "acc")
-            missing = 0 - study.changed(cell.models, (probe,), "acc")
+        elif pruned and can is not None and study.scored((*cell.models, *pruned.models), [probe]):
+            back = study.difference(cell.models, pruned.models, (probe,))
+            missing = 0 - study.changed(cell.models, (probe,))
             joined = statistics.smallest_of([back, missing], study.confidence)
             found.append(Finding(joined, cell.models, cell.setting))
-    return headline_first(found, next(iter(unable), f"no model was recovered on its own data and scored on {probe}"))
+    missing = f"no model was recovered on its own data and scored on {probe}"
+    cells = [*study.cells("self"), *study.cells("none")]
+    return headline_first(found, next(iter(unable), _because(missing, study, cells, [probe])))
 
 
 def one_layer_is_enough(study: PrunedStudy) -> list[Finding]:
@@ -99,11 +105,13 @@ def one_layer_is_enough(study: PrunedStudy) -> list[Finding]:
     found = []
     for group, layers in study.one_layer().items():
         tasks = study.reported_tasks(group, "generation")
-        if tasks and any(layers):
-            kept = {models: study.retained(models, tasks, "pass@1") for layer, models in layers.items() if layer}
+        if any(layers) and all(study.scored(models, tasks) for layer, models in layers.items() if layer):
+            kept = {models: study.retained(models, tasks) for layer, models in layers.items() if layer}
             joined = statistics.smallest_of(list(kept.values()), study.confidence)
             found.append(Finding(joined, min(kept, key=lambda models: kept[models].value), (group,)))
-    return _first(found, "no model with retention of generation lacks a single layer but the first")
+    missing = "no model with retention of generation lacks a single layer but the first"
+    cells = [models for layers in study.one_layer().values() for models in layers.values()]
+    return _first(found, _because(missing, study, cells, study.report.generation))
 
 
 def repetition_stays(study: PrunedStudy) -> list[Finding]:
@@ -125,7 +133,9 @@ def repetition_stays(study: PrunedStudy) -> list[Finding]:
     ]
     if found:
         return _first(found, "") + pruned
-    return headline_first(pruned, "no pruned model and its unpruned one have rep-2 to rep-4 on every generation task")
+    missing = "no pruned model and its unpruned one have rep-2 to rep-4 on every generation task"
+    lacking = _because(missing, study, study.cells("none"), study.report.generation, *REPETITIONS)
+    return headline_first(pruned, lacking)
 
 
 def _most_repetition(study: PrunedStudy, several: list[Models]) -> tuple[Interval, Models] | None:
@@ -152,6 +162,7 @@ def brackets_are_lost(study: PrunedStudy) -> list[Finding]:
             if change := _change_of_share(study, cell, task):
                 of_wrong.append(_finding(study, change, cell))
     missing = f"no pruned model and its unpruned one have brackets on {task}"
+    missing = _because(missing, study, study.cells("none"), [task], "bracket-errors")
     if of_all:
         missing = f"unpruned models err on {task} by brackets alone, or never, so the share of these cannot grow"
     return headline_first(of_wrong, missing) + of_all
@@ -164,7 +175,7 @@ def _change_of_share(study: PrunedStudy, cell: Cell, task: str) -> Estimate | No
     """
     shares = []
     for models in (cell.models, study.unpruned(cell.models)):
-        wrong = 1 - study.scores(models, task, "pass@1", like=cell.models)
+        wrong = 1 - study.scores(models, task, like=cell.models)
         if not wrong.any():
             return None
         unbalanced = study.scores(models, task, "bracket-errors", like=cell.models)
@@ -181,7 +192,8 @@ def bracket_errors_persist(study: PrunedStudy) -> list[Finding]:
         for cell in study.cells("self")
         if study.scored(cell.models, [task], "balanced")
     ]
-    return headline_first(found, f"no model recovered on its own data has brackets on {task}")
+    missing = f"no model recovered on its own data has brackets on {task}"
+    return headline_first(found, _because(missing, study, study.cells("self"), [task], "balanced"))
 
 
 def recovery_needs_a_low_ratio(study: PrunedStudy) -> list[Finding]:
@@ -201,7 +213,7 @@ def recovery_needs_a_low_ratio(study: PrunedStudy) -> list[Finding]:
             joined = statistics.smallest_of([after - before, after - USEFUL, USEFUL - above], study.confidence)
             found.append(Finding(joined, [*ends[0].models, *ends[1].models], ends[1].setting))
     missing = f"no model was recovered on its own data both at a ratio of at most {LOW_RATIO:g} and at a higher one"
-    return headline_first(found, missing)
+    return headline_first(found, _because(missing, study, study.cells("self"), study.report.generation))
 
 
 def _low_and_high(study: PrunedStudy) -> Iterator[tuple[Cell, Cell]]:
@@ -222,7 +234,8 @@ def greedy_beats_reverse(study: PrunedStudy) -> list[Finding]:
         if cell.setting.method == "greedy"
     ]
     found = list(_advantages(study, pairs))
-    return headline_first(found, "no model was pruned both by greedy search and in reverse order")
+    missing = "no model was pruned both by greedy search and in reverse order"
+    return headline_first(found, _because(missing, study, study.cells("none"), study.report.generation))
 
 
 def generation_collapses(study: PrunedStudy) -> list[Finding]:
@@ -246,7 +259,8 @@ def longer_recovery_flattens(study: PrunedStudy) -> list[Finding]:
             first, last = ((kept[end] - kept[end - 1]) / (doublings[end] - doublings[end - 1]) for end in (1, -1))
             joined = statistics.smallest_of([missing, first - last], study.confidence)
             found.append(Finding(joined, cells[-1].models, cells[-1].setting))
-    return headline_first(found, "no model was recovered on three sizes of its own data")
+    missing = "no model was recovered on three sizes of its own data"
+    return headline_first(found, _because(missing, study, study.cells("self"), study.report.generation))
 
 
 def gap_beyond_protocol(study: PrunedStudy) -> list[Finding]:
@@ -263,7 +277,9 @@ def gap_beyond_protocol(study: PrunedStudy) -> list[Finding]:
         if gaps := protocol_gaps(study, cell):
             families, protocol = gaps.values()
             found.append(_finding(study, families - protocol, cell))
-    return headline_first(found, "no pruned model has retention of both families and of items scored both ways")
+    missing = "no pruned model has retention of both families and of items scored both ways"
+    tasks = [task for pair in study.report.pruning.matched for task in (pair.choice, pair.generation)]
+    return headline_first(found, _because(missing, study, study.cells("none"), [*_of_families(study), *tasks]))
 
 
 def protocol_gaps(study: PrunedStudy, cell: Cell) -> dict[str, Estimate] | None:
@@ -276,15 +292,16 @@ def protocol_gaps(study: PrunedStudy, cell: Cell) -> dict[str, Estimate] | None:
     pairs = [
         pair
         for pair in matched
-        if study.above_chance(group, pair.choice, "acc") and study.above_chance(group, pair.generation, "pass@1")
+        if study.above_chance(group, pair.choice) and study.above_chance(group, pair.generation)
     ]
-    generation, classification = (study.reported_tasks(group, family) for family in METRICS)
-    if not (pairs and generation and classification):
+    generation, classification = (study.reported_tasks(group, family) for family in FAMILIES)
+    both_ways = [task for pair in pairs for task in (pair.choice, pair.generation)]
+    if not all(study.scored(cell.models, tasks) for tasks in (both_ways, generation, classification)):
         return None
     asked_as = {pair.generation: pair.choice for pair in matched}
 
     def gap(choice: tuple[str, ...], written: tuple[str, ...]) -> Estimate:
-        kept = (study.retained(cell.models, choice, "acc"), study.retained(cell.models, written, "pass@1"))
+        kept = (study.retained(cell.models, choice), study.retained(cell.models, written))
         as_choice, as_generation = (_renamed(each, asked_as) for each in kept)
         return as_choice - as_generation
 
@@ -327,21 +344,34 @@ def _retention_gaps(study: PrunedStudy, recovery: str, how: str) -> list[Finding
     """Retention of generation minus that of classification, of models after a recovery; how they were made in words."""
     found = []
     for cell in study.cells(recovery):
-        generation, classification = (study.retention(cell, family) for family in METRICS)
+        generation, classification = (study.retention(cell, family) for family in FAMILIES)
         if generation and classification:
             found.append(_finding(study, generation - classification, cell))
-    return headline_first(found, f"no model {how} has retention of both generation and classification")
+    missing = f"no model {how} has retention of both generation and classification"
+    return headline_first(found, _because(missing, study, study.cells(recovery), _of_families(study)))
 
 
 def _advantages(study: PrunedStudy, pairs: list[tuple[Cell, Cell | None]]) -> Iterator[Finding]:
-    """pass@1 of a cell minus that of its counterpart, mean over the generation tasks and the models that both have."""
+    """The score of a cell minus its counterpart's, mean over the generation tasks and the models that both have."""
     for cell, counterpart in pairs:
         tasks = study.reported_tasks(cell.setting.group, "generation")
         ours, theirs = study.shared(cell, counterpart) if counterpart and tasks else (None, None)
-        if ours and ours.models:
-            advantage = study.difference(ours.models, theirs.models, tasks, "pass@1")
+        if ours and ours.models and study.scored((*ours.models, *theirs.models), tasks):
+            advantage = study.difference(ours.models, theirs.models, tasks)
             models = [name for pair in zip(ours.models, theirs.models, strict=True) for name in pair]
             yield Finding(advantage.interval(study.confidence), models, cell.setting)
+
+
+def _because(missing: str, study: PrunedStudy, of: list[Cell | Models], tasks: list[str], *metrics: str) -> str:
+    """What is missing, and a score without which it is so: of some models or their unpruned ones, if one has none."""
+    models = [name for each in of for name in (each.models if isinstance(each, Cell) else each)]
+    lacking = filter(None, (study.lacks(models, tasks, metric) for metric in metrics or [SCORE]))
+    return ": ".join([missing, *list(lacking)[:1]])
+
+
+def _of_families(study: PrunedStudy) -> list[str]:
+    """The tasks of both families."""
+    return [task for family in FAMILIES for task in getattr(study.report, family)]
 
 
 def _finding(study: PrunedStudy, estimate: Estimate, cell: Cell, *more: str) -> Finding:

@@ -64,7 +64,8 @@ def _gains(study: PearStudy) -> Iterator[dict]:
     Plain SFT is the best of its learning rates, picked on the scores that are compared, which favours it. The mismatch
     of a data set is the mean of log pi_beta − log pi_0 over its tokens, in nats.
     """
-    scores = {name: study.scores(models).mean() for name, models in study.models("rl").items()}
+    after = {name: models for name, models in study.models("rl").items() if study.scored(tuple(models))}
+    scores = {name: study.scores(models).mean() for name, models in after.items()}
     plain = [name for name in study.pear.plain if name in scores]
     if not plain:
         return

@@ -12,7 +12,7 @@ from orchard.report.claims.pruning import protocol_gaps
 from orchard.report.figures import plot
 from orchard.report.figures.figure import Figure, bars_are, numbers
 from orchard.report.figures.plot import Drawing
-from orchard.report.pruned_study import METRICS, RECOVERIES, Cell, PrunedStudy
+from orchard.report.pruned_study import FAMILIES, RECOVERIES, Cell, PrunedStudy
 
 RETENTION = ["of", "method", "ratio", "recovery", "family", "retention", "low", "high", "replicates", "a_guess"]
 RETENTION += ["above_a_guess"]
@@ -28,7 +28,7 @@ def retention_table(study: PrunedStudy) -> pandas.DataFrame:
     """
     rows = []
     for recovery in RECOVERIES:
-        for cell, family in product(study.cells(recovery), METRICS):
+        for cell, family in product(study.cells(recovery), FAMILIES):
             if found := study.retention(cell, family):
                 facts = _facts(cell) | {"recovery": recovery, "family": family}
                 guess = study.retention_of_guess(cell, family)
@@ -184,7 +184,7 @@ def tokens(study: PrunedStudy) -> Figure:
     rows = []
     for author in ("open", "self"):
         several = [cell for cells in study.sizes(author) if len(cells) > 1 for cell in cells]
-        for cell, family in product(several, METRICS):
+        for cell, family in product(several, FAMILIES):
             if found := study.retention(cell, family):
                 facts = _facts(cell) | {"author": author, "family": family}
                 facts |= {"rows": cell.examples, "tokens": study.tokens(cell)}
@@ -218,12 +218,13 @@ def skips(study: PrunedStudy) -> Figure:
     """
     probe, rows = study.report.pruning.probe, []
     for group, layers in study.one_layer().items():
-        tasks = {task: metric for family, metric in METRICS.items() for task in study.reported_tasks(group, family)}
-        if probe and study.above_chance(group, probe, "acc"):
-            tasks[probe] = "acc"
-        for (layer, models), (task, metric) in product(layers.items(), tasks.items()):
-            found = study.retained(models, (task,), metric).interval(study.confidence)
-            rows.append({"of": group, "layer": layer, "task": task} | numbers("retention", found, "replicates"))
+        tasks = [task for family in FAMILIES for task in study.reported_tasks(group, family)]
+        if probe and probe not in tasks and study.above_chance(group, probe):
+            tasks.append(probe)
+        for (layer, models), task in product(layers.items(), tasks):
+            if study.scored(models, [task]):
+                found = study.retained(models, (task,)).interval(study.confidence)
+                rows.append({"of": group, "layer": layer, "task": task} | numbers("retention", found, "replicates"))
     return Figure(
         "skips",
         "What one layer holds",
@@ -261,10 +262,11 @@ def probes(study: PrunedStudy) -> Figure:
     probe, rows = study.report.pruning.probe, []
     for cell in study.cells("self") if probe else []:
         pruned = study.cell("none", cell.setting)
-        if pruned and study.above_chance(cell.setting.group, probe, "acc"):
+        asked = pruned and study.scored((*cell.models, *pruned.models), [probe])
+        if asked and study.above_chance(cell.setting.group, probe):
             unpruned = sorted(set(study.unpruned(cell.models)))
             for when, models in (("unpruned", unpruned), ("pruned", pruned.models), ("recovered", cell.models)):
-                found = statistics.mean([study.scores(models, probe, "acc")]).interval(study.confidence)
+                found = statistics.mean([study.scores(models, probe)]).interval(study.confidence)
                 facts = cell.setting._asdict() | {"task": probe, "when": when}
                 rows.append(facts | numbers("accuracy", found, "replicates"))
     return Figure(

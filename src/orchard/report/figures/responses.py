@@ -7,7 +7,7 @@ from operator import itemgetter
 import numpy as np
 import pandas
 
-from orchard.report.evaluations import RIGHT
+from orchard.report.evaluations import RIGHT, SCORE
 from orchard.report.figures import plot
 from orchard.report.figures.figure import Figure, bars_are, numbers
 from orchard.report.figures.plot import Drawing
@@ -33,20 +33,20 @@ def all_pruned(study: PrunedStudy) -> Iterator[tuple[dict[str, str], Models]]:
 def degeneration(study: PrunedStudy) -> Figure:
     """What pruning does to the form of responses, by setting and generation task: the means of DEGENERATION.
 
-    ``change`` is that of rep-4 from the unpruned model, with its interval; ``retention`` is that of pass@1 on the task.
+    ``change`` is that of rep-4 from the unpruned model, with its interval; ``retention`` is that of the task's score.
     """
     rows = []
     for facts, models in all_pruned(study):
         for task in study.reported_tasks(facts["of"], "generation"):
-            if all(study.scored(models, [task], metric) for metric in DEGENERATION):
+            if all(study.scored(models, [task], metric) for metric in (SCORE, *DEGENERATION)):
                 means = {metric: study.evaluations.values(models, task, metric).mean() for metric in DEGENERATION}
-                means |= {"retention": study.retained(models, (task,), "pass@1").value}
+                means |= {"retention": study.retained(models, (task,)).value}
                 change = study.changed(models, (task,), "rep-4").interval(study.confidence)
                 rows.append(facts | {"task": task} | means | numbers("change", change, "replicates"))
     return Figure(
         "degeneration",
         "Is the loss degeneration?",
-        "The change of rep-4 (1 − unique / total 4-grams) from the unpruned model, over what is left of pass@1. The "
+        "The change of rep-4 (1 − unique / total 4-grams) from the unpruned model, over what is left of the score. The "
         f"band is the margin of claim L6, 4 points. {bars_are(study.confidence)}",
         pandas.DataFrame(rows),
         draw_degeneration,
@@ -63,7 +63,7 @@ def draw_degeneration(table: pandas.DataFrame) -> Drawing:
         rows = points[kinds == kind]
         look = plot.style(number) | {"linestyle": "none", "capsize": 2}
         plot.dots(axes, rows["retention"], rows, "change", label=kind, **look)
-    axes.set(xlim=plot.bounded(table, "retention"), xlabel="retention of pass@1")
+    axes.set(xlim=plot.bounded(table, "retention"), xlabel="retention of the score")
     axes.set(ylim=plot.around_zero(points["change"], least=5), ylabel="change of rep-4, points")
     plot.legend_beside(axes, "pruned by")
     return drawing

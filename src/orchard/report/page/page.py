@@ -1,6 +1,8 @@
 """The report as a web page that needs nothing beside it, and its claims table as Markdown."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -126,13 +128,18 @@ def markdown(judged: pandas.DataFrame, study: str, confidence: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def results_table(results: pandas.DataFrame) -> dict:
+def results_table(results: pandas.DataFrame, scores: Mapping[str, str] = MappingProxyType({})) -> dict:
     """The results with a row per model: a score with its standard error for each task and metric.
 
     What is measured of responses beside whether they are right stands in results.csv alone: the table would be too
-    wide.
+    wide. So does what lm-eval measures beside a task's score.
+
+    Args:
+        results: of evaluations.tidy.
+        scores: the metric that is the score of each task.
     """
-    results = results[results["metric"].str.fullmatch(r"acc|nats|pass@\d+")]
+    is_score = results["metric"] == results["task"].map(dict(scores))
+    results = results[is_score | results["metric"].str.fullmatch(r"acc|nats|pass@\d+")]
     columns = sorted({(row.task, row.metric) for row in results.itertuples()})
     models = []
     for name, own in results.groupby("model", sort=True):

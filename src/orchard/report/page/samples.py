@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas
 
+from orchard import paths
+
 MOST = 2000  # on the page: ours, about half a megabyte
 EACH = 5  # per model and task
 LONGEST = 500  # characters of a text that are shown
@@ -18,7 +20,9 @@ def wrong_answers(folder: Path) -> dict[str, dict[str, dict]]:
     A hash of the item and the number of the response picks them, so that models are seen on the same items where they
     err alike.
     """
-    found = {path.name: _of_model(path) for path in sorted(folder.glob("*")) if path.is_dir()}
+    found: dict[str, dict[str, list[dict]]] = {}
+    for model, path in paths.evaluations(folder):
+        found.setdefault(model, {}).update(_of_model(path))
     groups = sum(map(len, found.values()))
     each = max(1, min(EACH, MOST // max(groups, 1)))
     return {

@@ -1,6 +1,6 @@
-"""Evaluates one model on the study's tasks with lm-eval, keeping each item's score and each sample.
+"""Evaluates one model on a suite of tasks with lm-eval, keeping each item's score and each sample.
 
-    python -m orchard.stages.evaluate NAME --model MODEL [--layer NUMBER]
+    python -m orchard.stages.evaluate NAME --model MODEL [--layer NUMBER] --suite SUITE --folder FOLDER
 
 With a layer it is the model without that layer: a view of it, which no stage writes.
 """
@@ -12,33 +12,37 @@ from pathlib import Path
 import pandas
 
 from orchard import jsonl, paths
-from orchard.models import formats, loading, record
+from orchard.models import folders, formats, loading, record
 from orchard.models.prompts import pair_ids
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.stages.evaluate import harness, responses, subject
-from orchard.study.schema.evaluate import Evaluate, EvaluateRun, NamedTask, Task
+from orchard.study.schema.common import count
+from orchard.study.schema.evaluate import OWN, Evaluate, EvaluateRun, NamedTask, Task
 from orchard.tasks import registry
 from orchard.tasks.task import Judgement
 
 
 def main(name: str, run: EvaluateRun) -> None:
-    asked, folder = stage.params(Evaluate, "evaluate"), paths.model(run.model)
+    asked, folder = stage.params(Evaluate, "evaluate").suite(run.suite), paths.model(run.model)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     manager = harness.task_manager(asked)
     progress = Progress(f"evaluate@{name}", len(asked.tasks))
+    tokenizer = folders.load_tokenizer(folder)
+    # All before the first is scored, and before the model is loaded: a task that fails costs nothing.
+    loaded = {title: harness.load(manager, task, asked, tokenizer) for title, task in asked.tasks.items()}
     scores, samples, tasks = [], [], {}
     with subject.loaded(run, asked) as lm:
         for title, task in asked.tasks.items():
-            rows = harness.run(lm, manager, task, asked)
-            tasks[title] = harness.identity(rows)
+            rows = harness.scored(lm, loaded[title], task, asked)
+            tasks[title] = harness.identity(rows) | facts(task, loaded[title])
             for row in rows:
                 judgements = judged(task, row, asked.unsafe_programs)
                 scores += item_scores(title, task, row, judgements, lm)
                 samples.append(sample_row(title, row, judgements))
             progress.step()
         written_in = formats.facts(lm.tokenizer)
-    with stage.output(paths.evaluation(name)) as scratch:
+    with stage.output(paths.EVALUATIONS / (run.folder or name)) as scratch:
         scratch.mkdir()
         pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
         pandas.DataFrame(samples).to_parquet(scratch / "samples.parquet", index=False)
@@ -48,12 +52,18 @@ def main(name: str, run: EvaluateRun) -> None:
             asked,
             [folder, *data_files(asked)],
             loading=loading.settings().model_dump(),
-            model=name,
+            model=name.removesuffix(f".{run.suite}"),
+            suite=run.suite,
             model_record=subject.record_of(run),
             tasks=tasks,
             chosen_on=subject.overlap(run, all_items(asked)),
             format=written_in,
         )
+
+
+def facts(task: Task, loaded: harness.Tasks) -> dict:
+    """What the record says of a task beside what identifies it: of one of lm-eval's own, what became of its metrics."""
+    return harness.metrics_of(loaded)._asdict() if isinstance(task, NamedTask) else {}
 
 
 def own_tasks(asked: Evaluate) -> list[Task]:
@@ -62,14 +72,19 @@ def own_tasks(asked: Evaluate) -> list[Task]:
 
 
 def data_files(asked: Evaluate) -> list[Path]:
-    """The files of items and of few-shot examples that the tasks read."""
+    """The files of items and of few-shot examples, and the folders of data, that the tasks read."""
     files = {file for task in own_tasks(asked) for file in (task.items, task.few_shot.items)}
+    files |= {task.data for task in asked.tasks.values() if isinstance(task, NamedTask) and task.data != OWN}
     return [Path(file) for file in sorted(files - {None})]
 
 
 def all_items(asked: Evaluate) -> list[dict]:
     """The items of all tasks whose items are files of the study."""
-    return [item for task in own_tasks(asked) for item in jsonl.read(task.items)[: asked.limit]]
+    found = []
+    for task in own_tasks(asked):
+        rows = jsonl.read(task.items)
+        found += rows[: count(asked.limit_of(task), len(rows))]
+    return found
 
 
 def judged(task: Task, row: dict, unsafe: bool) -> list[Judgement]:
@@ -84,13 +99,15 @@ def item_scores(title: str, task: Task, row: dict, judgements: list[Judgement], 
     """One row per metric of an item: task, kind, item, metric, value; the metrics in order of name."""
     suffix = "" if row["filter"] in ("none", "samples") else f", {row['filter']}"
     values = {f"{metric}{suffix}": float(row[metric]) for metric in row["metrics"]}
+    texts, tokens = [one.text for one in row["written"]], [one.ids for one in row["written"]]
     if task.kind == "likelihood":
         prompt, answer = row["arguments"][0]
         tokens = len(pair_ids(lm.tokenizer, prompt, answer)[1])  # as they were scored
         values = {"nats": -values["log_likelihood"] / tokens}
     if task.kind == "generation":
-        texts, tokens = [one.text for one in row["written"]], [one.ids for one in row["written"]]
-        values = responses.describe(texts, tokens, judgements)
+        values = responses.describe(texts, tokens, judgements, task.ks())
+    elif texts and row["is_first"]:  # what responses are like is one thing, in however many ways they are read
+        values |= responses.degeneration(texts, tokens)
     return [
         {"task": title, "kind": task.kind, "item": item_id(row), "metric": metric, "value": value}
         for metric, value in sorted(values.items())

@@ -5,7 +5,8 @@ import json
 from datasets import Dataset
 
 from orchard.models.prompts import Rendered, only_turn
-from orchard.stages.evaluate.responses import rouge_l
+from orchard.stages.evaluate.responses import likeness
+from orchard.study.schema.common import count
 from orchard.tasks import registry
 from orchard.tasks.items import NEEDED
 
@@ -15,7 +16,7 @@ ITEM = "item"
 def load(
     kind: str,
     items_path: str,
-    limit: int | None = None,
+    limit: int | float | None = None,
     shots: int = 0,
     shots_path: str | None = None,
     by_template: bool = False,
@@ -27,14 +28,15 @@ def load(
     return splits
 
 
-def dataset(path: str, limit: int | None, kind: str, by_template: bool) -> Dataset:
+def dataset(path: str, limit: int | float | None, kind: str, by_template: bool) -> Dataset:
     """The first items of a set, each with what a task of a kind shows of it.
 
     The item itself is one text beside that: in a table, where rows differ in their fields, some would be lost, and
     others would come to be null.
     """
     shown = ("answer", *(("choices", "label") if "choices" in NEEDED[kind] else ()))
-    items = registry.read(path, NEEDED[kind])[:limit]
+    items = registry.read(path, NEEDED[kind])
+    items = items[: count(limit, len(items))]
     if not by_template:
         items = [item if "prompt" in item else item | {"prompt": only_turn(item["messages"])} for item in items]
     return Dataset.from_list([{key: item[key] for key in shown} | {ITEM: json.dumps(item)} for item in items])
@@ -59,8 +61,7 @@ def nothing(doc: dict, results: list) -> dict[str, float]:
 def summary(doc: dict, results: list) -> dict[str, float]:
     """ROUGE-L (F1 of the longest common subsequence of stemmed words, 0 to 1), mean over the samples."""
     (responses,) = results
-    scored = [rouge_l(doc["answer"], response) for response in responses]
-    return {"rouge-l": sum(scored) / len(scored)}
+    return {"rouge-l": likeness(doc["answer"], responses)}
 
 
 def likelihood(doc: dict, results: list) -> dict[str, float]:

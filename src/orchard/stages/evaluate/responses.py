@@ -6,37 +6,51 @@ The measures of degeneration are those of arXiv 2602.01997 (section 5): rep-n, i
 import functools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import comb
 
+from orchard.tasks.rouge import rouge_l
 from orchard.tasks.task import BALANCED, UNBALANCED, Judgement
 
 ORDERS = 4  # of the n-grams of self-BLEU-4
 
 
-def describe(texts: list[str], tokens: list[list[int]], judgements: list[Judgement]) -> dict[str, float]:
+def describe(
+    texts: list[str], tokens: list[list[int]], judgements: list[Judgement], ks: Collection[int] | None = None
+) -> dict[str, float]:
     """The metrics of one item, from its sampled responses.
 
     Args:
         texts: the responses.
         tokens: their token ids.
         judgements: what the task's verifier says of each.
+        ks: those of pass@k, each at most the number of responses; None: 1 and that number.
 
     Returns:
-        ``pass@1`` and ``pass@n`` of n samples, ``strict pass@1`` (of those in the form asked for), and, each a mean
+        ``pass@k`` for each k, ``strict pass@1`` (of those in the form asked for), and, each a mean
         over the responses: ``rep-2`` to ``rep-4`` and ``self-bleu-4`` (shares, where the paper has percent), ``length``
         (tokens), ``balanced`` (share of responses whose brackets are balanced) and ``bracket-errors`` (share of
         responses that are wrong by unbalanced brackets).
     """
     count, right = len(texts), sum(judgement.right for judgement in judgements)
-    scores = {f"pass@{k}": pass_at_k(count, right, k) for k in {1, count}}
+    scores = {f"pass@{k}": pass_at_k(count, right, k) for k in ks or {1, count}}
     scores["strict pass@1"] = sum(judgement.strict for judgement in judgements) / count
+    values = {"balanced": [judgement.brackets == BALANCED for judgement in judgements]}
+    values["bracket-errors"] = [judgement.error == UNBALANCED for judgement in judgements]
+    return scores | degeneration(texts, tokens) | {name: sum(each) / count for name, each in values.items()}
+
+
+def degeneration(texts: list[str], tokens: list[list[int]]) -> dict[str, float]:
+    """What responses are like, whether right or not: the measures of degeneration that `describe` has."""
     values = {f"rep-{n}": [repetition(ids, n) for ids in tokens] for n in (2, 3, 4)}
     values["self-bleu-4"] = [self_bleu(text) for text in texts]
     values["length"] = [len(ids) for ids in tokens]
-    values["balanced"] = [judgement.brackets == BALANCED for judgement in judgements]
-    values["bracket-errors"] = [judgement.error == UNBALANCED for judgement in judgements]
-    return scores | {name: sum(each) / count for name, each in values.items()}
+    return {name: sum(each) / len(texts) for name, each in values.items()}
+
+
+def likeness(reference: str, texts: Sequence[str]) -> float:
+    """How like a reference some responses are: ROUGE-L, 0 to 1, mean over them."""
+    return sum(rouge_l(reference, text) for text in texts) / len(texts)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:
@@ -114,32 +128,3 @@ def _closest_others(lengths: list[int]) -> dict[int, int]:
         others = [length] if times[length] > 1 else neighbours
         closest[length] = min(others, key=lambda other: (abs(other - length), other))
     return closest
-
-
-def rouge_l(reference: str, response: str) -> float:
-    """ROUGE-L, 0 to 1: F1 of the longest common subsequence of stemmed words, as google-research's rouge-score has it.
-
-    That package fills a table of all pairs of words; here a row of it is one integer, a bit for each word of the
-    reference (Hyyrö, 2004: bit-parallel LCS-length computation revisited).
-    """
-    expected, given = (_words()(text) for text in (reference, response))
-    if not expected or not given:
-        return 0.0
-    places: dict[str, int] = {}
-    for place, word in enumerate(expected):
-        places[word] = places.get(word, 0) | 1 << place
-    row = every = (1 << len(expected)) - 1
-    for word in given:
-        same = row & places.get(word, 0)
-        row = (row + same | row - same) & every
-    common = len(expected) - row.bit_count()
-    precision, recall = common / len(given), common / len(expected)
-    return 2 * precision * recall / (precision + recall) if common else 0.0
-
-
-@functools.cache
-def _words():
-    """rouge-score's splitting of a text into stemmed words; imported when first used, as few studies need it."""
-    from rouge_score.tokenizers import DefaultTokenizer
-
-    return DefaultTokenizer(use_stemmer=True).tokenize

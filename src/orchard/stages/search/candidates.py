@@ -4,7 +4,7 @@ An item's value is between 0 and 1, higher is better, and a task's score is the 
 - of a multiple-choice item, whether the right choice has the largest summed log-likelihood (lm-eval's ``acc``);
 - of an item with a reference answer, the geometric mean of its tokens' probabilities, exp(mean log-prob): unlike a
   log-likelihood it rises with quality and has a natural zero, so its ratio to the unpruned model's means something;
-- of a generative item, whether the verifier takes the response.
+- of a generative item, whether the verifier takes the response, or how like the reference a summary is (ROUGE-L).
 
 Nothing is copied: a candidate is a view of the model. The layers below the dropped one are run once for all candidates,
 and the layers above it for several side by side. What the choices of an item begin with is read once: they are one row,
@@ -24,9 +24,11 @@ import torch
 from transformers import LogitsProcessor
 
 from orchard.models import cache, prompts, sampling, surgery
+from orchard.study.schema.common import count
 from orchard.study.schema.prune import SelectionGeneration, SelectionTask
 from orchard.tasks import registry
 from orchard.tasks.items import NEEDED
+from orchard.tasks.rouge import rouge_l
 
 LAYER_TOKENS = 2048  # of one pass of a layer: ours; of 512 to 8,192 the fastest on a CPU core
 HEAD_POSITIONS = 512  # of one pass of the head: ours; their logits over 150,000 words are 0.3 GB
@@ -281,31 +283,37 @@ def idle(layers: torch.nn.ModuleList, masks: Masks | None) -> Iterator[list[Call
             vars(layer).pop("forward", None)
 
 
-def is_right(item: dict, response: str) -> bool:
-    """Whether the verifier of an item's task takes a response."""
-    return registry.load(item["task"]).judge(item, response).right
+def is_right(item: dict, response: str) -> float:
+    """Whether the verifier of an item's task takes a response: 1 or 0."""
+    return float(registry.load(item["task"]).judge(item, response).right)
+
+
+def likeness(item: dict, response: str) -> float:
+    """How like an item's reference a response is, 0 to 1."""
+    return rouge_l(item["answer"], response)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A task scored by a verifier of responses.
+    """A task scored by what the model writes.
 
     Attributes:
         prompts: the token ids that each item's response goes on from.
-        items: what was asked, for the verifier.
+        items: what was asked, with the references.
         asked: how responses are written.
         tokenizer: the model's.
-        verify: whether a response (text) to an item is right.
+        verify: how right a response (text) to an item is, 0 to 1.
+        is_graded: whether values lie between right and wrong.
     """
 
     prompts: list[list[int]]
     items: list[dict]
     asked: SelectionGeneration
     tokenizer: object = field(repr=False)
-    verify: Callable[[dict, str], bool] = field(repr=False, default=is_right)
+    verify: Callable[[dict, str], float] = field(repr=False, default=is_right)
+    is_graded: bool = False
     is_generative = True  # a forward pass per token
     max_length_ratio = math.inf  # few rows cost like many, so all lengths share a batch
-    is_graded = False  # a value is 0 or 1
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -408,12 +416,15 @@ def load(tasks: dict[str, SelectionTask], tokenizer) -> dict[str, Likelihood | G
 
 def _load(task: SelectionTask, tokenizer) -> Likelihood | Generation:
     needed, shots = NEEDED[task.kind], task.few_shot
-    rows = registry.read(task.items, needed)[: task.limit]
+    rows = registry.read(task.items, needed)
+    rows = rows[: count(task.limit, len(rows))]
     examples = registry.read(shots.items, needed)[: shots.count] if shots.count else []
     is_pair = task.kind == "minimal-pair"  # of sentences, which nobody asks for
     starts = [prompts.with_examples(tokenizer, examples, row, task.plain or is_pair) for row in rows]
     if isinstance(task, SelectionGeneration):
-        return Generation([prompts.text_ids(tokenizer, text) for text in starts], rows, task, tokenizer)
+        asked = [prompts.text_ids(tokenizer, text) for text in starts]
+        is_summary = task.kind == "summary"
+        return Generation(asked, rows, task, tokenizer, likeness if is_summary else is_right, is_graded=is_summary)
     space = "" if is_pair else " "
     texts = [[row["answer"]] if task.kind == "likelihood" else row["choices"] for row in rows]
     pairs = [

@@ -19,6 +19,12 @@ class Artifacts(Block):
 
 
 class ArtifactRun(ModelRun):
-    """One artifact."""
+    """One artifact.
+
+    Attributes:
+        model: which is handed out.
+        scores: the folder of all that it scored, in the folder of all evaluations; empty: by its name.
+    """
 
     model: str
+    scores: str = ""

@@ -200,6 +200,19 @@ def _count_or_share(given: Any) -> str:
     return "a count" if isinstance(given, int) else "a share"
 
 
+Portion = Annotated[
+    Annotated[Natural, Tag("a count")] | Annotated[float, Field(gt=0, lt=1), Tag("a share")],
+    Discriminator(_count_or_share),
+]
+
+
+def count(portion: int | float | None, total: int) -> int:
+    """How many of some items a portion is: a number of them at most, a share rounded up; None: all of them."""
+    if portion is None:
+        return total
+    return min(portion, total) if isinstance(portion, int) else math.ceil(portion * total)
+
+
 def _number(given: Any) -> Any:
     """A ratio of a command line: digits alone are a number of layers, anything else is a share."""
     return (int(given) if given.isdigit() else float(given)) if isinstance(given, str) else given

@@ -13,6 +13,7 @@ from orchard.study.schema.common import (
     Natural,
     Place,
     Rows,
+    Run,
     Seed,
     Shares,
     Text,
@@ -106,6 +107,17 @@ class HubDataset(Block):
     where: Filter = Field(default_factory=dict, description="which rows count, as in data.ingest")
     limit: Natural | None = Field(
         None, description="the first rows that count; no file is read behind the last of them. null: all"
+    )
+
+
+class NamedData(Block):
+    """What one of lm-eval's own tasks loads from the hub, at commits: its data then lie in data/eval/<name>."""
+
+    kind: Literal["lm-eval-data"] = Field(description="the data of a task of lm-eval")
+    task: Text = Field(description="its name in lm-eval; a group is all its tasks")
+    revisions: dict[Text, Commit] = Field(
+        default_factory=dict,
+        description="the commit, whole, of each data set that it loads; a run without them names those of today",
     )
 
 
@@ -238,8 +250,18 @@ def _game_or_mix(given: Any) -> str:
 
 
 Prompts = Annotated[Annotated[GameSet, Tag("a game")] | Annotated[PromptSet, Tag("a mix")], Discriminator(_game_or_mix)]
-Fetch = Annotated[Wheel | HubModel | HubDataset, Field(discriminator="kind")]
+Fetch = Annotated[Wheel | HubModel | HubDataset | NamedData, Field(discriminator="kind")]
 Generate = Annotated[PretrainSet | Prompts, Field(discriminator="role")]
+
+
+class FetchRun(Run):
+    """One fetch.
+
+    Attributes:
+        folder: where its output lies.
+    """
+
+    folder: str
 
 
 class Data(Block):

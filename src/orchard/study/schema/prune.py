@@ -14,6 +14,7 @@ from orchard.study.schema.common import (
     ModelRun,
     Name,
     Natural,
+    Portion,
     Ratio,
     RunRatio,
     Seed,
@@ -44,7 +45,9 @@ class Racing(Block):
 
 class _SelectionTask(Block):
     items: Text = Field(description="the calibration set")
-    limit: Natural | None = Field(None, description="items at most; null: all")
+    limit: Portion | None = Field(
+        None, description="the first items: a number of them at most (an integer) or a share (0.2); null: all"
+    )
     few_shot: FewShot = Field(default_factory=FewShot, description="worked examples before each question")
     plain: bool = Field(False, description="ask without the chat template of the base's format, as text alone")
 
@@ -72,14 +75,33 @@ class SelectionChoice(_SelectionTask):
 class SelectionGeneration(_SelectionTask):
     """Selection items whose answer the model writes."""
 
-    kind: Literal["generation"] = Field(description="a verifier judges what the model writes")
+    kind: Literal["generation", "summary"] = Field(
+        description="generation: a verifier judges what the model writes; summary: ROUGE-L says how like the reference"
+    )
     temperature: Temperature = Field(0.0, description="0 is greedy decoding")
     seed: Seed = Field(0, description="of the samples")
     max_new_tokens: Length = Field(description="tokens per response at most")
     stop: list[Text] = Field(default_factory=list, description="texts that end a response")
 
 
-SelectionTask = Annotated[SelectionChoice | SelectionGeneration, Field(discriminator="kind")]
+class SelectionNamed(Block):
+    """A task of lm-eval's own, on which no layer is chosen: it is refused, with the reason."""
+
+    kind: Literal["lm-eval"] = Field(description="refused: its items are those that models are evaluated on")
+    task: Text = Field(description="its name")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield Mistake(
+            f": kind lm-eval, {self.task}",
+            "layers are chosen on a calibration set of the study",
+            "a task of lm-eval's has the items that models are evaluated on, and layers that are chosen on these look "
+            "better than they are",
+            "bring its training split into data/calibration by data.fetch and data.ingest (format arc, or columns with "
+            "choices and label), and name that set as items, kind choice or generation",
+        )
+
+
+SelectionTask = Annotated[SelectionChoice | SelectionGeneration | SelectionNamed, Field(discriminator="kind")]
 
 
 class Selection(Block):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Mistake, Name, Unique
+from orchard.study.schema.common import Block, Mistake, Name, Text, Unique
 
 
 class Distillation(Block):
@@ -46,7 +46,7 @@ class OtherFamily(Block):
 class Pear(Block):
     """What PEAR's claims compare: objectives, on one policy's data, after one recipe of RL, on one task."""
 
-    task: Name = Field(description="the generation task whose pass@k is compared")
+    task: Name = Field(description="the task whose score is compared, and whose pass@k where it has one")
     data: Name = Field(description="the policy's data that the objectives learn from")
     recipe: Name = Field(description="of RL")
     baseline: Name = Field(description="the plain objective")
@@ -127,10 +127,16 @@ class Report(Block):
 
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="of the intervals")
     generation: Annotated[list[Name], Unique] = Field(
-        default_factory=list, description="the tasks that stand for generation, by pass@1"
+        default_factory=list, description="the tasks that stand for generation: generation, summary or lm-eval"
     )
     classification: Annotated[list[Name], Unique] = Field(
-        default_factory=list, description="the tasks that stand for classification, by accuracy"
+        default_factory=list,
+        description="the tasks that stand for classification: choice, minimal-pair or lm-eval",
+    )
+    scores: dict[Name, Text] = Field(
+        default_factory=dict,
+        description="of tasks of kind lm-eval: the metric that is the score; else acc_norm, acc or exact_match, the "
+        "first that it has. Of other kinds it is pass@1, acc or rouge-l",
     )
     pear: Pear | None = Field(None, description="what PEAR's claims compare; null: they are not tested")
     pruning: Pruning = Field(default_factory=Pruning, description="what some pruning claims ask for besides")
