@@ -62,6 +62,11 @@ def fetched(name: str) -> Path:
     return DATA / "fetched" / name
 
 
+def samples(family: str, name: str) -> Path:
+    """The folder of the shards of what a model wrote for a run of ``behave`` or ``respond``."""
+    return DATA / "samples" / family / name
+
+
 def behaviour(policy: str) -> Path:
     """The folder of a behaviour policy's offline data."""
     return DATA / "behave" / policy

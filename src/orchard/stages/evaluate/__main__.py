@@ -15,7 +15,7 @@ from orchard import jsonl, paths
 from orchard.models import formats, loading, record
 from orchard.models.prompts import pair_ids
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import kept, stage
 from orchard.stages.evaluate import harness, responses, subject
 from orchard.study.schema.evaluate import Evaluate, EvaluateRun, NamedTask, Task
 from orchard.tasks import registry
@@ -27,33 +27,40 @@ def main(name: str, run: EvaluateRun) -> None:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     manager = harness.task_manager(asked)
     progress = Progress(f"evaluate@{name}", len(asked.tasks))
-    scores, samples, tasks = [], [], {}
-    with subject.loaded(run, asked) as lm:
+    found, target = {}, paths.evaluation(name)
+    begun = (target, __spec__.name, [folder, *run.beside], run, asked.model_dump(exclude={"tasks"}), loading.settings())
+    with stage.output(target) as scratch, kept.resumable(*begun) as state, subject.loaded(run, asked) as lm:
+        remember = kept.memory(state)
         for title, task in asked.tasks.items():
-            rows = harness.run(lm, manager, task, asked)
-            tasks[title] = harness.identity(rows)
-            for row in rows:
-                judgements = judged(task, row, asked.unsafe_programs)
-                scores += item_scores(title, task, row, judgements, lm)
-                samples.append(sample_row(title, row, judgements))
+            what = [title, task.model_dump(), [record.content_hash(file) for file in data_files(task)]]
+            found[title] = remember(what, lambda: scored(title, harness.run(lm, manager, task, asked), asked, lm))  # noqa: B023
             progress.step()
-        written_in = formats.facts(lm.tokenizer)
-    with stage.output(paths.evaluation(name)) as scratch:
         scratch.mkdir()
-        pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
-        pandas.DataFrame(samples).to_parquet(scratch / "samples.parquet", index=False)
+        for part in ("scores", "samples"):
+            rows = [row for each in found.values() for row in each[part]]
+            pandas.DataFrame(rows).to_parquet(scratch / f"{part}.parquet", index=False)
         record.write(
             scratch,
             "evaluate",
             asked,
-            [folder, *data_files(asked)],
+            [folder, *sorted({file for task in asked.tasks.values() for file in data_files(task)})],
             loading=loading.settings().model_dump(),
             model=name,
             model_record=subject.record_of(run),
-            tasks=tasks,
+            tasks={title: each["identity"] for title, each in found.items()},
             chosen_on=subject.overlap(run, all_items(asked)),
-            format=written_in,
+            format=formats.facts(lm.tokenizer),
         )
+
+
+def scored(title: str, rows: list[dict], asked: Evaluate, lm) -> dict:
+    """What is kept of one task: its identity, each item's scores, and each item's samples."""
+    task, scores, samples = asked.tasks[title], [], []
+    for row in rows:
+        judgements = judged(task, row, asked.unsafe_programs)
+        scores += item_scores(title, task, row, judgements, lm)
+        samples.append(sample_row(title, row, judgements))
+    return {"identity": harness.identity(rows), "scores": scores, "samples": samples}
 
 
 def own_tasks(asked: Evaluate) -> list[Task]:
@@ -61,10 +68,9 @@ def own_tasks(asked: Evaluate) -> list[Task]:
     return [task for task in asked.tasks.values() if not isinstance(task, NamedTask)]
 
 
-def data_files(asked: Evaluate) -> list[Path]:
-    """The files of items and of few-shot examples that the tasks read."""
-    files = {file for task in own_tasks(asked) for file in (task.items, task.few_shot.items)}
-    return [Path(file) for file in sorted(files - {None})]
+def data_files(task: Task) -> list[Path]:
+    """The files of items and of few-shot examples that a task reads."""
+    return [] if isinstance(task, NamedTask) else [Path(each) for each in (task.items, task.few_shot.items) if each]
 
 
 def all_items(asked: Evaluate) -> list[dict]:
