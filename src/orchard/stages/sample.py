@@ -87,7 +87,7 @@ def items_of(path: str) -> list[dict]:
 
 
 def batches_of(run: SampleRun, count: int) -> list[range]:
-    """The places of the prompts in each batch of a shard. It has whole ones, as rows round otherwise in other batches."""
+    """The places of the prompts in each batch of a shard: whole ones, as rows round otherwise in other batches."""
     size = run.sampling.batch_size
     every = [range(start, min(start + size, count)) for start in range(0, count, size)]
     return every[(run.shard - 1) * len(every) // run.shards : run.shard * len(every) // run.shards]

@@ -413,7 +413,7 @@ def recovery_has_its_pruned_models(study: Study) -> Broken:
 def ratios_by_model_are_of_its_models(study: Study) -> Broken:
     for key, block in (("prune", study.prune), ("recover", study.recover)):
         if isinstance(block.ratios, dict):
-            for name in block.ratios.keys() - set(block.of):
+            for name in sorted(block.ratios.keys() - set(block.of)):
                 yield f"{key}.ratios.{name}, which is not in {key}.of", did_you_mean(name, block.of)
             for name in [name for name in block.of if not block.ratios.get(name)]:
                 yield f"{key}.ratios has none for {name!r}", f"add {key}.ratios.{name}, or take it out of {key}.of"
