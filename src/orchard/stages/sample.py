@@ -7,6 +7,7 @@ its place in the list. So any number of shards gives the same rows, bit for bit.
 batch that it finished.
 """
 
+import functools
 from pathlib import Path
 
 import pyarrow
@@ -74,7 +75,8 @@ def sampled(run: SampleRun, stage_name: str, target: Path) -> list[Response]:
         for batch in batches:
             options = {"top_k": run.top_k, "first": batch.start}
             own = questions[batch.start : batch.stop]
-            done = remember([batch.start], lambda: list(sampling.sample(model, tokenizer, own, asked, **options)))  # noqa: B023
+            work_out = functools.partial(sampling.sample, model, tokenizer, own, asked, **options)
+            done = remember([batch.start], lambda do=work_out: list(do()))
             found += [Response(*each) for each in done]
             progress.step(len(found))
     return found

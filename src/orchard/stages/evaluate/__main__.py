@@ -5,11 +5,13 @@
 With a layer it is the model without that layer: a view of it, which no stage writes.
 """
 
+import functools
 import json
 import logging
 from pathlib import Path
 
 import pandas
+from lm_eval.tasks import TaskManager
 
 from orchard import jsonl, paths
 from orchard.models import formats, loading, record
@@ -33,7 +35,7 @@ def main(name: str, run: EvaluateRun) -> None:
         remember = kept.memory(state)
         for title, task in asked.tasks.items():
             what = [title, task.model_dump(), [record.content_hash(file) for file in data_files(task)]]
-            found[title] = remember(what, lambda: scored(title, harness.run(lm, manager, task, asked), asked, lm))  # noqa: B023
+            found[title] = remember(what, functools.partial(scored, title, asked, lm, manager))
             progress.step()
         scratch.mkdir()
         for part in ("scores", "samples"):
@@ -53,9 +55,10 @@ def main(name: str, run: EvaluateRun) -> None:
         )
 
 
-def scored(title: str, rows: list[dict], asked: Evaluate, lm) -> dict:
+def scored(title: str, asked: Evaluate, lm, manager: TaskManager) -> dict:
     """What is kept of one task: its identity, each item's scores, and each item's samples."""
     task, scores, samples = asked.tasks[title], [], []
+    rows = harness.run(lm, manager, task, asked)
     for row in rows:
         judgements = judged(task, row, asked.unsafe_programs)
         scores += item_scores(title, task, row, judgements, lm)
