@@ -255,11 +255,11 @@ BAD_CONFIGS = {
         ["recover.ratios: 3, while prune.ratios has 0.25"],
     ),
     "ratios by model that lack one": (
-        {"prune.of": [STARTS[0], "base-tiny-1"], "prune.ratios": {STARTS[0]: [0.25, 0.375, 0.5]}},
+        {"prune.of": [STARTS[0], "base-tiny-1"], "prune.ratios": {STARTS[0]: [0.125, 0.25, 0.5]}},
         ["prune.ratios has none for 'base-tiny-1'", "add prune.ratios.base-tiny-1"],
     ),
     "ratios of a model that is not pruned": (
-        {"prune.ratios": {STARTS[0]: [0.25, 0.375, 0.5], "base-tiny-1": [2]}},
+        {"prune.ratios": {STARTS[0]: [0.125, 0.25, 0.5], "base-tiny-1": [2]}},
         ["prune.ratios.base-tiny-1, which is not in prune.of", STARTS[0]],
     ),
     "a ratio of one model that does not divide": (
