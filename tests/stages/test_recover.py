@@ -198,7 +198,7 @@ def test_a_killed_recovery_goes_on_to_the_same_bytes(budget, kill, checkpoint, r
     assert record.content_hash(folder) == record.content_hash(undisturbed)
 
 
-def test_a_training_does_not_go_on_from_steps_at_another_rate(small_study):
+def test_a_training_does_not_go_on_from_steps_at_another_rate(responses):
     small.write(learning_rate=5e-3)
     undisturbed = recovered("steps").rename("undisturbed")
     small.write()
