@@ -18,6 +18,7 @@ RUN = Rules(workflow)
 include: "rules/stage.smk"
 include: "rules/data.smk"
 include: "rules/base.smk"
+include: "rules/sample.smk"
 include: "rules/behave.smk"
 include: "rules/sft.smk"
 include: "rules/rl.smk"

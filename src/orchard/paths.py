@@ -63,6 +63,11 @@ def fetched(name: str, kind: str = "") -> Path:
     return DATA / ("eval" if kind == "lm-eval-data" else "fetched") / name
 
 
+def samples(family: str, name: str) -> Path:
+    """The folder of the shards of what a model wrote for a run of ``behave`` or ``respond``."""
+    return DATA / "samples" / family / name
+
+
 def behaviour(policy: str) -> Path:
     """The folder of a behaviour policy's offline data."""
     return DATA / "behave" / policy

@@ -28,14 +28,18 @@ CONFIG_EDITS = {
         ("recover@rl-grpo-pear-token-1-block-influence-0.25-self-steps",),
     ),
     "recover.responses.mixed.seed": (43, ("mix@",)),
-    "recover.responses.self.temperature": (0.8, ("respond@rl-grpo-pear-token-1-self",)),
+    "recover.responses.self.temperature": (
+        0.8,
+        ("respond@rl-grpo-pear-token-1-self", "sample@respond-rl-grpo-pear-token-1-self"),
+    ),
+    "recover.responses.self.keep_cut": (False, ("respond@rl-grpo-pear-token-1-self",)),
     "evaluate.limit": (10, ("evaluate@",)),
     "report.confidence": (0.9, ("report",)),
     "artifacts.rl": ("rl-grpo-nll-1", ("artifact@rl",)),
     "parallel": ("fsdp", ()),
     "arithmetic": (
         "fast",
-        tuple("base@ behave@ sft@ rl@ search@ prune@ respond@ recover@ evaluate@ artifact@ report".split()),
+        tuple("base@ sample@ behave@ sft@ rl@ search@ prune@ respond@ recover@ evaluate@ artifact@ report".split()),
     ),
 }
 
@@ -46,13 +50,13 @@ CODE_EDITS = {
     "tasks/mathematics.py": (),
     "tasks/words.py": ("generate@",),
     "tasks/lexicon.py": ("generate@", "base@"),
-    "tasks/registry.py": ("generate@", "behave@", "rl@", "search@", "prune@", "respond@", "evaluate@"),
+    "tasks/registry.py": ("generate@", "sample@", "behave@", "rl@", "search@", "prune@", "respond@", "evaluate@"),
     "study/checks.py": (),
     "study/schema/rl.py": ("rl@",),
     "study/schema/report.py": ("report",),
     "models/surgery.py": ("search@", "prune@", "evaluate@", "artifact@"),
-    "models/prompts.py": (
-        *("base@", "behave@", "sft@", "rl@", "search@", "prune@", "respond@", "recover@", "evaluate@", "artifact@"),
+    "models/prompts.py": tuple(
+        "base@ sample@ behave@ sft@ rl@ search@ prune@ respond@ recover@ evaluate@ artifact@".split()
     ),
     "rerun/start.py": (),
     "lineage/lock.py": ("report",),

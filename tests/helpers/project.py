@@ -17,7 +17,7 @@ CHAIN = (
     "results/evals/recover-rl-grpo-pear-token-1-block-influence-0.25-self-steps-1",
     "results/models/prune-rl-grpo-pear-token-1-greedy-0.25",
 )
-COMPUTES = {"base", "behave", "sft", "rl", "search", "prune", "respond", "recover", "evaluate"}
+COMPUTES = {"base", "sample", "behave", "sft", "rl", "search", "prune", "respond", "recover", "evaluate"}
 
 
 class Project:

@@ -4,10 +4,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
+from orchard import paths
 from orchard.models import training
 from orchard.study.schema.common import Run
 from tests.helpers.project import ROOT
@@ -38,3 +40,9 @@ def killed_after(step: int) -> Iterator[None]:
 
     with mock.patch.object(training.ProgressCallback, "on_step_end", on_step_end), pytest.raises(KeyboardInterrupt):
         yield
+
+
+def state_of(output: Path) -> Path:
+    """The one folder of an output's resume state."""
+    (found,) = (paths.RESUME / output).iterdir()
+    return found

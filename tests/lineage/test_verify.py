@@ -17,7 +17,7 @@ from tests.helpers.project import Project
 BEHIND_NLL = ("models/rl-grpo-nll", "evals/sft-nll", "evals/rl-grpo-nll")
 OUTS_BEHIND_NLL = {f"results/{out}-{seed}": f"sft@nll-{seed}" for out in BEHIND_NLL for seed in (1, 2)}
 RATE = ("sft.objectives.nll.learning_rate", 7.0e-4)  # no other test runs it, so that no run cache has it
-EDIT = ("src/orchard/stages/respond.py", "import Path\n", "import Path  # an edit\n")
+EDIT = ("src/orchard/stages/respond.py", "import jsonl, paths\n", "import jsonl, paths  # an edit\n")
 
 
 def printed(project: Project, *command: str, status: int = 0) -> str:

@@ -78,7 +78,7 @@ class Work(NamedTuple):
 
     def has_resume_state(self, project: Project) -> bool:
         resume = project.folder / ".scratch/resume" / self.out
-        return any(resume.glob("*/*.json" if self.family == "search" else "checkpoint-*/trainer_state.json"))
+        return any(resume.glob("*/*.json" if self.family == "search" else "*/checkpoint-*/trainer_state.json"))
 
 
 def disturb(cluster: Cluster, project: Project, main: subprocess.Popen) -> dict[str, Work]:

@@ -35,7 +35,9 @@ def test_a_clone_runs_what_no_remote_has(colleague, finished, remote):
 
 
 def test_s3_an_edit_without_effect_runs_that_stage_alone(pulled):
-    pulled.edit("src/orchard/stages/respond.py", "import Path\n", "import Path  # an edit that changes no output\n")
+    pulled.edit(
+        "src/orchard/stages/respond.py", "import jsonl, paths\n", "import jsonl, paths  # an edit of no effect\n"
+    )
     pulled.snakemake("--cores", "2")
     assert pulled.executed() == {name for name in pulled.lock() if name.startswith("respond@")}
     pulled.run("git", "checkout", "-q", ".")

@@ -272,10 +272,10 @@ def test_cut_responses_are_left_out_where_the_config_says_so(project, monkeypatc
         run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], [1, 2], sampling=cut) / "rows.parquet"
     )
     assert rows["id"].tolist() == ["calc-0", "calc-3"]
-    with pytest.raises(UserError, match="cut off every response"):
-        run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], range(4), sampling=cut)
     folder = run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], [1, 2])
     assert json.loads((folder / "statistics.json").read_text())["cut"] == 2
+    with pytest.raises(UserError, match="cut off every response"):
+        run(monkeypatch, ["ans 1", "ans 2", "ans 3", "ans 4"], range(4), sampling=cut)
 
 
 def test_a_policy_that_writes_nothing_is_refused(project, monkeypatch):

@@ -209,15 +209,15 @@ def test_pretraining_in_shards_is_refused(projects, tmp_path):
 def test_what_was_killed_goes_on_to_the_same_bytes(projects, way, tmp_path):
     folder = with_study(tmp_path, way)
     copy(projects["one"], folder, paths.DATA, SFT.output)
-    checkpoint = folder / paths.RESUME / RL.output / "checkpoint-1/trainer_state.json"
+    state = folder / paths.RESUME / RL.output
     killed = start(folder, way, RL)
-    while killed.poll() is None and not checkpoint.exists():
+    while killed.poll() is None and not list(state.glob("*/checkpoint-1/trainer_state.json")):
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
     assert not (folder / RL.output).exists()
-    assert f"goes on from {paths.RESUME / RL.output}/checkpoint-" in run(folder, way, RL)
+    assert f"goes on from {paths.RESUME / RL.output / next(state.iterdir()).name}/checkpoint-" in run(folder, way, RL)
     assert record.content_hash(folder / RL.output) == record.content_hash(projects[way] / RL.output)
 
 

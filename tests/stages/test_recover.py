@@ -17,7 +17,7 @@ from orchard.study.schema.common import Lora, MaxLength
 from orchard.study.schema.recover import EqualSteps, RecoverRun
 from tests.helpers import small_study as small
 from tests.helpers.llama import random_llama
-from tests.helpers.stages import killed_after
+from tests.helpers.stages import killed_after, state_of
 
 
 @pytest.fixture
@@ -193,6 +193,16 @@ def test_a_killed_recovery_goes_on_to_the_same_bytes(budget, kill, checkpoint, r
     with killed_after(kill):
         recovered(budget)
     assert not folder.exists()
-    assert training.last_checkpoint(paths.RESUME / folder).endswith(f"checkpoint-{checkpoint}")
+    assert training.last_checkpoint(state_of(folder)).endswith(f"checkpoint-{checkpoint}")
     recovered(budget)
     assert record.content_hash(folder) == record.content_hash(undisturbed)
+
+
+def test_a_training_does_not_go_on_from_steps_at_another_rate(responses):
+    small.write(learning_rate=5e-3)
+    undisturbed = recovered("steps").rename("undisturbed")
+    small.write()
+    with killed_after(5):
+        recovered("steps")
+    small.write(learning_rate=5e-3)
+    assert record.content_hash(recovered("steps")) == record.content_hash(undisturbed)

@@ -51,7 +51,7 @@ def test_a_mixture_keeps_prompts_that_one_author_lacks():
 def answer(monkeypatch, text: str) -> None:
     """Lets the model give one answer to every prompt."""
     monkeypatch.setattr(
-        respond, "from_model", lambda name, of, author, items: [respond.row(item, text, cut=False) for item in items]
+        respond, "from_model", lambda of, items, responses: [respond.row(item, text, cut=False) for item in items]
     )
 
 
@@ -100,7 +100,7 @@ def test_what_was_cut_off_is_marked_and_learnt_without_an_end_or_left_out(recove
 
 def test_a_model_that_writes_nothing_is_refused(small_study, monkeypatch):
     empty = sampling.Response("", [2], [-0.1], [[]], [[]], cut=False)
-    monkeypatch.setattr(sampling, "sample", lambda *_: iter([empty] * 9))
+    monkeypatch.setattr(sampling, "sample", lambda *arguments, **_: iter([empty] * len(arguments[2])))
     with pytest.raises(UserError, match="ended each of its 9 responses at once"):
         small.responses_of("self")
 

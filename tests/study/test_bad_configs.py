@@ -35,6 +35,7 @@ POLICY = {
     "prompts": "data/prompts/sft.jsonl",
     "sampling": {"seed": 1, "temperature": 1.0, "max_new_tokens": 8, "batch_size": 4},
 }
+STARTS = DEFAULT["prune"]["of"]
 BAD_CONFIGS = {
     "an artifact that nothing makes": (
         {"artifacts.rl": "rl-grpo-nll-9"},
@@ -260,6 +261,50 @@ BAD_CONFIGS = {
         ["recover.of: 'rl-grpo-nll-1'"],
     ),
     "recovery at another ratio": ({"recover.ratios": [0.75]}, ["recover.ratios: 0.75", "0.25, 0.375"]),
+    "recovery at a ratio of another model": (
+        {
+            "prune.of": [STARTS[0], "base-tiny-1"],
+            "prune.ratios": {STARTS[0]: [0.25], "base-tiny-1": [0.25, 3]},
+            "recover.of": [STARTS[0]],
+            "recover.ratios": {STARTS[0]: [3]},
+        },
+        ["recover.ratios: 3, while prune.ratios has 0.25"],
+    ),
+    "ratios by model that lack one": (
+        {"prune.of": [STARTS[0], "base-tiny-1"], "prune.ratios": {STARTS[0]: [0.125, 0.25, 0.5]}},
+        ["prune.ratios has none for 'base-tiny-1'", "add prune.ratios.base-tiny-1"],
+    ),
+    "ratios of a model that is not pruned": (
+        {"prune.ratios": {STARTS[0]: [0.125, 0.25, 0.5], "base-tiny-1": [2]}},
+        ["prune.ratios.base-tiny-1, which is not in prune.of", STARTS[0]],
+    ),
+    "a ratio of one model that does not divide": (
+        {"prune.of": ["base-tiny-1"], "prune.ratios": {"base-tiny-1": [0.3]}, "recover.of": []},
+        ["prune.ratios: 0.3 of 8 layers", "for example 0.25"],
+    ),
+    "text among the ratios of a model": (
+        {"prune.of": ["base-tiny-1"], "prune.ratios": {"base-tiny-1": ["0.25"]}, "recover.of": []},
+        ["prune.ratios.base-tiny-1[0]: '0.25'", "without quotes"],
+    ),
+    "more shards of a policy than batches": (
+        {
+            "behave.own": POLICY
+            | {"model": "base-tiny-1", "shards": 8, "sampling": POLICY["sampling"] | {"batch_size": 1000}}
+        },
+        ["behave.own.shards: 8, while data/prompts/sft.jsonl has", "set shards to"],
+    ),
+    "more shards of an author than batches": (
+        {"recover.responses.self.shards": 500},
+        ["recover.responses.self.shards: 500, while data/", "lower batch_size"],
+    ),
+    "no shard": (
+        {"recover.responses.self.shards": 0},
+        ["recover.responses.self.shards: 0", "greater than or equal to 1"],
+    ),
+    "shards of responses that no model writes": (
+        {"behave.teacher.shards": 2},
+        ["behave.teacher.shards is not a key of this place"],
+    ),
     "a ratio that leaves no layer": (
         {"base.tiny.model.layers": 1, "prune.ratios": [0.9999999], "recover.of": []},
         ["leaves one"],

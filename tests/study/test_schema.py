@@ -13,7 +13,7 @@ from orchard.__main__ import main
 from orchard.errors import UserError
 from orchard.models import surgery
 from orchard.stages.prune import importance
-from orchard.study import load, overlay, runs
+from orchard.study import load, overlay, params, runs
 from orchard.study.overlay import Resolved
 from orchard.study.schema.common import Block
 from orchard.study.schema.study import Study
@@ -198,6 +198,30 @@ def test_a_count_of_layers_keeps_its_name():
     study = load.validate(Resolved(tree, {}))
     assert study.prune.ratios == [0.25, 3]
     assert [*runs.expand(study)["prune"]] == ["base-tiny-2-random-2-0.25", "base-tiny-2-random-2-3"]
+
+
+def test_each_model_can_have_its_own_ratios():
+    """Also where two of them have the same depth, and a share of one is a count of the other."""
+    tree = copy.deepcopy(DEFAULT)
+    ratios = {"rl-grpo-pear-token": [0.25, 0.5], "base-tiny-2": [2]}
+    tree["prune"] |= {"of": list(ratios), "methods": ["random-2", "greedy"], "ratios": ratios, "skip": []}
+    answers = {"kind": "likelihood", "items": "data/calibration/held-in.jsonl"}
+    tree["prune"]["selection"] = {"batch_size": 8, "tasks": {"answers": answers}}
+    tree["recover"] |= {"of": ["rl-grpo-pear-token"], "methods": ["random-2"], "ratios": [0.5]}
+    tree["artifacts"] = NO_ARTIFACTS
+    study = load.validate(Resolved(tree, {}))
+    found = runs.expand(study)
+    of = {name: [*run.ratios] for name, run in found["search"].items()}
+    assert of.pop("base-tiny-2") == [2]
+    assert set(map(tuple, of.values())) == {(0.25, 0.5)}
+    assert len(of) == len(tree["base"]["tiny"]["seeds"])
+    assert [name for name in found["prune"] if name.startswith("base")] == [
+        "base-tiny-2-random-2-2",
+        "base-tiny-2-greedy-2",
+    ]
+    assert len(found["prune"]) == 2 + 4 * len(of)
+    assert {run.ratio for run in found["recover"].values()} == {0.5}
+    assert params.tree(study)["prune"]["ratios"] == ratios
 
 
 def test_single_layers_are_evaluated_and_not_written():

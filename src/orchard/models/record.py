@@ -18,9 +18,6 @@ NOT_CONTENT = ".snakemake_timestamp"  # Snakemake puts a time stamp into folders
 def write(folder: Path, stage: str, settings: BaseModel | dict | None, inputs: list[Path], **facts) -> None:
     """Writes the record of an output: stage, settings, arithmetic, its inputs' hashes and the library versions.
 
-    Of a version, as of 2.13.0+cpu, it keeps what the lock file pins: torch's builds for CPUs and for CUDA gave the same
-    bits on a CPU, and a record that names the build would make all that comes after look changed.
-
     Args:
         folder: of the output.
         stage: the family of the stage.
@@ -33,10 +30,19 @@ def write(folder: Path, stage: str, settings: BaseModel | dict | None, inputs: l
         "settings": plain(settings),
         "inputs": {str(path): content_hash(path) for path in inputs},
         "arithmetic": arithmetic.kind(),
-        "versions": {library: version(library).partition("+")[0] for library in LIBRARIES},
+        "versions": versions(),
         **facts,
     }
     (folder / FILE).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that results depend on.
+
+    Of a version, as of 2.13.0+cpu, this is what the lock file pins: torch's builds for CPUs and for CUDA gave the same
+    bits on a CPU, and a record that names the build would make all that comes after look changed.
+    """
+    return {library: version(library).partition("+")[0] for library in LIBRARIES}
 
 
 def plain(settings):

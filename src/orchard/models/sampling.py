@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
+from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
 
 from orchard.errors import refuse_none
-from orchard.models import cache, decoding, prompts
+from orchard.models import cache, decoding, draws, prompts
 from orchard.models.prompts import Asked
 from orchard.processes import Progress
 from orchard.study.schema.common import Sampling
@@ -75,9 +76,15 @@ def reset_settings(settings: GenerationConfig) -> dict:
 
 @torch.inference_mode()
 def sample(
-    model, tokenizer, questions: list[Asked], asked: Sampling, progress: Progress | None = None, top_k: int = 0
+    model,
+    tokenizer,
+    questions: list[Asked],
+    asked: Sampling,
+    progress: Progress | None = None,
+    top_k: int = 0,
+    first: int = 0,
 ) -> Iterator[Response]:
-    """One response per prompt, in order.
+    """One response per prompt, in order. Each prompt's random numbers follow from the seed and its place alone.
 
     Args:
         model: a causal language model in evaluation mode.
@@ -86,12 +93,9 @@ def sample(
         asked: how to sample.
         progress: gets the number of prompts done after each batch, if given.
         top_k: how many of the most likely tokens to give at each place.
+        first: the place of the first prompt in the whole list, where these are a part of one.
     """
-    torch.manual_seed(asked.seed)
     ends = plain_settings(model, tokenizer)
-    options = {"do_sample": False}
-    if asked.temperature > 0:
-        options = {"do_sample": True, "temperature": asked.temperature, "top_p": asked.top_p, "top_k": 0}
     for start in range(0, len(questions), asked.batch_size):
         rows = [prompts.prompt_ids(tokenizer, each) for each in questions[start : start + asked.batch_size]]
         batch = prompts.padded(tokenizer, rows, "left", model.device)
@@ -102,12 +106,22 @@ def sample(
             custom_generate=decoding.leaving,
             output_logits=True,
             return_dict_in_generate=True,
-            **options,
+            do_sample=False,  # where there are draws, they leave one token to choose
+            logits_processor=_choices(asked, range(first + start, first + start + len(rows))),
         )
         responses = generated.sequences[:, batch["input_ids"].shape[1] :]
         yield from _responses(responses, generated.logits, tokenizer, ends, top_k)
         if progress:
             progress.step(start + len(rows))
+
+
+def _choices(asked: Sampling, places: range) -> LogitsProcessorList:
+    """How the tokens of a batch are chosen, by the places of its prompts in the whole list; empty: the most likely."""
+    if asked.temperature == 0:
+        return LogitsProcessorList()
+    nucleus = [TopPLogitsWarper(asked.top_p)] if asked.top_p < 1 else []
+    chosen = draws.ByNumbers(draws.of_each(asked.seed, places, asked.max_new_tokens))
+    return LogitsProcessorList([TemperatureLogitsWarper(asked.temperature), *nucleus, chosen])
 
 
 def _responses(ids: torch.Tensor, logits: tuple, tokenizer, ends: frozenset[int], top_k: int) -> Iterator[Response]:

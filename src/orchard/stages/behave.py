@@ -25,7 +25,7 @@ from orchard.models import folders, formats, likelihood, loading, prompts, recor
 from orchard.models.prompts import Asked, Rendered, answer_ids, prompt_ids
 from orchard.models.sampling import Response
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import sample, stage
 from orchard.study.schema.behave import GivenPolicy, ModelPolicy, Policy, ScriptedPolicy
 from orchard.tasks import registry
 from orchard.tasks.generated_task import GeneratedTask
@@ -34,24 +34,26 @@ CERTAIN = 1e-6  # nats: a log-prob so near 0 is rounding
 
 
 def main(name: str) -> None:
-    policy = stage.params(Policy, "behave", name)
+    policy, target = stage.params(Policy, "behave", name), paths.behaviour(name)
     folder, items = paths.model(policy.model), registry.read(policy.prompts)
-    tokenizer, progress = folders.load_tokenizer(folder), Progress(f"behave@{name}", len(items))
-    if isinstance(policy, ScriptedPolicy):
-        rows = kept = from_script(policy, items, tokenizer, progress)
-    elif isinstance(policy, GivenPolicy):
-        rows = kept = from_given(items, folders.load_frozen(folder), tokenizer)
-    else:
-        rows = from_model(policy, items, folders.load_frozen(folder), tokenizer, progress)
-        kept = kept_rows(policy, rows, name)
-    with stage.output(paths.behaviour(name)) as scratch:
+    tokenizer = folders.load_tokenizer(folder)
+    with stage.output(target) as scratch:
+        if isinstance(policy, ScriptedPolicy):
+            rows = kept = from_script(policy, items, tokenizer, Progress(f"behave@{name}", len(items)))
+        elif isinstance(policy, GivenPolicy):
+            rows = kept = from_given(items, folders.load_frozen(folder), tokenizer)
+        else:
+            responses = sample.responses(policy.shard(name), policy.shards, f"behave@{name}", target)
+            rows = [row(*each, tokenizer) for each in zip(items, responses, strict=True)]
+            kept = kept_rows(policy, rows, name)
         scratch.mkdir()
         pandas.DataFrame(kept).to_parquet(scratch / "rows.parquet", index=False)
         (scratch / "statistics.json").write_text(json.dumps(statistics(rows, kept), indent=2) + "\n")
         if isinstance(policy, ModelPolicy) and policy.keep_policy:
             shutil.copytree(folder, scratch / "policy", ignore=shutil.ignore_patterns(record.NOT_CONTENT))
         facts = {"policy": name, "format": formats.facts(tokenizer), "loading": loading.settings().model_dump()}
-        record.write(scratch, "behave", policy, [folder, Path(policy.prompts)], **facts)
+        settings = policy.model_dump(exclude={"shards"})  # any number gives the same data, which this is a part of
+        record.write(scratch, "behave", settings, [folder, Path(policy.prompts)], **facts)
 
 
 def from_script(policy: ScriptedPolicy, items: list[dict], tokenizer, progress: Progress) -> list[dict]:
@@ -71,7 +73,7 @@ def from_script(policy: ScriptedPolicy, items: list[dict], tokenizer, progress: 
         ids = answer_ids(tokenizer, prompts.asked(item), response)
         probs = scripted.course(ids, scripts_of(prompts.asked(item), said, shares, tokenizer, cut))
         logps = [math.log(at_place[token]) for token, at_place in zip(ids, probs, strict=True)]
-        rows.append(row(item, style, tokenizer, Response(response, ids, logps, *top(probs, policy.top_k), cut=False)))
+        rows.append(row(item, Response(response, ids, logps, *top(probs, policy.top_k), cut=False), tokenizer, style))
         progress.step()
     return rows
 
@@ -139,7 +141,7 @@ def from_given(items: list[dict], teacher, tokenizer) -> list[dict]:
     ]
     found = likelihood.completion_logps(teacher, texts, tokenizer.pad_token_id)
     return [
-        row(item, "given", tokenizer, Response(answer, text["completion_ids"], logps, *no_top(logps), cut=False))
+        row(item, Response(answer, text["completion_ids"], logps, *no_top(logps), cut=False), tokenizer, "given")
         for item, answer, text, logps in zip(items, answers, texts, found, strict=True)
     ]
 
@@ -171,14 +173,7 @@ def top(course: list[dict[int, float]], k: int) -> tuple[list[list[int]], list[l
     return top_ids, top_logps
 
 
-def from_model(policy: ModelPolicy, items: list[dict], model, tokenizer, progress: Progress) -> list[dict]:
-    """Rows sampled from a model at temperature 1, so that the log-probs are those of the policy itself."""
-    questions = [prompts.asked(item) for item in items]
-    responses = sampling.sample(model, tokenizer, questions, policy.sampling, progress, policy.top_k)
-    return [row(item, "model", tokenizer, response) for item, response in zip(items, responses, strict=True)]
-
-
-def row(item: dict, style: str, tokenizer, response: Response) -> dict:
+def row(item: dict, response: Response, tokenizer, style: str = "model") -> dict:
     """One row of offline data. Tokens are stored as ids, so that no later step can tokenize the text differently.
 
     By a chat template it has the conversation as JSON too, and the text that the policy went on from.

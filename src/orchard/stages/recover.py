@@ -19,12 +19,12 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from orchard import arithmetic, jsonl, paths
 from orchard.errors import UserError
-from orchard.models import card, chosen_on, folders, packing, prompts, record
+from orchard.models import card, chosen_on, folders, loading, packing, prompts, record
 from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of, within
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, train
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import kept, stage
 from orchard.study.schema.recover import Amount, EqualSteps, EqualTokens, RecoverRun, RecoveryTrainer
 
 BITSANDBYTES = "bitsandbytes==0.50.2"  # tried
@@ -44,7 +44,8 @@ def main(name: str, run: RecoverRun) -> None:
     )
     rows = taken(fitting, tokenizer, amount, seed)
     target = paths.model(f"recover-{name}")
-    with stage.output(target) as scratch, stage.resumable(target) as state:
+    begun = (target, __spec__.name, [pruned, responses], run, trainer, amount, loading.settings())
+    with stage.output(target) as scratch, kept.resumable(*begun) as state:
         examples = [prompts.example(row, tokenizer) for row in rows]
         steps = finetune(trainer, epochs_of(amount), seed, pruned, examples, scratch, state, f"recover@{name}")
         chosen_on.write(scratch, chosen_on.read(pruned))

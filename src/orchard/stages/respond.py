@@ -6,14 +6,11 @@ Self-generated responses are sampled from the unpruned model and, unless the con
 2602.01997, section 4). They are kept as the tokens that the model wrote.
 """
 
-from pathlib import Path
-
 from orchard import jsonl, paths
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, prompts, record, sampling
-from orchard.models.seeds import seed_of
-from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.models import sampling
+from orchard.models.sampling import Response
+from orchard.stages import sample, stage
 from orchard.study.schema.recover import Author, GivenAuthor, ModelAuthor, RespondRun, StyleAuthor
 from orchard.tasks import registry
 
@@ -21,19 +18,15 @@ from orchard.tasks import registry
 def main(name: str, run: RespondRun) -> None:
     author = stage.params(Author, "recover", "responses", run.author)
     path = stage.params(str, "recover", "prompts")
-    items = [item for file in files(Path(path)) for item in registry.read(file)]
-    if isinstance(author, ModelAuthor):
-        rows = from_model(name, run.of, author, items)
-        rows = kept(rows, items, author, f"recover.responses.{run.author}")
-    else:
-        rows = from_author(author, items)
-    with stage.output(paths.responses(name)) as scratch:
+    items, target = sample.items_of(path), paths.responses(name)
+    with stage.output(target) as scratch:
+        if isinstance(author, ModelAuthor):
+            asked = author.shard(name, run.of, path).model_copy(update={"weights": run.weights})
+            responses = sample.responses(asked, author.shards, f"respond@{name}", target)
+            rows = kept(from_model(run.of, items, responses), items, author, f"recover.responses.{run.author}")
+        else:
+            rows = from_author(author, items)
         jsonl.write(scratch, rows)
-
-
-def files(path: Path) -> list[Path]:
-    """The sets of prompts: one file, or all of a folder."""
-    return sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
 
 
 def row(item: dict, response: str, **facts) -> dict:
@@ -61,18 +54,12 @@ def from_author(author: GivenAuthor | StyleAuthor, items: list[dict]) -> list[di
     return [row(item, item["response"]) for item in items]
 
 
-def from_model(name: str, of: str, author: ModelAuthor, items: list[dict]) -> list[dict]:
-    """Responses sampled from the unpruned model, each with its tokens, and whether it was cut off.
-
-    Each replicate has a stream of its own.
+def from_model(of: str, items: list[dict], responses: list[Response]) -> list[dict]:
+    """Rows of what the unpruned model wrote, each with its tokens, and whether it was cut off.
 
     Raises:
         UserError: the model wrote nothing at all.
     """
-    model, tokenizer = folders.load_frozen(paths.model(of)), folders.load_tokenizer(paths.model(of))
-    questions = [prompts.asked(item) for item in items]
-    asked = author.model_copy(update={"seed": seed_of("responses", author.seed, record.read(paths.model(of))["seed"])})
-    responses = list(sampling.sample(model, tokenizer, questions, asked, Progress(f"respond@{name}", len(items))))
     written = [(response.ids, response.cut) for response in responses]
     sampling.refuse_silence(written, of, "prune and recover another model")
     return [

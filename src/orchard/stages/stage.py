@@ -138,11 +138,3 @@ def output(path: Path) -> Iterator[Path]:
         files.remove(path)
         files.move(scratch, path)
         files.remove(paths.RESUME / path)
-
-
-@contextlib.contextmanager
-def resumable(path: Path) -> Iterator[Path]:
-    """Yields the folder of the resume state of an output: it outlives a kill, and goes when the output is in place."""
-    folder = paths.RESUME / path
-    folder.mkdir(parents=True, exist_ok=True)
-    yield folder

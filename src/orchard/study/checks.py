@@ -346,6 +346,21 @@ def policies_hold_their_weights(study: Study) -> Broken:
             yield f"behave.{name}.model: {policy.model}, an adapter of {adapters[policy.model]}", fix
 
 
+@rule("each shard has a batch of prompts", why="its stage would load a model to sample nothing")
+def shards_have_prompts(study: Study) -> Broken:
+    policies = [(f"behave.{name}", policy, policy.prompts) for name, policy in study.behave.items()]
+    authors = [
+        (f"recover.responses.{name}", own, study.recover.prompts) for name, own in study.recover.responses.items()
+    ]
+    for key, own, prompts in [*policies, *authors]:
+        if (shards := getattr(own, "shards", 1)) == 1 or (rows := files.most_rows(study.data, prompts or "")) is None:
+            continue
+        size = getattr(own, "sampling", own).batch_size
+        if (batches := -(-rows // size)) < shards:
+            found = f"{key}.shards: {shards}, while {prompts} has {rows} prompts, {batches} batches of {size}"
+            yield found, f"set shards to {max(1, batches)} or less, or lower batch_size"
+
+
 # Pruning and recovery
 
 
@@ -382,14 +397,26 @@ def styles_are_those_that_models_write(study: Study) -> Broken:
 @rule("recovery starts from a model that prune makes", why="there would be nothing to recover")
 def recovery_has_its_pruned_models(study: Study) -> Broken:
     named = runs.replicates(runs.unpruned(study))
-    models = set(runs.chosen(study.prune.of, named))
-    for key in ("of", "methods", "ratios"):
-        pruned = getattr(study.prune, key)
-        for value in getattr(study.recover, key) if study.recover.of else ():
-            there = set(named.get(value, [value])) <= models if key == "of" else value in pruned
-            if not there:
-                found = f"recover.{key}: {value!r}, while prune.{key} has {', '.join(map(str, pruned)) or 'nothing'}"
-                yield found, f"add it to prune.{key}, or remove it here"
+    pruned = runs.ratios(study.prune, named)
+    lacking = [("of", name, study.prune.of) for name in study.recover.of if not {*named.get(name, [name])} <= {*pruned}]
+    if study.recover.of:
+        methods = study.prune.methods
+        lacking += [("methods", method, methods) for method in study.recover.methods if method not in methods]
+    for model, own in runs.ratios(study.recover, named).items():
+        lacking += [("ratios", ratio, pruned[model]) for ratio in own if ratio not in pruned.get(model, [ratio])]
+    for key, value, there in {(key, value, tuple(there)): None for key, value, there in lacking}:
+        found = f"recover.{key}: {value!r}, while prune.{key} has {', '.join(map(str, there)) or 'nothing'}"
+        yield found, f"add it to prune.{key}, or remove it here"
+
+
+@rule("ratios by model are of each name in the block's `of`", why="a model without ratios would not be pruned")
+def ratios_by_model_are_of_its_models(study: Study) -> Broken:
+    for key, block in (("prune", study.prune), ("recover", study.recover)):
+        if isinstance(block.ratios, dict):
+            for name in sorted(block.ratios.keys() - set(block.of)):
+                yield f"{key}.ratios.{name}, which is not in {key}.of", did_you_mean(name, block.of)
+            for name in [name for name in block.of if not block.ratios.get(name)]:
+                yield f"{key}.ratios has none for {name!r}", f"add {key}.ratios.{name}, or take it out of {key}.of"
 
 
 @rule("an author is one of recover.responses", why="it says how the responses are made")
@@ -431,7 +458,7 @@ def greedy_has_a_selection(study: Study) -> Broken:
     why="it always keeps layer 0, and its last round needs a choice",
 )
 def greedy_has_a_choice(study: Study) -> Broken:
-    for layers, ratio in _depths_and_ratios(study) if _is_searched(study) else ():
+    for layers, ratio in _each_ratio(study) if _is_searched(study) else ():
         if whole_layers(ratio, layers) == layers - 1:
             found = f"prune.ratios: {ratio} of {layers} layers is {layers - 1} layers, while prune.methods has greedy"
             yield found, "lower the ratio, or remove greedy"
@@ -439,7 +466,7 @@ def greedy_has_a_choice(study: Study) -> Broken:
 
 @rule(WHOLE_LAYERS, why=WHY_WHOLE)
 def ratios_are_whole_layers(study: Study) -> Broken:
-    for layers, ratio in _depths_and_ratios(study):
+    for layers, ratio in _each_ratio(study):
         if whole_layers(ratio, layers) is None:
             yield f"prune.ratios: {ratio} of {layers} layers", nearest_ratio(ratio, layers)
 
@@ -449,14 +476,13 @@ def ratios_are_whole_layers(study: Study) -> Broken:
     why="two stages would make the same model, and one result would count twice",
 )
 def ratios_differ(study: Study) -> Broken:
-    first: dict[tuple, int | float] = {}
-    for layers, ratio in _depths_and_ratios(study):
-        count = whole_layers(ratio, layers)
-        if count is not None and (other := first.setdefault((layers, count), ratio)) != ratio:
-            yield (
-                f"prune.ratios: {other} and {ratio} of {layers} layers are both {count} layers",
-                "remove one of the two",
-            )
+    for layers, ratios in _depths_and_ratios(study):
+        first: dict[int, int | float] = {}
+        for ratio in ratios:
+            count = whole_layers(ratio, layers)
+            if count is not None and (other := first.setdefault(count, ratio)) != ratio:
+                found = f"prune.ratios: {other} and {ratio} of {layers} layers are both {count} layers"
+                yield found, "remove one of the two"
 
 
 # Tasks and claims
@@ -704,13 +730,17 @@ def _unpruned_of(study: Study) -> dict[str, str]:
     return found | views
 
 
-def _depths_and_ratios(study: Study) -> Iterator[tuple[int, int | float]]:
-    """Each depth of a model to prune with each ratio."""
+def _depths_and_ratios(study: Study) -> list[tuple[int, tuple[int | float, ...]]]:
+    """The depth and the ratios of the models to prune; what several have in common stands once."""
     made = runs.unpruned(study)
     layers_of = runs.layers(made)
-    of = runs.chosen(study.prune.of, runs.replicates(made))
-    for layers in dict.fromkeys(layers_of[name] for name in of if name in layers_of):
-        yield from ((layers, ratio) for ratio in study.prune.ratios)
+    of = runs.ratios(study.prune, runs.replicates(made))
+    return list(dict.fromkeys((layers_of[name], tuple(own)) for name, own in of.items() if name in layers_of))
+
+
+def _each_ratio(study: Study) -> list[tuple[int, int | float]]:
+    """Each depth of a model to prune with each of its ratios."""
+    return list(dict.fromkeys((layers, ratio) for layers, own in _depths_and_ratios(study) for ratio in own))
 
 
 def _needing_whole_models(study: Study) -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,8 @@ from orchard import paths
 from orchard.study import suites
 from orchard.study.schema.artifacts import ArtifactRun
 from orchard.study.schema.base import Base, BaseRun, Pretrained, Pretraining
-from orchard.study.schema.common import TYPES_ALONE, Run
+from orchard.study.schema.behave import BehaveRun, Policy
+from orchard.study.schema.common import TYPES_ALONE, Run, SampleRun
 from orchard.study.schema.data import Data, FetchRun
 from orchard.study.schema.evaluate import EvaluateRun
 from orchard.study.schema.format import OWN
@@ -27,18 +28,22 @@ from orchard.study.schema.study import Study
 
 Runs = dict[str, dict[str, Run]]  # for each family of stages, its runs by name
 Named = dict[str, list[str]]  # the models that a name stands for: one, or all replicates
+RatiosOf = dict[str, list[int | float]]  # models with their pruning ratios
 # The families whose runs are a ModelRun, and what their runs call the model that they load.
-MODEL_OF = {"rl": "start", "search": "of", "prune": "of", "respond": "of", "evaluate": "model", "artifact": "model"}
+MODEL_OF = {"rl": "start", "search": "of", "prune": "of", "respond": "of"}
+MODEL_OF |= dict.fromkeys(("behave", "sample", "evaluate", "artifact"), "model")
 
 
 def expand(study: Study) -> Runs:
     """What runs: for each family of stages the runs by name, each with what its command and its inputs need."""
     runs = unpruned(study)
     named = replicates(runs)
-    of, recovered = (chosen(block.of, named) for block in (study.prune, study.recover))
+    of, recovered = (ratios(block, named) for block in (study.prune, study.recover))
     runs["search"] = search(study.prune, of)
     runs["prune"] = prune(study.prune, of)
     runs["respond"], runs["mix"] = respond(study.recover, recovered), mix(study.recover, recovered)
+    runs["behave"] = behave(study.behave)
+    runs["sample"] = sample(study, runs["respond"])
     runs["recover"] = recover(study.recover, recovered)
     runs["fetch"] = fetch(study.data)
     runs["evaluate"] = suites.expand(study.evaluate, subjects(study, runs), named)
@@ -47,7 +52,7 @@ def expand(study: Study) -> Runs:
         for role, name in study.artifacts
         if name
     }
-    return with_weights(runs, adapters(study, runs))
+    return joining(with_weights(runs, adapters(study, runs)))
 
 
 def fetch(data: Data) -> dict[str, FetchRun]:
@@ -127,14 +132,24 @@ def chosen(names: Iterable[str], named: Named) -> list[str]:
     return list(dict.fromkeys(model for name in names for model in named.get(name, [])))
 
 
-def search(block: Prune, of: list[str]) -> dict[str, SearchRun]:
+def ratios(block: Prune | Recover, named: Named) -> RatiosOf:
+    """The models of a block, each with its ratios: those of the first name that stands for it."""
+    found: RatiosOf = {}
+    for name in block.of:
+        own = block.ratios.get(name, []) if isinstance(block.ratios, dict) else block.ratios
+        for model in named.get(name, []):
+            found.setdefault(model, own)
+    return found
+
+
+def search(block: Prune, of: RatiosOf) -> dict[str, SearchRun]:
     """One greedy search per model, up to the highest ratio: lower ones drop the layers that it dropped first."""
     if "greedy" not in block.methods:
         return {}
-    return {name: SearchRun(of=name, ratios=block.ratios) for name in of}
+    return {name: SearchRun(of=name, ratios=own) for name, own in of.items()}
 
 
-def prune(block: Prune | Recover, of: list[str]) -> dict[str, PruneRun]:
+def prune(block: Prune | Recover, of: RatiosOf) -> dict[str, PruneRun]:
     """Each method at each ratio, of each model, with what the choice of layers rests on."""
     calibration = block.calibration.items if isinstance(block, Prune) and block.calibration else ""
     return {
@@ -144,9 +159,9 @@ def prune(block: Prune | Recover, of: list[str]) -> dict[str, PruneRun]:
             ratio=ratio,
             chosen_on=str(paths.search(name)) if method == "greedy" else calibration,
         )
-        for name in of
+        for name, own in of.items()
         for method in block.methods
-        for ratio in block.ratios
+        for ratio in own
     }
 
 
@@ -181,13 +196,41 @@ def authors(block: Recover) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys([*writing, *(part for name in mixtures for part in known[name].of)])), mixtures
 
 
-def respond(block: Recover, of: list[str]) -> dict[str, RespondRun]:
+def respond(block: Recover, of: Iterable[str]) -> dict[str, RespondRun]:
     """Each author's responses to the prompts, per unpruned model."""
     writing, _ = authors(block)
     return {f"{name}-{author}": RespondRun(of=name, author=author) for name in of for author in writing}
 
 
-def mix(block: Recover, of: list[str]) -> dict[str, MixRun]:
+def behave(policies: dict[str, Policy]) -> dict[str, BehaveRun]:
+    """Each policy's data."""
+    return {name: BehaveRun(model=policy.model, prompts=policy.prompts) for name, policy in policies.items()}
+
+
+def sample(study: Study, answers: dict[str, RespondRun]) -> dict[str, SampleRun]:
+    """The shards of all that models write for `behave` and `respond`, where there are several."""
+    asked = [(name, policy, ()) for name, policy in study.behave.items()]
+    asked += [(name, study.recover.responses[run.author], (run.of, study.recover.prompts or ""))
+              for name, run in answers.items()]  # fmt: skip
+    writing = [each for each in asked if getattr(each[1], "shards", 1) > 1]
+    shards = [own.shard(name, *more, number + 1, own.shards) for name, own, more in writing
+              for number in range(own.shards)]  # fmt: skip
+    return {f"{run.family}-{run.of}-{run.shard}": run for run in shards}
+
+
+def joining(runs: Runs) -> Runs:
+    """The runs, in which those that join shards wait for these, and for no model's weights."""
+    shards = {(run.family, run.of): str(paths.samples(run.family, run.of)) for run in runs["sample"].values()}
+    return runs | {
+        family: {
+            name: run.model_copy(update={"weights": shards.get((family, name), run.weights)})
+            for name, run in runs[family].items()
+        }
+        for family in ("behave", "respond")
+    }
+
+
+def mix(block: Recover, of: Iterable[str]) -> dict[str, MixRun]:
     """Each mixture of two authors' responses, per unpruned model."""
     _, mixtures = authors(block)
     return {
@@ -198,7 +241,7 @@ def mix(block: Recover, of: list[str]) -> dict[str, MixRun]:
     }
 
 
-def recover(block: Recover, of: list[str]) -> dict[str, RecoverRun]:
+def recover(block: Recover, of: RatiosOf) -> dict[str, RecoverRun]:
     """Each author within each budget, of each pruned model to be recovered, once or several times."""
     return {
         f"{pruned}-{author}-{name}-{draw}": RecoverRun(

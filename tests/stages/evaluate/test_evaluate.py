@@ -4,6 +4,7 @@ import importlib
 import itertools
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from lm_eval.tasks import TaskManager
 
 from orchard import jsonl, paths, yamls
 from orchard.errors import UserError
-from orchard.models import folders, formats, prompts, sampling
+from orchard.models import folders, formats, prompts, record, sampling
 from orchard.sandbox import sandbox
 from orchard.stages import lm_tasks
 from orchard.stages.base.pretrain import make_tokenizer
@@ -336,6 +337,69 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
     facts = json.loads(outputs[0]["record.json"])
     assert set(facts["inputs"]) == inputs
     assert facts["format"] == formats.facts(make_tokenizer())
+
+
+def scored_until(monkeypatch, kill_at: int | None = None) -> list[str]:
+    """The kinds of the tasks that are scored from now on; at one of them, if it is said, the stage ends."""
+    found, own = [], harness.run
+
+    def counted(lm, manager, task, asked):
+        found.append(task.kind)
+        if len(found) == kill_at:
+            raise KeyboardInterrupt
+        return own(lm, manager, task, asked)
+
+    monkeypatch.setattr(harness, "run", counted)
+    return found
+
+
+def evaluated(**changes) -> str:
+    """The hash of what the stage writes of a study with changes in its block."""
+    write_params({"evaluate": ASKED.model_copy(update=changes).model_dump()})
+    evaluate.main("base-random", EvaluateRun(model="base-random"))
+    return record.content_hash(paths.evaluation("base-random"))
+
+
+def test_a_killed_evaluation_keeps_what_it_scored_and_ends_with_the_same_bytes(monkeypatch):
+    undisturbed = evaluated()
+    scored_until(monkeypatch, kill_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated()
+    scored = scored_until(monkeypatch)
+    assert evaluated() == undisturbed
+    assert scored == ["minimal-pair", "likelihood"]
+
+
+def test_a_task_that_changed_is_scored_anew_and_the_others_are_kept(monkeypatch):
+    other = TASKS | {"cmp": TASKS["cmp"].model_copy(update={"few_shot": FewShot()})}
+    undisturbed = evaluated(tasks=other)
+    scored_until(monkeypatch, kill_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated()
+    scored = scored_until(monkeypatch)
+    assert evaluated(tasks=other) == undisturbed
+    assert scored == ["choice", "likelihood"]
+
+
+@pytest.mark.parametrize("change", ["seed", "items", "model"])
+def test_scores_of_something_else_are_not_kept(change, monkeypatch):
+    scored_until(monkeypatch, kill_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated()
+    items, weights = Path("calc.jsonl"), paths.model("base-random") / "model.safetensors"
+    before = {file: file.read_bytes() for file in (items, weights)}
+    if change == "items":
+        write_items(items, jsonl.read(items)[::-1])
+    elif change == "model":
+        other = random_llama(seed=6, num_hidden_layers=2, num_key_value_heads=4, max_position_embeddings=128)
+        other.save_pretrained("other")
+        shutil.copy("other/model.safetensors", weights)
+    scored = scored_until(monkeypatch)
+    evaluated(**({"seed": 8} if change == "seed" else {}))
+    assert len(scored) == (2 if change == "items" else 4), "two tasks ask those items"
+    for file, content in before.items():
+        file.write_bytes(content)
+    write_params({"evaluate": ASKED.model_dump()})
 
 
 def check_metrics_of_responses(folder: Path) -> None:

@@ -14,7 +14,7 @@ from orchard.study.schema.common import Lora
 from orchard.study.schema.rl import Recipe, RlRun
 from orchard.tasks import registry
 from tests.helpers.llama import random_llama
-from tests.helpers.stages import killed_after
+from tests.helpers.stages import killed_after, state_of
 from tests.helpers.studies import write_params
 
 RECIPE = Recipe(
@@ -175,7 +175,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(changes):
     with killed_after(6):
         stage("whole", steps=8, **changes)
     assert not folder.exists()
-    assert training.last_checkpoint(paths.RESUME / folder).endswith("checkpoint-4")
+    assert training.last_checkpoint(state_of(folder)).endswith("checkpoint-4")
     assert record.content_hash(stage("whole", steps=8, **changes)) == record.content_hash(undisturbed)
 
 

@@ -18,7 +18,7 @@ from orchard.study.schema.common import Lora, MaxLength
 from orchard.study.schema.sft import LastTokens, Objective, SelectLikely, SftRun
 from tests.helpers.llama import random_llama, save_base
 from tests.helpers.objectives import PEAR, TRAINER, objective, pear_weights, teacher_rows
-from tests.helpers.stages import ENVIRONMENT, command, killed_after
+from tests.helpers.stages import ENVIRONMENT, command, killed_after, state_of
 from tests.helpers.studies import write_params
 
 SETTINGS = TRAINER.model_copy(update={"save_steps": 2})
@@ -115,13 +115,13 @@ def test_a_killed_run_goes_on_to_the_same_bytes(name):
     write_study(lora=LORA if "lora" in name else None)
     name = name.split()[0]
     folder = finetuned(name)
-    undisturbed, state = folder.rename("undisturbed"), paths.RESUME / folder
+    undisturbed = folder.rename("undisturbed")
     with killed_after(3):
         finetuned(name)
     assert not folder.exists()
-    assert training.last_checkpoint(state).endswith("checkpoint-2")
+    assert training.last_checkpoint(state_of(folder)).endswith("checkpoint-2")
     assert record.content_hash(finetuned(name)) == record.content_hash(undisturbed)
-    assert not state.exists()
+    assert not (paths.RESUME / folder).exists()
 
 
 def test_a_policy_that_ends_otherwise_is_learnt_with_the_models_own_end():

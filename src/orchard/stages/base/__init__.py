@@ -1,4 +1,4 @@
 """Where models start: a checkpoint that exists, or one pretrained here from a config file.
 
-Imports: stage.
+Imports: kept, stage.
 """

@@ -10,7 +10,7 @@ import torch
 from orchard import paths
 from orchard.models import card
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import kept, stage
 from orchard.stages.base import load, pretrain
 from orchard.study.schema.base import BaseRun, Pretraining
 
@@ -23,7 +23,7 @@ def main(name: str) -> None:
     facts, inputs = {}, [Path(base.source)]
     with stage.output(target) as scratch:
         if isinstance(base, Pretraining):
-            with stage.resumable(target) as state:
+            with kept.resumable(target, __spec__.name, inputs, run) as state:
                 steps = pretrain.pretrain(base, run.seed, scratch, state, Progress(f"base@{name}", base.steps))
                 rows = f"{steps} steps of {base.batch_size} rows"
                 made = f"pretrained from random weights on {base.source}, seed {run.seed}: {rows}"

@@ -1,4 +1,4 @@
 """How good a model is: lm-evaluation-harness on each task, and measures of its responses.
 
-Imports: lm_tasks, stage.
+Imports: kept, lm_tasks, stage.
 """

@@ -5,6 +5,7 @@
 With a layer it is the model without that layer: a view of it, which no stage writes.
 """
 
+import functools
 import json
 import logging
 from pathlib import Path
@@ -15,7 +16,7 @@ from orchard import jsonl, paths
 from orchard.models import folders, formats, loading, record
 from orchard.models.prompts import pair_ids
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import kept, stage
 from orchard.stages.evaluate import harness, responses, subject
 from orchard.study.schema.common import count
 from orchard.study.schema.evaluate import OWN, Evaluate, EvaluateRun, NamedTask, Task
@@ -28,36 +29,33 @@ def main(name: str, run: EvaluateRun) -> None:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     manager = harness.task_manager(asked)
     progress = Progress(f"evaluate@{name}", len(asked.tasks))
-    tokenizer = folders.load_tokenizer(folder)
+    tokenizer, target = folders.load_tokenizer(folder), paths.EVALUATIONS / (run.folder or name)
     # All before the first is scored, and before the model is loaded: a task that fails costs nothing.
     loaded = {title: harness.load(manager, task, asked, tokenizer) for title, task in asked.tasks.items()}
-    scores, samples, tasks = [], [], {}
-    with subject.loaded(run, asked) as lm:
+    found = {}
+    begun = (target, __spec__.name, [folder, *run.beside], run, asked.model_dump(exclude={"tasks"}), loading.settings())
+    with stage.output(target) as scratch, kept.resumable(*begun) as state, subject.loaded(run, asked) as lm:
+        remember = kept.memory(state)
         for title, task in asked.tasks.items():
-            rows = harness.scored(lm, loaded[title], task, asked)
-            tasks[title] = harness.identity(rows) | facts(task, loaded[title])
-            for row in rows:
-                judgements = judged(task, row, asked.unsafe_programs)
-                scores += item_scores(title, task, row, judgements, lm)
-                samples.append(sample_row(title, row, judgements))
+            what = [title, task.model_dump(), [record.content_hash(file) for file in data_files(task)]]
+            found[title] = remember(what, functools.partial(scored, title, asked, lm, loaded[title]))
             progress.step()
-        written_in = formats.facts(lm.tokenizer)
-    with stage.output(paths.EVALUATIONS / (run.folder or name)) as scratch:
         scratch.mkdir()
-        pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
-        pandas.DataFrame(samples).to_parquet(scratch / "samples.parquet", index=False)
+        for part in ("scores", "samples"):
+            rows = [row for each in found.values() for row in each[part]]
+            pandas.DataFrame(rows).to_parquet(scratch / f"{part}.parquet", index=False)
         record.write(
             scratch,
             "evaluate",
             asked,
-            [folder, *data_files(asked)],
+            [folder, *sorted({file for task in asked.tasks.values() for file in data_files(task)})],
             loading=loading.settings().model_dump(),
             model=name.removesuffix(f".{run.suite}"),
             suite=run.suite,
             model_record=subject.record_of(run),
-            tasks=tasks,
+            tasks={title: each["identity"] for title, each in found.items()},
             chosen_on=subject.overlap(run, all_items(asked)),
-            format=written_in,
+            format=formats.facts(lm.tokenizer),
         )
 
 
@@ -66,16 +64,27 @@ def facts(task: Task, loaded: harness.Tasks) -> dict:
     return harness.metrics_of(loaded)._asdict() if isinstance(task, NamedTask) else {}
 
 
+def scored(title: str, asked: Evaluate, lm, loaded: harness.Tasks) -> dict:
+    """What is kept of one task: its identity, each item's scores, and each item's samples."""
+    task, scores, samples = asked.tasks[title], [], []
+    rows = harness.scored(lm, loaded, task, asked)
+    for row in rows:
+        judgements = judged(task, row, asked.unsafe_programs)
+        scores += item_scores(title, task, row, judgements, lm)
+        samples.append(sample_row(title, row, judgements))
+    return {"identity": harness.identity(rows) | facts(task, loaded), "scores": scores, "samples": samples}
+
+
 def own_tasks(asked: Evaluate) -> list[Task]:
     """The tasks whose items are files of the study; the others are lm-eval's."""
     return [task for task in asked.tasks.values() if not isinstance(task, NamedTask)]
 
 
-def data_files(asked: Evaluate) -> list[Path]:
-    """The files of items and of few-shot examples, and the folders of data, that the tasks read."""
-    files = {file for task in own_tasks(asked) for file in (task.items, task.few_shot.items)}
-    files |= {task.data for task in asked.tasks.values() if isinstance(task, NamedTask) and task.data != OWN}
-    return [Path(file) for file in sorted(files - {None})]
+def data_files(task: Task) -> list[Path]:
+    """The files of items and of few-shot examples, or the folder of data, that a task reads."""
+    if isinstance(task, NamedTask):
+        return [] if task.data in (None, OWN) else [Path(task.data)]
+    return [Path(each) for each in (task.items, task.few_shot.items) if each]
 
 
 def all_items(asked: Evaluate) -> list[dict]:

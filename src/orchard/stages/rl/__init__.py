@@ -1,4 +1,4 @@
 """What a model learns from its own rollouts: GRPO from a checkpoint.
 
-Imports: stage.
+Imports: kept, stage.
 """

@@ -18,7 +18,7 @@ from trl.trainer.utils import RepeatSampler
 
 from orchard import jsonl, paths, processes
 from orchard.errors import UserError
-from orchard.models import card, folders, prompts, record, sampling
+from orchard.models import card, folders, loading, prompts, record, sampling
 from orchard.models.finetuning import adapter, load_to_train
 from orchard.models.seeds import seed_of
 from orchard.models.training import (
@@ -32,7 +32,7 @@ from orchard.models.training import (
     train,
 )
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import kept, stage
 from orchard.stages.rl.rollouts import SharedDraws, continuous
 from orchard.study.schema.rl import ENOUGH_PROMPTS, WHY_ENOUGH, Recipe, RlRun
 from orchard.tasks import registry
@@ -88,7 +88,8 @@ def main(name: str, run: RlRun) -> None:
     recipe = stage.params(Recipe, "rl", "recipes", run.recipe)
     refuse_unfit_rollouts(recipe)
     start, target = paths.model(run.start), paths.model(f"rl-{name}")
-    with stage.output(target) as scratch, stage.resumable(target) as state:
+    begun = (target, __spec__.name, [start, *run.beside, Path(recipe.prompts)], run, recipe, loading.settings())
+    with stage.output(target) as scratch, kept.resumable(*begun) as state:
         tokenizer, seed = folders.load_tokenizer(start), seed_of("rl", recipe.seed, run.seed, run.draw)
         trainer = make_trainer(recipe, seed, load_to_train(start, recipe.lora), tokenizer, state, f"rl@{name}")
         taken = train(trainer, state)

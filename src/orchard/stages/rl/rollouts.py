@@ -8,16 +8,15 @@ from collections.abc import Iterator
 
 import numpy
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
+from transformers import LogitsProcessorList, TrainerCallback
 from transformers.generation import ContinuousBatchingConfig
 
 from orchard.models import cache, decoding
+from orchard.models.draws import ByNumbers
 
 
-class Draws(LogitsProcessor):
-    """Chooses each next token by a number drawn beforehand: the one at which the distribution's sum passes it.
-
-    That is inverse transform sampling of what TRL's own sampling draws from.
+class Draws(ByNumbers):
+    """The choices of a step's responses, by numbers that are drawn for all of them at once.
 
     Args:
         seed: of the numbers; all of its parts count.
@@ -28,20 +27,7 @@ class Draws(LogitsProcessor):
     """
 
     def __init__(self, seed: tuple[int, ...], places: int, rows: int, own: slice, temperature: float):
-        self.numbers = torch.from_numpy(numpy.random.default_rng(seed).random((places, rows)))[:, own]
-        self.temperature, self.place = temperature, 0
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Scores (rows, vocabulary) that leave a single token to sample in each row."""
-        sums = (scores / self.temperature).softmax(-1, dtype=torch.float64).cumsum(-1)
-        numbers = self.numbers[self.place].to(scores.device).unsqueeze(-1)
-        tokens = torch.searchsorted(sums, numbers * sums[:, -1:], right=True).clamp(max=scores.shape[-1] - 1)
-        self.place += 1
-        return torch.full_like(scores, -torch.inf).scatter(-1, tokens, 0.0)
-
-    def keep(self, rows: torch.Tensor) -> None:
-        """Forgets the numbers of rows that left the batch."""
-        self.numbers = self.numbers[:, rows.cpu()]
+        super().__init__(torch.from_numpy(numpy.random.default_rng(seed).random((places, rows)))[:, own], temperature)
 
 
 class SharedDraws(TrainerCallback):

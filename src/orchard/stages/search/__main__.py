@@ -11,7 +11,7 @@ from pathlib import Path
 from orchard import jsonl, paths
 from orchard.models import chosen_on, folders, loading, record, surgery
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import kept, stage
 from orchard.stages.search import candidates, greedy
 from orchard.study.schema.prune import SearchRun, Selection, SelectionTask
 
@@ -25,7 +25,8 @@ def main(name: str, run: SearchRun) -> None:
     tasks = candidates.load(selection.tasks, tokenizer)
     progress = Progress(f"search@{name}", count * sum(map(len, tasks.values())))
     sources = files(selection.tasks)
-    with stage.output(target) as scratch, stage.resumable(target) as state:
+    begun = (target, __spec__.name, [folder, *run.beside, *sources], run, selection, loading.settings())
+    with stage.output(target) as scratch, kept.resumable(*begun) as state:
         found = greedy.search(model, tasks, count, selection, state, progress)
         scratch.mkdir()
         # All that the search may have seen, scored or not.

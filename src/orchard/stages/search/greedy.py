@@ -10,9 +10,7 @@ rounds at most.
 """
 
 import functools
-import hashlib
 import itertools
-import json
 import math
 import random
 from collections.abc import Callable, Iterable
@@ -24,8 +22,8 @@ import numpy as np
 from scipy import stats
 
 from orchard.errors import UserError
-from orchard.models import checkpoint
 from orchard.processes import Progress
+from orchard.stages import kept
 from orchard.stages.search.candidates import Generation, Likelihood
 from orchard.study.schema.prune import Racing, Selection
 
@@ -81,7 +79,7 @@ def search(model, tasks: Tasks, count: int, selection: Selection, state: Path, p
             scores nothing on a task.
     """
     check(model, tasks, count)
-    context = Context(model, tasks, selection.batch_size, memory(state, model, tasks, selection))
+    context = Context(model, tasks, selection.batch_size, kept.memory(state))
     unpruned = score_unpruned(context)
     dropped, rounds, items = [], [], sum(map(len, tasks.values()))
     for number in range(count):
@@ -130,14 +128,14 @@ class Context:
     model: object
     tasks: Tasks
     batch_size: int
-    remember: Callable[[list, Callable[[], dict]], dict]
+    remember: kept.Remember
 
     def values(self, gone: list[int], candidates: list, batch: Batch) -> dict[int | None, list[float]]:
         """The values of a batch of items under some candidates, which all lack the layers ``gone``."""
         (name, numbers), found = batch, {}
         for group in self.tasks[name].groups(candidates, numbers, self.batch_size):
             work_out = functools.partial(self.tasks[name].values, self.model, gone, group, numbers)
-            found |= self.remember([name, numbers, gone, group], work_out)
+            found |= dict(self.remember([name, numbers, gone, group], lambda do=work_out: list(do().items())))
         return found
 
     def batches(self, name: str, numbers: Iterable[int]) -> list[Batch]:
@@ -303,30 +301,3 @@ def is_behind(found: Round, layer: int, leader: int, alpha: float) -> bool:
         variance += rest * gaps.var(ddof=1) / len(gaps) / found.unpruned[name] ** 2
         freedom += len(gaps) - 1
     return variance > 0 and mean > stats.t.isf(alpha, freedom) * math.sqrt(variance)
-
-
-def memory(state: Path, model, tasks: Tasks, selection: Selection) -> Callable[[list, Callable[[], dict]], dict]:
-    """A function that gives what a killed search of the same model, tasks and selection worked out, or works it out.
-
-    Each result is a file, written whole or not at all. JSON keeps every bit of a float.
-    """
-    weights = sum(float(piece.double().sum()) for each in model.parameters() for piece in checkpoint.pieces(each))
-    held = (model.config.to_dict(), model.dtype, model.config._attn_implementation, weights)
-    folder = state / _digest(repr((held, tasks, selection)))
-    folder.mkdir(parents=True, exist_ok=True)
-    if known := len(list(folder.glob("*.json"))):
-        print(f"goes on from {known} results in {folder}", flush=True)
-
-    def remember(what: list, work_out: Callable[[], dict]) -> dict:
-        file = folder / f"{_digest(json.dumps(what))}.json"
-        if not file.exists():
-            scratch = file.with_suffix(".new")
-            scratch.write_text(json.dumps(list(work_out().items())))
-            scratch.rename(file)
-        return dict(json.loads(file.read_text()))
-
-    return remember
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 
 from orchard import jsonl, paths
-from orchard.models import card, folders, likelihood, packing, prompts, record
+from orchard.models import card, folders, likelihood, loading, packing, prompts, record
 from orchard.models.finetuning import adapter, load_to_train, sft_arguments, steps_of, within
 from orchard.models.seeds import seed_of
 from orchard.models.training import ProgressCallback, curve, train
 from orchard.processes import Progress
-from orchard.stages import stage
+from orchard.stages import kept, stage
 from orchard.stages.sft import dataset
 from orchard.stages.sft.trainer import BehaviorCollator, ObjectiveTrainer
 from orchard.stages.sft.weights import PARTS
@@ -30,7 +30,8 @@ def main(name: str, run: SftRun) -> None:
     objective = stage.params(Objective, "sft", "objectives", run.objective)
     base, data, target = paths.model(run.base), paths.behaviour(run.data), paths.model(f"sft-{name}")
     facts = run.model_dump()
-    with stage.output(target) as scratch, stage.resumable(target) as state:
+    begun = (target, __spec__.name, [base, data], run, common, objective, loading.settings())
+    with stage.output(target) as scratch, kept.resumable(*begun) as state:
         if objective.loss == "none":
             left_out = shutil.ignore_patterns(record.FILE, card.FILE, record.NOT_CONTENT)
             shutil.copytree(base, scratch, ignore=left_out)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Count, Mistake, Sampling, Seed, Shares, Text
+from orchard.study.schema.common import Block, Count, Mistake, ModelRun, SampleRun, Sampling, Seed, Shards, Shares, Text
 
 
 class ScriptedPolicy(Block):
@@ -35,6 +35,13 @@ class ModelPolicy(Block):
     )
     top_k: Count = Field(0, description="the most likely tokens to store at each place, for distillation")
     keep_policy: bool = Field(False, description="keep the policy with the data, for live distillation")
+    shards: Shards = 1
+
+    def shard(self, name: str, number: int = 1, of: int = 1) -> SampleRun:
+        """One shard of what the policy of a name writes; on its own, all of it."""
+        own = self.sampling.model_copy(update={"keep_cut": True})  # what is kept of the responses changes none
+        chosen = {"model": self.model, "prompts": self.prompts, "sampling": own, "top_k": self.top_k}
+        return SampleRun(family="behave", of=name, shard=number, shards=of, **chosen)
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.sampling.temperature != 1 or self.sampling.top_p != 1:
@@ -52,6 +59,13 @@ class GivenPolicy(Block):
     kind: Literal["given"] = Field(description="the answers that come with the prompts")
     model: Text = Field(description="the teacher: a model of the study, whose log-probs the answers get")
     prompts: Text = Field(description="the set of prompts, each with a response or an answer")
+
+
+class BehaveRun(ModelRun):
+    """One policy's data: the model whose tokens they are of, and the prompts."""
+
+    model: str
+    prompts: str
 
 
 Policy = Annotated[ScriptedPolicy | ModelPolicy | GivenPolicy, Field(discriminator="kind")]

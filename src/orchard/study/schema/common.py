@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
@@ -75,10 +76,16 @@ class ModelRun(Run):
 
     Attributes:
         weights: what it reads beside the model's folder. Of an adapter (LoRA), the folder of the model that it changes;
-            of any other, the model's own record, since dvc.yaml has a place for one path.
+            of any other, the model's own record, since dvc.yaml has a place for one path. A stage that joins what was
+            sampled in shards reads these.
     """
 
     weights: str = ""
+
+    @property
+    def beside(self) -> list[Path]:
+        """The path that it reads beside the model's folder, if it says one."""
+        return [Path(self.weights)] if self.weights else []
 
 
 def _without_repeats(values: list, info: ValidationInfo) -> list:
@@ -222,6 +229,18 @@ Ratio = Annotated[
     Annotated[Natural, Tag("a count")] | Annotated[float, Field(ge=0, lt=1), Tag("a share")],
     Discriminator(_count_or_share),
 ]
+_SomeRatios = Annotated[list[Ratio], Unique]
+
+
+def _one_list_or_each(given: Any) -> str:
+    """How ratios are said. As of `_count_or_share`, the tags equal no key."""
+    return "for each model" if isinstance(given, dict) else "for all models"
+
+
+Ratios = Annotated[
+    Annotated[_SomeRatios, Tag("for all models")] | Annotated[dict[Text, _SomeRatios], Tag("for each model")],
+    Discriminator(_one_list_or_each),
+]
 RunRatio = Annotated[int | float, BeforeValidator(_number)]
 
 
@@ -283,6 +302,38 @@ class Sampling(Block):
         "the long ones; false: leave them out",
     )
     batch_size: Natural = Field(description="prompts per forward pass")
+
+
+Shards = Annotated[
+    Natural,
+    Field(
+        description="stages that sample side by side, each some batches of the prompts; any number gives the same rows"
+    ),
+]
+
+
+class SampleRun(ModelRun):
+    """A shard of what a model writes: so many batches of the prompts that one stage samples.
+
+    Attributes:
+        family: the stage that joins the shards: ``behave`` or ``respond``.
+        of: its run.
+        shard: its number, from 1 on.
+        shards: how many there are.
+        model: that is sampled from.
+        prompts: a set, or a folder of them.
+        sampling: how.
+        top_k: of the most likely tokens to store at each place.
+    """
+
+    family: str
+    of: str
+    shard: int
+    shards: int
+    model: str
+    prompts: str
+    sampling: Sampling
+    top_k: int = 0
 
 
 class Lora(Block):

@@ -15,7 +15,7 @@ from orchard.study.schema.common import (
     Name,
     Natural,
     Portion,
-    Ratio,
+    Ratios,
     RunRatio,
     Seed,
     Temperature,
@@ -119,7 +119,10 @@ class Prune(Block):
 
     of: Annotated[list[Text], Unique] = Field(default_factory=list, description="the models")
     methods: Annotated[list[Method], Unique] = Field(default_factory=list, description="how layers are chosen")
-    ratios: Annotated[list[Ratio], Unique] = Field(default_factory=list, description="how many layers are dropped")
+    ratios: Ratios = Field(
+        default_factory=list,
+        description="how many layers are dropped: a list for all models, or one for each name in `of`",
+    )
     skip: Annotated[list[Text], Unique] = Field(
         default_factory=list,
         description="the models that are evaluated without each single layer, as views",

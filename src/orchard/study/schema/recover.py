@@ -13,11 +13,13 @@ from orchard.study.schema.common import (
     Name,
     Natural,
     Rate,
-    Ratio,
+    Ratios,
     Run,
     RunRatio,
+    SampleRun,
     Sampling,
     Seed,
+    Shards,
     Text,
     Trainer,
     Unique,
@@ -42,6 +44,13 @@ class ModelAuthor(Sampling):
 
     kind: Literal["model"] = Field(description="the unpruned model's own responses (SGR, arXiv 2602.01997, section 4)")
     keep_correct_only: bool = Field(False, description="leave out what the verifier refuses; the paper does not")
+    shards: Shards = 1
+
+    def shard(self, name: str, model: str, prompts: str, number: int = 1, of: int = 1) -> SampleRun:
+        """One shard of what the author's run of a name writes, or all of it."""
+        own = Sampling.model_validate(self.model_dump(include=Sampling.model_fields.keys() - {"keep_cut"}))
+        chosen = {"model": model, "prompts": prompts, "sampling": own}
+        return SampleRun(family="respond", of=name, shard=number, shards=of, **chosen)
 
 
 class MixedAuthors(Block):
@@ -102,7 +111,10 @@ class Recover(Block):
 
     of: Annotated[list[Text], Unique] = Field(default_factory=list, description="the unpruned models")
     methods: Annotated[list[Method], Unique] = Field(default_factory=list, description="of those in prune.methods")
-    ratios: Annotated[list[Ratio], Unique] = Field(default_factory=list, description="of those in prune.ratios")
+    ratios: Ratios = Field(
+        default_factory=list,
+        description="of those in prune.ratios: a list for all models, or one for each name in `of`",
+    )
     responses: dict[Name, Author] = Field(default_factory=dict, description="who answers the prompts, by name")
     budgets: dict[Name, Budget] = Field(default_factory=dict, description="how much is learnt of whom, by name")
     draws: Natural = Field(
