@@ -20,10 +20,11 @@ from pathlib import Path
 import pandas
 
 from orchard import paths
+from orchard.engines.engine import Engine, Response
+from orchard.engines.opening import opened
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, formats, likelihood, loading, prompts, record, sampling, scripted
+from orchard.models import folders, formats, loading, prompts, record, sampling, scripted
 from orchard.models.prompts import Asked, Rendered, answer_ids, prompt_ids
-from orchard.models.sampling import Response
 from orchard.processes import Progress
 from orchard.stages import stage
 from orchard.study.schema.behave import GivenPolicy, ModelPolicy, Policy, ScriptedPolicy
@@ -37,13 +38,16 @@ def main(name: str) -> None:
     policy = stage.params(Policy, "behave", name)
     folder, items = paths.model(policy.model), registry.read(policy.prompts)
     tokenizer, progress = folders.load_tokenizer(folder), Progress(f"behave@{name}", len(items))
+    version = None
     if isinstance(policy, ScriptedPolicy):
-        rows = kept = from_script(policy, items, tokenizer, progress)
-    elif isinstance(policy, GivenPolicy):
-        rows = kept = from_given(items, folders.load_frozen(folder), tokenizer)
+        rows = from_script(policy, items, tokenizer, progress)
     else:
-        rows = from_model(policy, items, folders.load_frozen(folder), tokenizer, progress)
-        kept = kept_rows(policy, rows, name)
+        asked = policy if isinstance(policy, GivenPolicy) else policy.sampling
+        with opened(asked.engine, folder, f"behave@{name}") as engine:
+            given = isinstance(policy, GivenPolicy)
+            rows = from_given(items, engine) if given else from_model(policy, items, engine, progress)
+            version = engine.version
+    kept = kept_rows(policy, rows, name) if isinstance(policy, ModelPolicy) else rows
     with stage.output(paths.behaviour(name)) as scratch:
         scratch.mkdir()
         pandas.DataFrame(kept).to_parquet(scratch / "rows.parquet", index=False)
@@ -51,6 +55,7 @@ def main(name: str) -> None:
         if isinstance(policy, ModelPolicy) and policy.keep_policy:
             shutil.copytree(folder, scratch / "policy", ignore=shutil.ignore_patterns(record.NOT_CONTENT))
         facts = {"policy": name, "format": formats.facts(tokenizer), "loading": loading.settings().model_dump()}
+        facts["engine"] = version
         record.write(scratch, "behave", policy, [folder, Path(policy.prompts)], **facts)
 
 
@@ -123,20 +128,17 @@ def refuse_unknown_policy(item: dict) -> None:
         )
 
 
-def from_given(items: list[dict], teacher, tokenizer) -> list[dict]:
+def from_given(items: list[dict], teacher: Engine) -> list[dict]:
     """Rows of the answers that come with the items, with a teacher's log-probs."""
-    answers = [item.get("response") or item["answer"] for item in items]
-    texts = [
-        {
-            "prompt_ids": prompt_ids(tokenizer, prompts.asked(item)),
-            "completion_ids": answer_ids(tokenizer, prompts.asked(item), answer),
-        }
+    tokenizer, answers = teacher.tokenizer, [item.get("response") or item["answer"] for item in items]
+    pairs = [
+        (prompt_ids(tokenizer, prompts.asked(item)), answer_ids(tokenizer, prompts.asked(item), answer))
         for item, answer in zip(items, answers, strict=True)
     ]
-    found = likelihood.completion_logps(teacher, texts, tokenizer.pad_token_id)
+    found = [one.logps for one in teacher.score(pairs)]
     return [
-        row(item, "given", tokenizer, Response(answer, text["completion_ids"], logps, *no_top(logps), cut=False))
-        for item, answer, text, logps in zip(items, answers, texts, found, strict=True)
+        row(item, "given", tokenizer, Response(answer, ids, logps, *no_top(logps), cut=False))
+        for item, answer, (_, ids), logps in zip(items, answers, pairs, found, strict=True)
     ]
 
 
@@ -155,11 +157,11 @@ def top(course: list[dict[int, float]], k: int) -> tuple[list[list[int]], list[l
     return top_ids, top_logps
 
 
-def from_model(policy: ModelPolicy, items: list[dict], model, tokenizer, progress: Progress) -> list[dict]:
+def from_model(policy: ModelPolicy, items: list[dict], engine: Engine, progress: Progress) -> list[dict]:
     """Rows sampled from a model at temperature 1, so that the log-probs are those of the policy itself."""
     questions = [prompts.asked(item) for item in items]
-    responses = sampling.sample(model, tokenizer, questions, policy.sampling, progress, policy.top_k)
-    return [row(item, "model", tokenizer, response) for item, response in zip(items, responses, strict=True)]
+    responses = engine.sample(questions, policy.sampling, progress, policy.top_k)
+    return [row(item, "model", engine.tokenizer, response) for item, response in zip(items, responses, strict=True)]
 
 
 def row(item: dict, style: str, tokenizer, response: Response) -> dict:

@@ -9,8 +9,9 @@ Self-generated responses are sampled from the unpruned model and, unless the con
 from pathlib import Path
 
 from orchard import jsonl, paths
+from orchard.engines.opening import opened
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, prompts, record, sampling
+from orchard.models import prompts, record, sampling
 from orchard.models.seeds import seed_of
 from orchard.processes import Progress
 from orchard.stages import stage
@@ -69,10 +70,10 @@ def from_model(name: str, of: str, author: ModelAuthor, items: list[dict]) -> li
     Raises:
         UserError: the model wrote nothing at all.
     """
-    model, tokenizer = folders.load_frozen(paths.model(of)), folders.load_tokenizer(paths.model(of))
     questions = [prompts.asked(item) for item in items]
     asked = author.model_copy(update={"seed": seed_of("responses", author.seed, record.read(paths.model(of))["seed"])})
-    responses = list(sampling.sample(model, tokenizer, questions, asked, Progress(f"respond@{name}", len(items))))
+    with opened(author.engine, paths.model(of), f"respond@{name}") as engine:
+        responses = list(engine.sample(questions, asked, Progress(f"respond@{name}", len(items))))
     written = [(response.ids, response.cut) for response in responses]
     sampling.refuse_silence(written, of, "prune and recover another model")
     return [

@@ -28,7 +28,7 @@ def main(name: str, run: EvaluateRun) -> None:
     manager = harness.task_manager(asked)
     progress = Progress(f"evaluate@{name}", len(asked.tasks))
     scores, samples, tasks = [], [], {}
-    with subject.loaded(run, asked) as lm:
+    with subject.loaded(name, run, asked) as lm:
         for title, task in asked.tasks.items():
             rows = harness.run(lm, manager, task, asked)
             tasks[title] = harness.identity(rows)
@@ -37,7 +37,7 @@ def main(name: str, run: EvaluateRun) -> None:
                 scores += item_scores(title, task, row, judgements, lm)
                 samples.append(sample_row(title, row, judgements))
             progress.step()
-        written_in = formats.facts(lm.tokenizer)
+        written_in, version = formats.facts(lm.tokenizer), lm.engine.version
     with stage.output(paths.evaluation(name)) as scratch:
         scratch.mkdir()
         pandas.DataFrame(scores).to_parquet(scratch / "scores.parquet", index=False)
@@ -48,6 +48,7 @@ def main(name: str, run: EvaluateRun) -> None:
             asked,
             [folder, *data_files(asked)],
             loading=loading.settings().model_dump(),
+            engine=version,
             model=name,
             model_record=subject.record_of(run),
             tasks=tasks,

@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 
-import torch
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
@@ -36,14 +35,13 @@ def task_manager(asked: Evaluate) -> TaskManager:
 
 
 def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
-    """lm-eval's per-item results of one task, in the order of the items. Every task starts from the same seed.
+    """lm-eval's per-item results of one task, in the order of the items. Every task starts from the model's seed.
 
     A row has as ``written`` the responses with their tokens, where the model wrote any.
 
     Raises:
         UserError: there is no item.
     """
-    torch.manual_seed(asked.seed)
     by_template = uses_template(lm, task)
     # As a member of a group, a task with overrides starts from its YAML. (simple_evaluate asks hub and pip on top.)
     result = evaluate(

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from orchard.study.schema.common import (
+    ENGINE,
     Block,
     Count,
+    EngineName,
     FewShot,
     Length,
     Mistake,
@@ -75,8 +77,10 @@ class Evaluate(Block):
     """The tasks on which every model is measured, and how."""
 
     seed: Seed = Field(0, description="of the samples; apart from all training seeds")
-    backend: Literal["hf", "vllm"] = Field("hf", description="what runs the model; vllm where it is installed")
-    batch_size: Natural = Field(16, description="sequences per forward pass")
+    engine: EngineName = ENGINE
+    batch_size: Natural = Field(
+        16, description="sequences per forward pass, where the engine does not choose it by itself"
+    )
     limit: Natural | None = Field(None, description="items per task at most; null: all")
     unsafe_programs: bool = Field(False, description="run programs that models wrote without a sandbox")
     tasks: Annotated[dict[Name, Task], Field(min_length=1)] = Field(description="by name")
