@@ -170,9 +170,8 @@ def test_a_model_that_ends_its_turn_ends_it(kind, models, patched, learnt):
 
 
 @pytest.mark.parametrize("engine", ["static", "continuous"])
-def test_a_maximal_length_bounds_texts(engine, models, monkeypatch):
-    monkeypatch.chdir(models)
+def test_a_maximal_length_bounds_texts(engine, models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_params({"loading.max_length": 20})
     with opened(engine, models / "random", "test@short") as short, pytest.raises(UserError, match="20 positions"):
         list(short.sample(["a" * 12], GREEDY))
-    write_params({"loading.memory": 0.2})

@@ -45,6 +45,22 @@ BAD_CONFIGS = {
         {"loading.dtype": "bfloat16"},
         ["arithmetic: portable, loading.dtype: bfloat16", "set arithmetic: fast"],
     ),
+    "another engine whose sums are to be the same everywhere": (
+        {
+            "evaluate.engine": "vllm",
+            "behave.own": {**POLICY, "sampling": POLICY["sampling"] | {"engine": "continuous"}},
+        },
+        [
+            "arithmetic: portable, evaluate.engine: vllm",
+            "arithmetic: portable, behave.own.sampling.engine: continuous",
+            "set arithmetic: fast",
+        ],
+    ),
+    "an engine that is not there": ({"evaluate.engine": "hf"}, ["evaluate.engine: 'hf'", "'static', 'continuous' or"]),
+    "likely tokens that continuous batching does not tell": (
+        {"behave.own": {**POLICY, "top_k": 5, "sampling": POLICY["sampling"] | {"engine": "continuous"}}},
+        ["behave.own: top_k 5, sampling.engine continuous", "sampling.engine: static or vllm"],
+    ),
     "FlashAttention in 32 bits": (
         {"loading.attention": "flash_attention_2"},
         ["loading: attention flash_attention_2, dtype float32", "16 bits"],
