@@ -35,6 +35,7 @@ POLICY = {
     "prompts": "data/prompts/sft.jsonl",
     "sampling": {"seed": 1, "temperature": 1.0, "max_new_tokens": 8, "batch_size": 4},
 }
+OTHER_ENGINE = POLICY | {"sampling": POLICY["sampling"] | {"engine": "continuous"}}
 BAD_CONFIGS = {
     "an artifact that nothing makes": (
         {"artifacts.rl": "rl-grpo-nll-9"},
@@ -48,7 +49,7 @@ BAD_CONFIGS = {
     "another engine whose sums are to be the same everywhere": (
         {
             "evaluate.engine": "vllm",
-            "behave.own": {**POLICY, "sampling": POLICY["sampling"] | {"engine": "continuous"}},
+            "behave.own": OTHER_ENGINE,
         },
         [
             "arithmetic: portable, evaluate.engine: vllm",
@@ -58,7 +59,7 @@ BAD_CONFIGS = {
     ),
     "an engine that is not there": ({"evaluate.engine": "hf"}, ["evaluate.engine: 'hf'", "'static', 'continuous' or"]),
     "likely tokens that continuous batching does not tell": (
-        {"behave.own": {**POLICY, "top_k": 5, "sampling": POLICY["sampling"] | {"engine": "continuous"}}},
+        {"behave.own": {**OTHER_ENGINE, "top_k": 5}},
         ["behave.own: top_k 5, sampling.engine continuous", "sampling.engine: static or vllm"],
     ),
     "FlashAttention in 32 bits": (
