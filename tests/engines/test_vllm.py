@@ -23,14 +23,20 @@ def test_an_environment_that_is_not_made_is_said_with_what_makes_it(monkeypatch)
     for folder in ("", "elsewhere"):
         monkeypatch.setenv(vllm.ENVIRONMENT, folder)
         with pytest.raises(UserError, match="make vllm"):
-            vllm.executable()
+            vllm.interpreter()
 
 
 def test_the_studys_settings_reach_the_server():
     write_params({"loading": {"dtype": "bfloat16", "max_length": 4096, "memory": 0.5}, "arithmetic": "fast"})
-    said = vllm.command(Path("/x/bin/vllm"), Path("model"), 1234)
-    assert said[:3] == ["/x/bin/vllm", "serve", str(Path("model").absolute())]
-    expected = {"--dtype=bfloat16", "--max-model-len=4096", "--gpu-memory-utilization=0.5", "--host=127.0.0.1"}
+    said = vllm.command(Path("/x/bin/python"), Path("model"), 1234)
+    assert said[:2] == ["/x/bin/python", "-m"]
+    expected = {
+        f"--model={Path('model').absolute()}",
+        "--dtype=bfloat16",
+        "--max-model-len=4096",
+        "--gpu-memory-utilization=0.5",
+        "--host=127.0.0.1",
+    }
     assert expected | {"--port=1234", "--generation-config=vllm"} <= set(said)
     write_params()
     assert not [option for option in vllm.command(Path("v"), Path("m"), 1) if "None" in option]
@@ -38,10 +44,11 @@ def test_the_studys_settings_reach_the_server():
 
 def fake(folder: Path, program: str) -> None:
     """An environment whose vLLM is another program."""
-    file = folder / "bin" / "vllm"
-    file.parent.mkdir(parents=True)
-    file.write_text(f"#!/bin/sh\n{program}\n")
-    file.chmod(0o755)
+    files = {"bin/python": f"#!/bin/sh\n{program}\n", "lib/python3.11/site-packages/vllm/__init__.py": ""}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(text)
+    (folder / "bin/python").chmod(0o755)
 
 
 @pytest.mark.parametrize(

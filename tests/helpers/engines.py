@@ -14,9 +14,7 @@ from tests.helpers.tokenizers import SPECIAL, TURN, spelling
 
 # The project's own environment counts too where a test works in another folder.
 INSTALLED = Path(os.environ.get(vllm.ENVIRONMENT) or Path(__file__).parents[2] / vllm.DEFAULT).absolute()
-needs_vllm = pytest.mark.skipif(
-    not (INSTALLED / "bin" / "vllm").is_file(), reason="vLLM's environment is not made (`make vllm`)"
-)
+needs_vllm = pytest.mark.skipif(not vllm.is_installed(INSTALLED), reason="vLLM's environment is not made (`make vllm`)")
 ENGINES = ["static", "continuous", pytest.param("vllm", marks=needs_vllm)]
 CHAT = (
     "{{ bos_token }}{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}" + TURN + "{% endfor %}"

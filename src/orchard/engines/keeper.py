@@ -9,6 +9,7 @@ of them is missed.
 
 import contextlib
 import ctypes
+import os
 import select
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from orchard import processes
 
 LOOKS = 0.2  # seconds between two looks at the server: ours
 ENDS_WITHIN = 10  # seconds that a server gets to end by itself: ours; it has nothing to save
+OURS = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}  # of this Python's environment, which is not the server's
 TAKE_IN = 36  # PR_SET_CHILD_SUBREAPER: a child whose parent ended becomes this process's
 
 
@@ -27,8 +29,13 @@ def main(command: list[str]) -> int:
     """The exit status of the server; it is ended with everything that it started."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(TAKE_IN, 1)
+    environment = {name: value for name, value in os.environ.items() if name not in OURS}
     server = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=processes.die_with_parent
+        command,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=processes.die_with_parent,
     )
     while server.poll() is None and not select.select([sys.stdin], [], [], LOOKS)[0]:
         pass

@@ -128,15 +128,15 @@ def serving(folder: Path, name: str) -> Iterator[Vllm]:
     Raises:
         UserError: vLLM's environment is not made, the model is unfit, or the server does not start.
     """
-    program = executable()
+    python = interpreter()
     checkpoint.refuse_unfit(folder)
     log, key, port = paths.LOGS / "engines" / f"{name}.log", secrets.token_hex(16), _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
-    keeper = [sys.executable, "-m", "orchard.engines.keeper", *command(program, folder, port)]
+    keeper = [sys.executable, "-m", "orchard.engines.keeper", *command(python, folder, port)]
     with open(log, "w") as opened:
         process = subprocess.Popen(
-            keeper, stdin=subprocess.PIPE, stdout=opened, stderr=opened, env=_surroundings(program, key)
+            keeper, stdin=subprocess.PIPE, stdout=opened, stderr=opened, env=_surroundings(python, key)
         )
     try:
         _wait(process, url, log)
@@ -146,27 +146,33 @@ def serving(folder: Path, name: str) -> Iterator[Vllm]:
         process.wait()
 
 
-def executable() -> Path:
-    """The program ``vllm`` of the environment that has it.
+def interpreter() -> Path:
+    """The Python of the environment that has vLLM.
 
     Raises:
         UserError: there is none.
     """
-    found = Path(os.environ.get(ENVIRONMENT) or DEFAULT) / "bin" / "vllm"
-    if not found.is_file():
+    environment = Path(os.environ.get(ENVIRONMENT) or DEFAULT)
+    if not is_installed(environment):
         raise UserError(
-            found=f"engine: vllm, and no {found}",
+            found=f"engine: vllm, and no vLLM in {environment}",
             rule="vLLM is installed in an environment of its own",
             why="it needs other versions of torch and transformers than requirements.lock",
             fix=f"`make vllm`, or name an environment that has it in {ENVIRONMENT}; or set engine: static",
         )
-    return found.absolute()
+    return environment.absolute() / "bin" / "python"
 
 
-def command(program: Path, folder: Path, port: int) -> list[str]:
+def is_installed(environment: Path) -> bool:
+    """Whether an environment of Python has vLLM, under any of the names of its packages."""
+    return any(environment.glob("lib/python*/site-packages/vllm/__init__.py"))
+
+
+def command(python: Path, folder: Path, port: int) -> list[str]:
     """How the server is started."""
     asked = loading.settings()
     options = {
+        "model": folder.absolute(),
         "host": "127.0.0.1",
         "port": port,
         "served-model-name": NAME,
@@ -179,17 +185,14 @@ def command(program: Path, folder: Path, port: int) -> list[str]:
         "seed": 0,  # of what no request's seed decides
     }
     said = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    return [str(program), "serve", str(folder.absolute()), *said, *([] if _has_gpu() else ["--enforce-eager"])]
+    server = [str(python), "-m", "vllm.entrypoints.openai.api_server", *said]
+    return server if torch.cuda.is_available() else [*server, "--enforce-eager"]  # compiled code of CPUs: not tried
 
 
-def _has_gpu() -> bool:
-    return torch.cuda.is_available()
-
-
-def _surroundings(program: Path, key: str) -> dict[str, str]:
-    """The environment variables of the server: its own Python, no network, nothing told to anybody."""
+def _surroundings(python: Path, key: str) -> dict[str, str]:
+    """The environment variables of the server: its own programs, no network, nothing told to anybody."""
     return os.environ | {
-        "PATH": os.pathsep.join([str(program.parent), os.environ.get("PATH", "")]),
+        "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", "")]),
         "VLLM_API_KEY": key,
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # a job may have other cores than the first
