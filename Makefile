@@ -50,9 +50,7 @@ share: $(if $(REMOTE),remote) ## pushes every output to the DVC remote; with REM
 release: ## make release TAG=<name>: pushes the outputs, tags the commit, packs the report
 	@orchard release -- "$$TAG"
 
-vllm: requirements-vllm.lock ## makes an environment of its own for the engine vllm, $(VLLM)
-	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/pip install --quiet --no-deps --requirement requirements-vllm.lock
+vllm: $(VLLM)/.made ## makes an environment of its own for the engine vllm, for CPUs
 
 merge-driver: ## lets git merge dvc.lock stage by stage in this clone; part of making the environment
 	@test ! -e .git || git config merge.dvc-lock.driver "$(BIN)/python -m orchard merge-lock %O %A %B"
@@ -65,4 +63,12 @@ $(VENV)/.made: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(MAKE) merge-driver own-cache
+	touch $@
+
+# PyPI has torch for GPUs alone.
+$(VLLM)/.made: requirements-vllm.lock
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --no-deps --extra-index-url https://download.pytorch.org/whl/cpu \
+		$$(grep '^torch==' requirements-vllm.lock)
+	$(VLLM)/bin/pip install --quiet --no-deps --requirement requirements-vllm.lock
 	touch $@
