@@ -18,6 +18,7 @@ from pathlib import Path
 import requests
 import torch
 from transformers import GenerationConfig
+from urllib3.util import Retry
 
 from orchard import paths, processes
 from orchard.engines.engine import Engine, Generated, Pair, Scored, Way
@@ -30,6 +31,7 @@ DEFAULT = Path(".venv-vllm")  # what `make vllm` makes
 STARTS_WITHIN = 900  # seconds: ours; weights of 16 GB over a network and the compilation of a GPU's code take minutes
 LOOKS = 0.5  # seconds between two looks whether it answers: ours
 AT_ONCE = 256  # requests that wait at the server: as many as vLLM runs side by side by default (max_num_seqs)
+TRIES = 4  # of a request whose connection broke: ours
 TOP = 64  # likely tokens that may be asked for at each place: ours; vLLM's default is 20
 NAME = "model"  # what requests call it
 
@@ -54,7 +56,9 @@ class Vllm(Engine):
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy stands between two processes of one machine
         self.session.headers["Authorization"] = f"Bearer {key}"
-        self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=AT_ONCE))
+        # A server closes what was idle for seconds. Whatever is asked again has the same seed, so the same answer.
+        again = Retry(total=TRIES, allowed_methods=None, backoff_factor=0.2)
+        self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=AT_ONCE, max_retries=again))
         (model,) = self._get("v1/models")["data"]
         super().__init__(tokenizer, prompts.named_ends(own, tokenizer), model["max_model_len"])
         self.version = f"vllm {self._get('version')['version']}"
