@@ -47,20 +47,17 @@ BAD_CONFIGS = {
         ["arithmetic: portable, loading.dtype: bfloat16", "set arithmetic: fast"],
     ),
     "another engine whose sums are to be the same everywhere": (
-        {
-            "evaluate.engine": "vllm",
-            "behave.own": OTHER_ENGINE,
-        },
-        [
-            "arithmetic: portable, evaluate.engine: vllm",
-            "arithmetic: portable, behave.own.sampling.engine: continuous",
-            "set arithmetic: fast",
-        ],
+        {"evaluate.engine": "vllm"},
+        ["arithmetic: portable, evaluate.engine: vllm", "set arithmetic: fast"],
+    ),
+    "another engine of a policy": (
+        {"behave.own": OTHER_ENGINE},
+        ["arithmetic: portable, behave.own.sampling.engine: continuous", "set arithmetic: fast"],
     ),
     "an engine that is not there": ({"evaluate.engine": "hf"}, ["evaluate.engine: 'hf'", "'static', 'continuous' or"]),
     "likely tokens that continuous batching does not tell": (
-        {"behave.own": {**OTHER_ENGINE, "top_k": 5}},
-        ["behave.own: top_k 5, sampling.engine continuous", "sampling.engine: static or vllm"],
+        {"behave.own": {**OTHER_ENGINE, "top_k": 5}, "arithmetic": "fast"},
+        ["top_k 5, sampling.engine continuous", "sampling.engine: static or vllm"],
     ),
     "FlashAttention in 32 bits": (
         {"loading.attention": "flash_attention_2"},
