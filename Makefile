@@ -2,6 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 WORKERS ?= 2
+VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 # As they were given: recipes read them from the environment, so that neither make nor a shell takes them for code.
@@ -10,7 +11,7 @@ override TAG := $(value TAG)
 override WORKERS := $(value WORKERS)
 export REMOTE TAG WORKERS
 
-.PHONY: reproduce test lint verify plan publish remote share release games cluster merge-driver own-cache
+.PHONY: reproduce test lint verify plan publish remote share release games cluster vllm merge-driver own-cache
 
 reproduce: $(VENV)/.made ## runs the study in config.yaml to its report
 	snakemake --cores all
@@ -49,6 +50,8 @@ share: $(if $(REMOTE),remote) ## pushes every output to the DVC remote; with REM
 release: ## make release TAG=<name>: pushes the outputs, tags the commit, packs the report
 	@orchard release -- "$$TAG"
 
+vllm: $(VLLM)/.made ## makes an environment of its own for the engine vllm, for CPUs
+
 merge-driver: ## lets git merge dvc.lock stage by stage in this clone; part of making the environment
 	@test ! -e .git || git config merge.dvc-lock.driver "$(BIN)/python -m orchard merge-lock %O %A %B"
 
@@ -60,4 +63,12 @@ $(VENV)/.made: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(MAKE) merge-driver own-cache
+	touch $@
+
+# PyPI has torch for GPUs alone.
+$(VLLM)/.made: requirements-vllm.lock
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --no-deps --extra-index-url https://download.pytorch.org/whl/cpu \
+		$$(grep '^torch==' requirements-vllm.lock)
+	$(VLLM)/bin/pip install --quiet --no-deps --requirement requirements-vllm.lock
 	touch $@

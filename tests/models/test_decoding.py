@@ -1,5 +1,7 @@
 """Rows leave a batch when they end: the responses are those of transformers' own loop, for less work."""
 
+import functools
+
 import numpy
 import pytest
 import torch
@@ -38,20 +40,23 @@ def draws() -> LogitsProcessorList:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("drawn", [False, True])
-def test_the_tokens_and_logits_are_those_of_transformers_own_loop(kind, drawn):
+def test_the_tokens_and_log_probs_are_those_of_transformers_own_loop(kind, drawn):
     model = make(kind)
-    more = {"output_logits": True, "return_dict_in_generate": True, "do_sample": drawn}
-    ways = [{}, {"custom_generate": decoding.leaving}]
-    expected, found = (
-        model.generate(**asked(model, logits_processor=draws() if drawn else None, **more, **way)) for way in ways
-    )
-    assert torch.equal(found.sequences, expected.sequences)
-    assert len(found.logits) == len(expected.logits)
+    more, notes = {"do_sample": drawn}, decoding.Notes(top_k=3)
+    told = {"output_logits": True, "return_dict_in_generate": True}
+    expected = model.generate(**asked(model, logits_processor=draws() if drawn else None, **more, **told))
+    loop = functools.partial(decoding.leaving, notes=notes)
+    found = model.generate(**asked(model, logits_processor=draws() if drawn else None, **more, custom_generate=loop))
+    assert torch.equal(found, expected.sequences)
+    logps, top_ids, top_logps = map(torch.tensor, notes.by_row())
     ended = torch.zeros(ROWS, dtype=torch.bool)
-    for place, (mine, theirs) in enumerate(zip(found.logits, expected.logits, strict=True)):
-        torch.testing.assert_close(mine[~ended], theirs[~ended], rtol=1e-4, atol=1e-5)
-        ended |= torch.isin(found.sequences[:, 9 + place], torch.tensor(ENDS))
-    lengths = (found.sequences[:, 9:] != 0).sum(1)
+    for place, logits in enumerate(expected.logits):
+        log_probs, tokens = logits.log_softmax(-1)[~ended], found[~ended, 9 + place, None]
+        torch.testing.assert_close(logps[~ended, place, None], log_probs.gather(-1, tokens), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(top_logps[~ended, place], log_probs.topk(3).values, rtol=1e-4, atol=1e-5)
+        assert torch.equal(top_ids[~ended, place], log_probs.topk(3).indices)
+        ended |= torch.isin(found[:, 9 + place], torch.tensor(ENDS))
+    lengths = (found[:, 9:] != 0).sum(1)
     assert not drawn or lengths.min() < LIMIT / 2 < lengths.max(), "no row left the batch long before others"
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from orchard.models import folders, prompts, sampling
+from orchard.engines.static import Static
+from orchard.models import folders, prompts
 from orchard.study.schema.common import Sampling
 from tests.helpers.tokenizers import TURN, load, save_as_it_is, speller
 
@@ -50,18 +51,18 @@ def plain_logps(model, tokenizer, prompt: str, ids: list[int]) -> torch.Tensor:
 @pytest.mark.parametrize("given", UNASKED, indirect=True, ids=lambda settings: next(iter(settings)))
 def test_nothing_of_a_checkpoints_settings_is_inherited(given):
     model, tokenizer = given
-    for prompt, response in zip(PROMPTS, sampling.sample(model, tokenizer, PROMPTS, GREEDY), strict=True):
+    for prompt, response in zip(PROMPTS, Static(model, tokenizer).sample(PROMPTS, GREEDY), strict=True):
         assert response.ids == plain_logps(model, tokenizer, prompt, response.ids).argmax(-1).tolist()
         assert len(response.ids) == 12 or not response.cut
-    for prompt, response in zip(PROMPTS, sampling.sample(model, tokenizer, PROMPTS, SAMPLED), strict=True):
+    for prompt, response in zip(PROMPTS, Static(model, tokenizer).sample(PROMPTS, SAMPLED, top_k=0), strict=True):
         own = plain_logps(model, tokenizer, prompt, response.ids)[range(len(response.ids)), response.ids]
         assert response.logps == pytest.approx(own.tolist(), abs=1e-4)
 
 
 def test_sampled_tokens_do_not_depend_on_a_checkpoints_settings():
-    plain = list(sampling.sample(*speller(), PROMPTS, SAMPLED))
+    plain = list(Static(*speller()).sample(PROMPTS, SAMPLED, top_k=0))
     for settings in ({"top_k": 2, "top_p": 0.5, "temperature": 0.1, "do_sample": True}, {"repetition_penalty": 2.0}):
-        assert list(sampling.sample(*speller(**settings), PROMPTS, SAMPLED)) == plain
+        assert list(Static(*speller(**settings)).sample(PROMPTS, SAMPLED, top_k=0)) == plain
 
 
 def test_a_saved_model_asks_for_nothing_but_its_ends(tmp_path):
@@ -77,7 +78,7 @@ def test_a_turns_end_ends_a_response_and_nothing_behind_it_is_kept():
     model, tokenizer = speller(ends=[2, 3])
     assert tokenizer.convert_tokens_to_ids(TURN) == 3
     asked = SAMPLED.model_copy(update={"max_new_tokens": 100, "batch_size": 40})
-    responses = list(sampling.sample(model, tokenizer, PROMPTS * 10, asked))
+    responses = list(Static(model, tokenizer).sample(PROMPTS * 10, asked, top_k=0))
     last = {response.ids[-1] for response in responses if not response.cut}
     assert last == {2, 3}
     for response in responses:

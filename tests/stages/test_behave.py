@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from orchard import jsonl, paths
+from orchard.engines.engine import Response
+from orchard.engines.static import Static
 from orchard.errors import UserError
-from orchard.models import folders, prompts, sampling
+from orchard.models import folders, prompts
 from orchard.stages import behave
 from orchard.stages.base.pretrain import make_tokenizer
 from orchard.stages.sft import dataset
@@ -128,7 +130,7 @@ def sampled():
     texts = ["calc 1 + 2 :", "close ( [ { :", "cmp 3 4 :", "calc 1 + 2 + 3 - 4 :", "fact color gix :"] * 4
     settings = Sampling(seed=1, temperature=1.0, max_new_tokens=12, batch_size=8)
     model = random_llama(initializer_range=0.5)
-    return model, texts, list(sampling.sample(model, make_tokenizer(), texts, settings, top_k=5))
+    return model, texts, list(Static(model, make_tokenizer()).sample(texts, settings, top_k=5))
 
 
 @torch.no_grad()
@@ -173,7 +175,7 @@ SOLVED = [
 
 def test_given_answers_have_the_log_probs_of_the_teacher():
     teacher, tokenizer = random_llama(), make_tokenizer()
-    rows = behave.from_given(SOLVED, teacher, tokenizer)
+    rows = behave.from_given(SOLVED, Static(teacher, tokenizer))
     for item, row in zip(SOLVED, rows, strict=True):
         assert tokenizer.decode(row["completion_ids"]) == f"{item['answer']} <eos>"
         assert row["behavior_logps"] == pytest.approx(logps_of_row(teacher, row), abs=2e-5)
@@ -218,10 +220,10 @@ def run(monkeypatch, responses: list[str], cut: Collection[int] = (), **changes)
     write_params({"behave.model": policy.model_copy(update=changes).model_dump()})
     ids = [prompts.answer_ids(make_tokenizer(), "calc :", response) for response in responses]
     given = [
-        sampling.Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each), number in cut)
+        Response(response, each, [-0.5] * len(each), [[7]] * len(each), [[-0.5]] * len(each), number in cut)
         for number, (response, each) in enumerate(zip(responses, ids, strict=True))
     ]
-    monkeypatch.setattr(sampling, "sample", lambda *arguments, **options: iter(given))
+    monkeypatch.setattr(Static, "sample", lambda *arguments, **options: iter(given))
     behave.main("model")
     return paths.behaviour("model")
 

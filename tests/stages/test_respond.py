@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from orchard import jsonl, paths
+from orchard.engines.engine import Response
+from orchard.engines.static import Static
 from orchard.errors import UserError
-from orchard.models import folders, prompts, sampling
+from orchard.models import folders, prompts
 from orchard.models.seeds import seed_of
 from orchard.stages import mix, recover, respond
 from orchard.study.schema.recover import MixRun
@@ -77,7 +79,7 @@ def test_recovery_learns_the_very_tokens_that_the_model_wrote(recovered_from):
     model, tokenizer = load(paths.model(small.MODEL))
     texts = [item["prompt"] for item in jsonl.read(small.ITEMS)]
     asked = small.ITSELF.model_copy(update={"seed": seed_of("responses", small.ITSELF.seed, None)})
-    expected = list(sampling.sample(model, tokenizer, texts, asked))
+    expected = list(Static(model, tokenizer).sample(texts, asked))
     written, learnt = recovered_from("self")
     assert [row["completion_ids"] for row in written] == [response.ids for response in expected]
     for text, response, row in zip(texts, expected, learnt, strict=True):
@@ -99,8 +101,8 @@ def test_what_was_cut_off_is_marked_and_learnt_without_an_end_or_left_out(recove
 
 
 def test_a_model_that_writes_nothing_is_refused(small_study, monkeypatch):
-    empty = sampling.Response("", [2], [-0.1], [[]], [[]], cut=False)
-    monkeypatch.setattr(sampling, "sample", lambda *arguments, **_: iter([empty] * len(arguments[2])))
+    empty = Response("", [2], [-0.1], [[]], [[]], cut=False)
+    monkeypatch.setattr(Static, "sample", lambda self, questions, *_, **__: iter([empty] * len(questions)))
     with pytest.raises(UserError, match="ended each of its 9 responses at once"):
         small.responses_of("self")
 

@@ -36,6 +36,7 @@ POLICY = {
     "sampling": {"seed": 1, "temperature": 1.0, "max_new_tokens": 8, "batch_size": 4},
 }
 STARTS = DEFAULT["prune"]["of"]
+OTHER_ENGINE = POLICY | {"sampling": POLICY["sampling"] | {"engine": "continuous"}}
 BAD_CONFIGS = {
     "an artifact that nothing makes": (
         {"artifacts.rl": "rl-grpo-nll-9"},
@@ -45,6 +46,19 @@ BAD_CONFIGS = {
     "16 bits that are to be the same everywhere": (
         {"loading.dtype": "bfloat16"},
         ["arithmetic: portable, loading.dtype: bfloat16", "set arithmetic: fast"],
+    ),
+    "another engine whose sums are to be the same everywhere": (
+        {"evaluate.engine": "vllm"},
+        ["arithmetic: portable, evaluate.engine: vllm", "set arithmetic: fast"],
+    ),
+    "another engine of a policy": (
+        {"behave.own": OTHER_ENGINE},
+        ["arithmetic: portable, behave.own.sampling.engine: continuous", "set arithmetic: fast"],
+    ),
+    "an engine that is not there": ({"evaluate.engine": "hf"}, ["evaluate.engine: 'hf'", "'static', 'continuous' or"]),
+    "likely tokens that continuous batching does not tell": (
+        {"behave.own": {**OTHER_ENGINE, "top_k": 5}, "arithmetic": "fast"},
+        ["top_k 5, sampling.engine continuous", "sampling.engine: static or vllm"],
     ),
     "FlashAttention in 32 bits": (
         {"loading.attention": "flash_attention_2"},

@@ -6,9 +6,43 @@ and says how tokens are chosen and where rows end.
 
 import torch
 from transformers import LogitsProcessorList, StoppingCriteriaList
-from transformers.generation import GenerateDecoderOnlyOutput
 
 WORTH_IT = 0.75  # of a batch's rows still to write: ours, as memory of keys and values is copied when rows leave
+
+
+class Notes:
+    """The log-probs of the tokens that a batch is given, gathered place by place: no logits are kept.
+
+    Args:
+        top_k: how many of the most likely tokens to note at each place.
+    """
+
+    def __init__(self, top_k: int = 0):
+        self.top_k = top_k
+        self._places: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def add(self, numbers: torch.Tensor, count: int, logits: torch.Tensor, tokens: torch.Tensor) -> None:
+        """Notes one place.
+
+        Args:
+            numbers: the places of the rows in the whole batch.
+            count: the rows of the whole batch.
+            logits: of the rows, of shape (rows, vocabulary), before temperature and top-p.
+            tokens: that were chosen.
+        """
+        log_probs = logits.log_softmax(-1)
+        best = log_probs.topk(self.top_k, dim=-1)
+        chosen = log_probs.gather(-1, tokens[:, None]).squeeze(-1)
+        self._places.append(
+            tuple(
+                part.new_zeros((count, *part.shape[1:])).index_copy(0, numbers, part)
+                for part in (chosen, best.indices, best.values)
+            )
+        )
+
+    def by_row(self) -> tuple[list, list, list]:
+        """For each row its tokens' log-probs, in nats; the most likely tokens at each place; their log-probs."""
+        return tuple(torch.stack(part, dim=1).tolist() for part in zip(*self._places, strict=True))
 
 
 class _Rows:
@@ -50,9 +84,10 @@ def leaving(
     generation_config,
     synced_gpus: bool = False,
     streamer=None,
+    notes: Notes | None = None,
     **options,
-) -> torch.Tensor | GenerateDecoderOnlyOutput:
-    """The loop; its arguments and its result are those of transformers' own ``_sample``.
+) -> torch.Tensor:
+    """The loop; its arguments and its result are those of transformers' own ``_sample``, but for the notes.
 
     Each stopping criterion has to judge each row by itself. Where GPUs share a model, all take the same number of
     steps, and so transformers' own loop.
@@ -62,15 +97,15 @@ def leaving(
             input_ids, logits_processor, stopping_criteria, generation_config, synced_gpus, streamer, **options
         )
     count, start = input_ids.shape
-    rows, logits = _Rows(input_ids, options), []
+    rows = _Rows(input_ids, options)
     written = input_ids.new_full((count, stopping_criteria.max_length - start), generation_config._pad_token_tensor)
     outputs = model._prefill(input_ids, generation_config, rows.options)
     for place in range(written.shape[1]):
         rows.options = model._update_model_kwargs_for_generation(outputs, rows.options)
         last = outputs.logits[:, -1].float()
-        if generation_config.output_logits:
-            logits.append(last.new_zeros((count, last.shape[-1])).index_copy(0, rows.numbers, last))
         tokens = _chosen(logits_processor(rows.ids, last), generation_config.do_sample)
+        if notes:
+            notes.add(rows.numbers, count, last, tokens)
         written[rows.numbers[rows.writing], place] = tokens[rows.writing]
         rows.ids = torch.cat([rows.ids, tokens[:, None]], dim=-1)
         rows.writing &= ~stopping_criteria(rows.ids, None)
@@ -80,10 +115,7 @@ def leaving(
             rows.leave(logits_processor)
         asked = model.prepare_inputs_for_generation(rows.ids, next_sequence_length=1, **rows.options)
         outputs = model(**asked, return_dict=True)
-    sequences = torch.cat([input_ids, written[:, : place + 1]], dim=-1)
-    if not generation_config.return_dict_in_generate:
-        return sequences
-    return GenerateDecoderOnlyOutput(sequences=sequences, logits=tuple(logits))
+    return torch.cat([input_ids, written[:, : place + 1]], dim=-1)
 
 
 def _chosen(scores: torch.Tensor, do_sample: bool) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """What a job does: one module or package per family of stages, named as its rule.
 
-Imports: arithmetic, environment, errors, files, imports, jsonl, links, paths, processes, yamls, tasks, study, models,
+Imports: arithmetic, engines, environment, errors, files, imports, jsonl, links, paths, processes, yamls, tasks, study,
+models,
 report.
 """
 

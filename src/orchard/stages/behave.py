@@ -20,10 +20,11 @@ from pathlib import Path
 import pandas
 
 from orchard import paths
+from orchard.engines.engine import Engine, Response
+from orchard.engines.opening import opened
 from orchard.errors import UserError, refuse_none
-from orchard.models import folders, formats, likelihood, loading, prompts, record, sampling, scripted
+from orchard.models import folders, formats, loading, prompts, record, sampling, scripted
 from orchard.models.prompts import Asked, Rendered, answer_ids, prompt_ids
-from orchard.models.sampling import Response
 from orchard.processes import Progress
 from orchard.stages import sample, stage
 from orchard.study.schema.behave import GivenPolicy, ModelPolicy, Policy, ScriptedPolicy
@@ -37,11 +38,14 @@ def main(name: str) -> None:
     policy, target = stage.params(Policy, "behave", name), paths.behaviour(name)
     folder, items = paths.model(policy.model), registry.read(policy.prompts)
     tokenizer = folders.load_tokenizer(folder)
+    facts = {"policy": name, "format": formats.facts(tokenizer), "loading": loading.settings().model_dump()}
     with stage.output(target) as scratch:
         if isinstance(policy, ScriptedPolicy):
             rows = kept = from_script(policy, items, tokenizer, Progress(f"behave@{name}", len(items)))
         elif isinstance(policy, GivenPolicy):
-            rows = kept = from_given(items, folders.load_frozen(folder), tokenizer)
+            with opened(policy.engine, folder, f"behave@{name}") as engine:
+                rows = kept = from_given(items, engine)
+                facts["engine"] = engine.version
         else:
             responses = sample.responses(policy.shard(name), policy.shards, f"behave@{name}", target)
             rows = [row(*each, tokenizer) for each in zip(items, responses, strict=True)]
@@ -51,7 +55,6 @@ def main(name: str) -> None:
         (scratch / "statistics.json").write_text(json.dumps(statistics(rows, kept), indent=2) + "\n")
         if isinstance(policy, ModelPolicy) and policy.keep_policy:
             shutil.copytree(folder, scratch / "policy", ignore=shutil.ignore_patterns(record.NOT_CONTENT))
-        facts = {"policy": name, "format": formats.facts(tokenizer), "loading": loading.settings().model_dump()}
         settings = policy.model_dump(exclude={"shards"})  # any number gives the same data, which this is a part of
         record.write(scratch, "behave", settings, [folder, Path(policy.prompts)], **facts)
 
@@ -125,24 +128,21 @@ def refuse_unknown_policy(item: dict) -> None:
         )
 
 
-def from_given(items: list[dict], teacher, tokenizer) -> list[dict]:
+def from_given(items: list[dict], teacher: Engine) -> list[dict]:
     """Rows of the answers that come with the items, with a teacher's log-probs.
 
     Raises:
         UserError: an item comes without an answer.
     """
-    answers = [given_answer(item) for item in items]
-    texts = [
-        {
-            "prompt_ids": prompt_ids(tokenizer, prompts.asked(item)),
-            "completion_ids": answer_ids(tokenizer, prompts.asked(item), answer),
-        }
+    tokenizer, answers = teacher.tokenizer, [given_answer(item) for item in items]
+    pairs = [
+        (prompt_ids(tokenizer, prompts.asked(item)), answer_ids(tokenizer, prompts.asked(item), answer))
         for item, answer in zip(items, answers, strict=True)
     ]
-    found = likelihood.completion_logps(teacher, texts, tokenizer.pad_token_id)
+    found = [one.logps for one in teacher.score(pairs)]
     return [
-        row(item, Response(answer, text["completion_ids"], logps, *no_top(logps), cut=False), tokenizer, "given")
-        for item, answer, text, logps in zip(items, answers, texts, found, strict=True)
+        row(item, Response(answer, ids, logps, *no_top(logps), cut=False), tokenizer, "given")
+        for item, answer, (_, ids), logps in zip(items, answers, pairs, found, strict=True)
     ]
 
 

@@ -7,9 +7,9 @@ Self-generated responses are sampled from the unpruned model and, unless the con
 """
 
 from orchard import jsonl, paths
+from orchard.engines.engine import Response
 from orchard.errors import UserError, refuse_none
 from orchard.models import sampling
-from orchard.models.sampling import Response
 from orchard.stages import sample, stage
 from orchard.study.schema.recover import Author, GivenAuthor, ModelAuthor, RespondRun, StyleAuthor
 from orchard.tasks import registry

@@ -14,8 +14,9 @@ import pyarrow
 from pyarrow import parquet
 
 from orchard import paths
-from orchard.models import folders, loading, prompts, record, sampling
-from orchard.models.sampling import Response
+from orchard.engines.engine import Response
+from orchard.engines.opening import opened
+from orchard.models import loading, prompts, record
 from orchard.models.seeds import seed_of
 from orchard.processes import Progress
 from orchard.stages import kept, stage
@@ -66,16 +67,15 @@ def file_of(run: SampleRun, number: int) -> Path:
 def sampled(run: SampleRun, stage_name: str, target: Path) -> list[Response]:
     """What a model writes to its shard of the prompts, batch by batch."""
     folder, questions, found = paths.model(run.model), [prompts.asked(item) for item in items_of(run.prompts)], []
-    model, tokenizer = folders.load_frozen(folder), folders.load_tokenizer(folder)
     asked, batches = own_stream(run, folder), batches_of(run, len(questions))
     progress = Progress(stage_name, sum(map(len, batches)))
     begun = (target, __spec__.name, [folder, *run.beside, Path(run.prompts)], run, loading.settings())
-    with kept.resumable(*begun) as state:
+    with kept.resumable(*begun) as state, opened(asked.engine, folder, stage_name) as engine:
         remember = kept.memory(state)
         for batch in batches:
             options = {"top_k": run.top_k, "first": batch.start}
             own = questions[batch.start : batch.stop]
-            work_out = functools.partial(sampling.sample, model, tokenizer, own, asked, **options)
+            work_out = functools.partial(engine.sample, own, asked, **options)
             done = remember([batch.start], lambda do=work_out: list(do()))
             found += [Response(*each) for each in done]
             progress.step(len(found))

@@ -335,6 +335,24 @@ def portable_is_float32(study: Study) -> Broken:
 
 
 @rule(
+    "portable arithmetic is that of the static engine",
+    why="the other two form batches by what is free and what has ended, so sums differ from run to run",
+)
+def portable_is_static(study: Study) -> Broken:
+    asked = {"evaluate": study.evaluate.engine}
+    for name, policy in study.behave.items():
+        if policy.kind != "scripted":
+            key = f"behave.{name}" if policy.kind == "given" else f"behave.{name}.sampling"
+            asked[key] = policy.engine if policy.kind == "given" else policy.sampling.engine
+    for name, author in study.recover.responses.items():
+        if author.kind == "model":
+            asked[f"recover.responses.{name}"] = author.engine
+    for key, engine in asked.items():
+        if study.arithmetic == "portable" and engine != "static":
+            yield f"arithmetic: portable, {key}.engine: {engine}", "set arithmetic: fast, or engine: static"
+
+
+@rule(
     "a policy's model holds its weights itself",
     why="LoRA's models are kept as an adapter beside another model, which the policy's stage would not wait for",
 )

@@ -1,14 +1,11 @@
 """Scores by lm-eval, against the same scores worked out without it."""
 
-import importlib
 import itertools
 import json
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -16,8 +13,9 @@ import torch
 from lm_eval.tasks import TaskManager
 
 from orchard import jsonl, paths, yamls
+from orchard.engines.static import Static
 from orchard.errors import UserError
-from orchard.models import folders, formats, prompts, record, sampling
+from orchard.models import folders, formats, prompts, record
 from orchard.sandbox import sandbox
 from orchard.stages import lm_tasks
 from orchard.stages.base.pretrain import make_tokenizer
@@ -90,7 +88,7 @@ def manager() -> TaskManager:
 
 def lm_of(batch_size: int = 16) -> StrictLM:
     folder = paths.model("base-random")
-    return StrictLM(folders.load_model(folder), folders.load_tokenizer(folder), batch_size)
+    return StrictLM(Static(folders.load_model(folder), folders.load_tokenizer(folder)), batch_size, ASKED.seed)
 
 
 def run(manager: TaskManager, task: Task, lm: StrictLM | None = None, **changes) -> list[dict]:
@@ -107,7 +105,7 @@ def scores_of(task: Task, row: dict, lm: StrictLM) -> dict[str, float]:
 @torch.inference_mode()
 def log_likelihood(lm: StrictLM, context: list[int], continuation: list[int]) -> float:
     """The sum of the log-probs of the continuation, one text at a time, in nats."""
-    logps = lm.model(torch.tensor([context + continuation])).logits[0].log_softmax(-1)
+    logps = lm.engine.model(torch.tensor([context + continuation])).logits[0].log_softmax(-1)
     return sum(float(logps[len(context) + n - 1, token]) for n, token in enumerate(continuation))
 
 
@@ -115,7 +113,7 @@ def direct(lm: StrictLM, tokenizer) -> list[str]:
     """The greedy answers to the chains, without lm-eval."""
     prompts = [item["prompt"] for item in jsonl.read("calc.jsonl")]
     asked = Sampling(seed=7, temperature=0.0, max_new_tokens=24, batch_size=8)
-    return [response.text for response in sampling.sample(lm.model, tokenizer, prompts, asked)]
+    return [response.text for response in Static(lm.engine.model, tokenizer).sample(prompts, asked)]
 
 
 def test_greedy_answers_equal_those_of_a_direct_loop(manager):
@@ -142,7 +140,7 @@ def test_the_checkpoints_own_generation_settings_have_no_effect(manager):
     model = folders.load_model(paths.model("base-random"))
     model.generation_config.repetition_penalty = 9.0
     model.generation_config.bad_words_ids = [[n] for n in range(10, 90)]
-    lm = StrictLM(model, make_tokenizer(), 16)
+    lm = StrictLM(Static(model, make_tokenizer()), 16)
     assert [row["resps"] for row in run(manager, GREEDY, lm)] == expected
 
 
@@ -151,9 +149,9 @@ def spelled(tmp_path, ends: list[int] | None, limit: int, stop: list[str], manag
     model, tokenizer = load(save_as_it_is(*speller(ends=ends), tmp_path / "speller"))
     texts = [item["prompt"] for item in jsonl.read("calc.jsonl")]
     asked = Sampling(seed=7, temperature=0.0, max_new_tokens=limit, batch_size=8)
-    direct = list(sampling.sample(model, tokenizer, texts, asked))
+    direct = list(Static(model, tokenizer).sample(texts, asked))
     task = GREEDY.model_copy(update={"max_new_tokens": limit, "stop": stop})
-    return run(manager, task, StrictLM(model, tokenizer, 8)), direct
+    return run(manager, task, StrictLM(Static(model, tokenizer), 8)), direct
 
 
 @pytest.mark.parametrize("stop", [[], ["no text has this"]])
@@ -184,10 +182,10 @@ def test_a_turns_end_ends_the_answer(manager, tmp_path):
 
 
 def test_a_special_token_among_the_stop_texts_ends_the_answer(manager):
-    model, tokenizer = lm_of().model, make_tokenizer()
+    model, tokenizer = lm_of().engine.model, make_tokenizer()
     words = run(manager, GREEDY)[0]["resps"][0][0].split()
     tokenizer.add_special_tokens({"additional_special_tokens": [words[3]]})
-    row = run(manager, GREEDY.model_copy(update={"stop": [words[3]]}), StrictLM(model, tokenizer, 16))[0]
+    row = run(manager, GREEDY.model_copy(update={"stop": [words[3]]}), StrictLM(Static(model, tokenizer), 16))[0]
     assert row["written"][0].ended
     assert len(row["written"][0].ids) == words.index(words[3])
 
@@ -196,7 +194,7 @@ def test_a_tokenizer_that_ends_texts_swallows_no_choice(manager, tmp_path):
     found = []
     for behind in ("", "<eos>"):
         model, tokenizer = load(save_as_it_is(*speller(spelling(behind=behind)), tmp_path / f"speller{behind}"))
-        rows = run(manager, ScoredTask(kind="choice", items="cmp.jsonl"), StrictLM(model, tokenizer, 8))
+        rows = run(manager, ScoredTask(kind="choice", items="cmp.jsonl"), StrictLM(Static(model, tokenizer), 8))
         found.append([row["resps"] for row in rows])
     assert found[0] == found[1]
 
@@ -205,29 +203,6 @@ def test_no_item_is_refused(manager, monkeypatch):
     monkeypatch.setattr(harness, "evaluate", lambda *_, **options: {"samples": {"orchard-generation": []}})
     with pytest.raises(UserError, match="has no item"):
         run(manager, GREEDY)
-
-
-def test_vllm_keeps_tokens_too(monkeypatch):
-    """With what this module needs of vLLM, which is not installed here."""
-    written = [[5, 6, 3, 9], [5, 6]]
-
-    class Pretended:
-        def _model_generate(self, requests, generate, sampling_params):
-            assert (requests, sampling_params[0].stop_token_ids) == ([[1, 5], [1]], [2, 3])
-            return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=ids)]) for ids in written]
-
-        def modify_gen_kwargs(self, asked, eos, default_max_gen_toks):
-            return {}, [], default_max_gen_toks
-
-    parts = SimpleNamespace(SamplingParams=lambda **options: SimpleNamespace(**options))
-    monkeypatch.setitem(sys.modules, "vllm", parts)
-    monkeypatch.setitem(sys.modules, "lm_eval.models.vllm_causallms", SimpleNamespace(VLLM=Pretended))
-    monkeypatch.delitem(sys.modules, "orchard.stages.evaluate.vllm", raising=False)
-    strict = importlib.import_module("orchard.stages.evaluate.vllm").StrictVLLM
-    lm = strict.__new__(strict)
-    lm.tokenizer, lm.ends, lm.max_length, lm.max_gen_toks = spelling(), frozenset({2, 3}), 64, 8
-    found = lm.write([[1, 5], [1]], {"until": [], "max_gen_toks": 2, "do_sample": False})
-    assert [(one.ids, one.end, one.ended) for one in found] == [([5, 6], [3], True), ([5, 6], [], False)]
 
 
 def test_a_stop_text_ends_the_answer(manager):
@@ -459,12 +434,6 @@ def named_manager(project) -> TaskManager:
 def test_a_name_that_lm_eval_does_not_know_is_refused():
     with pytest.raises(UserError, match="did you mean 'gsm8k"):
         harness.task_manager(Evaluate(tasks={"mine": NamedTask(kind="lm-eval", task="gsm8kk")}))
-
-
-def test_vllm_is_refused_where_it_is_not_installed():
-    asked = ASKED.model_copy(update={"backend": "vllm"})
-    with pytest.raises(UserError, match="pip install vllm"), subject.loaded(EvaluateRun(model="base-random"), asked):
-        pass
 
 
 CHAT = "<bos> {% for m in messages %}{{ m['content'] }} {% if m['role'] == 'assistant' %}<eos> {% endif %}{% endfor %}"

@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 from orchard import jsonl, paths
-from orchard.models import adapters, card, folders, record, surgery, whole
+from orchard.models import adapters, card, folders, loading, record, surgery, whole
 from orchard.models.finetuning import adapter
 from orchard.stages.evaluate import __main__ as evaluate
 from orchard.study.schema.common import Lora
@@ -70,7 +70,7 @@ def test_the_record_of_a_view_says_what_a_pruned_models_would():
     assert found["model"] == name
     assert set(found["inputs"]) == {f"results/models/{MODEL}", "calc.jsonl", "cmp.jsonl"}
     assert found["chosen_on"] == {"prompts": 0, "shared": 0}
-    assert found["loading"] == {"dtype": "float32", "attention": None}
+    assert found["loading"] == loading.settings().model_dump()
     own = found["model_record"]
     expected = {"stage": "prune", "of": MODEL, "method": "skip", "ratio": 0.25, "dropped": [1], "base": MODEL}
     assert {key: own[key] for key in expected} == expected

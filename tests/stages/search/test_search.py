@@ -13,6 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from orchard import jsonl
+from orchard.engines.static import Static
 from orchard.errors import UserError
 from orchard.models import surgery
 from orchard.stages.base.pretrain import make_tokenizer
@@ -255,7 +256,7 @@ def test_scores_are_those_of_lm_eval(tmp_path, monkeypatch):
     selected = {name: SelectionChoice(**task.model_dump() | {"limit": limits[name]}) for name, task in asked.items()}
     model, tokenizer = random_llama(initializer_range=0.4), make_tokenizer()
     tasks = candidates.load(selected, tokenizer)
-    lm = StrictLM(model, tokenizer, 4)
+    lm = StrictLM(Static(model, tokenizer), 4)
     for name, task in asked.items():
         how = Evaluate(seed=1, limit=limits[name], tasks={name: task})
         rows = harness.run(lm, harness.task_manager(how), task, how)

@@ -34,7 +34,7 @@ def main(name: str, run: EvaluateRun) -> None:
     loaded = {title: harness.load(manager, task, asked, tokenizer) for title, task in asked.tasks.items()}
     found = {}
     begun = (target, __spec__.name, [folder, *run.beside], run, asked.model_dump(exclude={"tasks"}), loading.settings())
-    with stage.output(target) as scratch, kept.resumable(*begun) as state, subject.loaded(run, asked) as lm:
+    with stage.output(target) as scratch, kept.resumable(*begun) as state, subject.loaded(name, run, asked) as lm:
         remember = kept.memory(state)
         for title, task in asked.tasks.items():
             what = [title, task.model_dump(), [record.content_hash(file) for file in data_files(task)]]
@@ -50,6 +50,7 @@ def main(name: str, run: EvaluateRun) -> None:
             asked,
             [folder, *sorted({file for task in asked.tasks.values() for file in data_files(task)})],
             loading=loading.settings().model_dump(),
+            engine=lm.engine.version,
             model=name.removesuffix(f".{run.suite}"),
             suite=run.suite,
             model_record=subject.record_of(run),

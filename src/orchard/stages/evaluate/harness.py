@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lm_eval.api.metrics import mean
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
@@ -88,7 +87,7 @@ def run(lm, manager: TaskManager, task: Task, asked: Evaluate) -> list[dict]:
 
 
 def scored(lm, loaded: Tasks, task: Task, asked: Evaluate) -> list[dict]:
-    """lm-eval's per-item results of one task, in the order of the items. Every task starts from the same seed.
+    """lm-eval's per-item results of one task, in the order of the items. Every task starts from the model's seed.
 
     A row has as ``written`` the responses with their tokens, where the model wrote any. An item has a row for each way
     (filter) in which its responses are read, and ``is_first`` says which of them is the first.
@@ -96,7 +95,6 @@ def scored(lm, loaded: Tasks, task: Task, asked: Evaluate) -> list[dict]:
     Raises:
         UserError: there is no item.
     """
-    torch.manual_seed(asked.seed)
     by_template = uses_template(lm.tokenizer, task)
     result = evaluate(
         lm,

@@ -1,52 +1,26 @@
 """What is evaluated: a model of the study, whole or without one layer, as lm-eval sees it and as the record has it."""
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator
 
 from orchard import paths
-from orchard.errors import UserError
-from orchard.models import chosen_on, folders, record, surgery, whole
+from orchard.engines.opening import opened
+from orchard.models import chosen_on, folders, record
 from orchard.stages.evaluate.lm import StrictLM
 from orchard.study.schema.evaluate import Evaluate, EvaluateRun
 from orchard.study.schema.prune import ONE_LAYER
 
 
 @contextlib.contextmanager
-def loaded(run: EvaluateRun, asked: Evaluate) -> Iterator:
+def loaded(name: str, run: EvaluateRun, asked: Evaluate) -> Iterator[StrictLM]:
     """The model as lm-eval sees it, loaded once for all tasks. A layer is left out for the time of the block.
 
     Raises:
-        UserError: vLLM is asked for and not installed, or the model's layers cannot be dropped.
+        UserError: its engine is not installed, or the model's layers cannot be dropped.
     """
-    folder = paths.model(run.model)
-    if asked.backend == "vllm":
-        with in_vllm(run, asked) as lm:
-            yield lm
-        return
-    model, tokenizer = folders.load_frozen(folder), folders.load_tokenizer(folder)
-    if run.layer is None:
-        yield StrictLM(model, tokenizer, asked.batch_size)
-        return
-    surgery.check(model)
-    with surgery.without(model, [run.layer]) as view:
-        yield StrictLM(view, tokenizer, asked.batch_size)
-
-
-@contextlib.contextmanager
-def in_vllm(run: EvaluateRun, asked: Evaluate) -> Iterator:
-    """The model as vLLM runs it, which reads a folder: of an adapter or a view one is written for the time being."""
-    if not importlib.util.find_spec("vllm"):
-        raise UserError(
-            found="evaluate.backend: vllm, which is not installed",
-            rule="vLLM runs where it is installed, on a GPU",
-            why="it is no part of requirements.lock, as most machines cannot run it",
-            fix="`pip install vllm`, or set backend: hf",
-        )
-    from orchard.stages.evaluate.vllm import StrictVLLM
-
-    with whole.written(paths.model(run.model), [] if run.layer is None else [run.layer]) as folder:
-        yield StrictVLLM(folder, asked.batch_size, asked.seed)
+    dropped = [] if run.layer is None else [run.layer]
+    with opened(asked.engine, paths.model(run.model), f"evaluate@{name}", dropped) as engine:
+        yield StrictLM(engine, asked.batch_size, asked.seed)
 
 
 def record_of(run: EvaluateRun) -> dict:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy
 import torch
 from transformers import LogitsProcessorList, TrainerCallback
-from transformers.generation import ContinuousBatchingConfig
 
+from orchard.engines.continuous import batched
 from orchard.models import cache, decoding
 from orchard.models.draws import ByNumbers
 
@@ -88,14 +88,9 @@ def continuous(model, prompts: list[list[int]], settings, batching: dict, dtype:
         RuntimeError: a response is missing or failed; transformers only logs it, and gives what there is.
     """
     with weights_as(model, dtype):
-        found = model.generate_batch(
-            prompts, generation_config=settings, continuous_batching_config=ContinuousBatchingConfig(**batching)
-        )
+        found = batched(model, prompts, settings, **batching)
     model.train()
-    failed = [output.error for output in found.values() if output.error is not None]
-    if failed or len(found) != len(prompts):
-        raise RuntimeError(f"continuous batching gave {len(found) - len(failed)} of {len(prompts)} responses: {failed}")
-    return [output.generated_tokens for output in found.values()]
+    return [output.generated_tokens for output in found]
 
 
 @contextlib.contextmanager

@@ -23,7 +23,9 @@ from typing import NamedTuple
 import torch
 from transformers import LogitsProcessor
 
-from orchard.models import cache, prompts, sampling, surgery
+from orchard.engines import static
+from orchard.engines.engine import Way
+from orchard.models import prompts, sampling, surgery
 from orchard.study.schema.common import count
 from orchard.study.schema.prune import SelectionGeneration, SelectionTask
 from orchard.tasks import registry
@@ -349,13 +351,12 @@ class Generation:
     def responses(self, model, numbers: list[int]) -> list[str]:
         """The texts with which a model goes on from some items' prompts, padded on the left to one batch."""
         rows = [self.prompts[number] for number in numbers]
-        batch = prompts.padded(self.tokenizer, rows, "left", model.device)
         noise = [ItemNoise(self.asked, numbers, model.device)] if self.asked.temperature > 0 else []
-        ends, limit = sampling.plain_settings(model, self.tokenizer), self.asked.max_new_tokens
-        options = {"do_sample": False, "logits_processor": noise, "past_key_values": cache.roomy(model.config)}
-        ids = model.generate(**batch, max_new_tokens=limit, **options)
-        generated = ids[:, batch["input_ids"].shape[1] :].tolist()
-        return [prompts.written(row, ends, self.tokenizer, self.asked.stop).text for row in generated]
+        ends = sampling.plain_settings(model, self.tokenizer)
+        # Decoded greedily, as the noise samples; rows stay in the batch, as each has a place in the noise.
+        way = Way(self.asked.max_new_tokens, ends, self.asked.seed, len(rows), stop=self.asked.stop)
+        generated = static.generated(model, self.tokenizer, rows, way, None, noise)
+        return [prompts.written(row, ends, self.tokenizer, way.stop).text for row in generated]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Count, Mistake, ModelRun, SampleRun, Sampling, Seed, Shards, Shares, Text
+from orchard.study.schema.common import (
+    ENGINE,
+    Block,
+    Count,
+    EngineName,
+    Mistake,
+    ModelRun,
+    SampleRun,
+    Sampling,
+    Seed,
+    Shards,
+    Shares,
+    Text,
+)
 
 
 class ScriptedPolicy(Block):
@@ -51,6 +64,13 @@ class ModelPolicy(Block):
                 "the stored log-probs are the model's own, so the samples must be too",
                 "set temperature: 1.0 and top_p: 1.0",
             )
+        if self.top_k and self.sampling.engine == "continuous":
+            yield Mistake(
+                f": top_k {self.top_k}, sampling.engine continuous",
+                "continuous batching tells the log-probs of sampled tokens alone",
+                "distillation needs those of other tokens too",
+                "set sampling.engine: static or vllm, or top_k: 0",
+            )
 
 
 class GivenPolicy(Block):
@@ -59,6 +79,7 @@ class GivenPolicy(Block):
     kind: Literal["given"] = Field(description="the answers that come with the prompts")
     model: Text = Field(description="the teacher: a model of the study, whose log-probs the answers get")
     prompts: Text = Field(description="the set of prompts, each with a response or an answer")
+    engine: EngineName = ENGINE
 
 
 class BehaveRun(ModelRun):

@@ -196,6 +196,12 @@ Probability = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Shares = Annotated[dict[str, Share], Field(min_length=1), AfterValidator(_sum_to_one)]
 Dtype = Literal["float32", "bfloat16"]
+EngineName = Literal["static", "continuous", "vllm"]
+ENGINE = Field(
+    "static",
+    description="what runs the model; static: batches of a fixed size, the same bits on a CPU; continuous: "
+    "transformers' continuous batching; vllm: a server that the stage starts (`make vllm`)",
+)
 Schedule = Literal["constant", "constant_with_warmup", "linear", "cosine"]
 
 # The seed of a random choice stands in its name, because it must stand in the names of the outputs.
@@ -301,7 +307,8 @@ class Sampling(Block):
         description="learn responses that max_new_tokens cut off, without an end of text, as neither paper leaves out "
         "the long ones; false: leave them out",
     )
-    batch_size: Natural = Field(description="prompts per forward pass")
+    batch_size: Natural = Field(description="prompts per forward pass, where the engine does not choose it by itself")
+    engine: EngineName = ENGINE
 
 
 Shards = Annotated[

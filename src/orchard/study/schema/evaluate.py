@@ -7,8 +7,10 @@ from pydantic import Field
 
 from orchard.errors import UserError, did_you_mean
 from orchard.study.schema.common import (
+    ENGINE,
     Block,
     Count,
+    EngineName,
     FewShot,
     Length,
     Mistake,
@@ -146,8 +148,10 @@ class Evaluate(Block):
     """The tasks on which models are measured, and how."""
 
     seed: Seed = Field(0, description="of the samples; apart from all training seeds")
-    backend: Literal["hf", "vllm"] = Field("hf", description="what runs the model; vllm where it is installed")
-    batch_size: Natural = Field(16, description="sequences per forward pass")
+    engine: EngineName = ENGINE
+    batch_size: Natural = Field(
+        16, description="sequences per forward pass, where the engine does not choose it by itself"
+    )
     limit: Portion | None = Field(
         None,
         description="the first items of each task: a number of them at most (an integer) or a share (0.2); null: all",

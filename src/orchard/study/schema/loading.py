@@ -1,11 +1,11 @@
-"""The block ``loading``: how models are held in memory where they are not trained."""
+"""The block ``loading``: how models are held in memory where they are not trained, and what may run them."""
 
 from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from orchard.study.schema.common import Block, Dtype, Mistake
+from orchard.study.schema.common import Block, Dtype, Length, Mistake, Share
 
 
 class Loading(Block):
@@ -18,6 +18,17 @@ class Loading(Block):
     )
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = Field(
         None, description="transformers' code for attention; null: the one that it takes for the architecture"
+    )
+
+    max_length: Length | None = Field(
+        None,
+        description="the longest text that an engine makes room for, prompt and response together; a longer one is "
+        "refused; null: what the model's positions allow",
+    )
+    memory: Share | None = Field(
+        None,
+        description="share of the memory that an engine takes (continuous: of what is free, for keys and values; vllm: "
+        "of the whole); null: its own choice",
     )
 
     def mistakes(self) -> Iterator[Mistake]:
