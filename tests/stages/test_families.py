@@ -40,7 +40,7 @@ FAMILIES = {
     OURS: ("llama", ["<eos>", TURN]),
     "qwen2.5": ("qwen2", QWEN),
     "qwen3": ("qwen3", QWEN),
-    "llama3.1": ("llama", ["<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"]),
+    "llama3.1": ("llama", ["<|end_of_text|>", "<|eot_id|>"]),
     "mistral0.3": ("mistral", ["</s>"]),
     "gemma2": ("gemma2", ["<eos>", "<end_of_turn>"]),
     "gemma3": ("gemma3_text", ["<eos>", "<end_of_turn>"]),
