@@ -4,7 +4,8 @@ import pytest
 import torch
 from scipy import stats
 
-from orchard.models import draws, sampling
+from orchard.engines.static import Static
+from orchard.models import draws
 from orchard.study.schema.common import Sampling
 from tests.helpers.tokenizers import speller
 
@@ -13,7 +14,7 @@ ASKED = Sampling(seed=1, temperature=1.0, max_new_tokens=24, batch_size=5)
 
 
 def written(asked: Sampling, questions: list[str] = PROMPTS, first: int = 0) -> list[list[int]]:
-    return [response.ids for response in sampling.sample(*speller(), questions, asked, first=first)]
+    return [response.ids for response in Static(*speller()).sample(questions, asked, first=first)]
 
 
 def test_a_prompts_numbers_follow_from_the_seed_and_its_place_alone():
@@ -51,7 +52,7 @@ def test_first_tokens_come_as_often_as_temperature_and_top_p_say(temperature, to
         update={"temperature": temperature, "top_p": top_p, "max_new_tokens": 1, "batch_size": 1000}
     )
     counted = torch.zeros(model.config.vocab_size)
-    for response in sampling.sample(model, tokenizer, ["a"] * 4000, asked):
+    for response in Static(model, tokenizer).sample(["a"] * 4000, asked):
         counted[response.ids[0]] += 1
     expected = distribution(model, tokenizer, temperature, top_p)
     assert counted[expected == 0].sum() == 0

@@ -8,7 +8,8 @@ import pytest
 from transformers import GenerationConfig
 
 from orchard import jsonl, paths
-from orchard.models import folders, formats, prompts, record, sampling
+from orchard.engines.static import Static
+from orchard.models import folders, formats, prompts, record
 from orchard.stages import behave, respond
 from orchard.stages.base import __main__ as base
 from orchard.stages.evaluate import harness
@@ -182,23 +183,23 @@ def evaluated(task, lm: StrictLM) -> list[dict]:
 
 
 def test_evaluation_asks_and_scores_the_same_tokens(family):
-    lm = StrictLM(*loaded(), 3)
+    lm = StrictLM(Static(*loaded()), 3)
     expected = [by_transformers(family, item) for item in ITEMS]
     asked = [row["arguments"][0][0] for row in evaluated(GENERATION, lm)]
-    assert [lm.ids(text) for text in asked] == [cut.prompt for cut in expected]
+    assert [lm.tok_encode(text) for text in asked] == [cut.prompt for cut in expected]
     pairs = [lm._encode_pair(*row["arguments"][0]) for row in evaluated(REFERENCES, lm)]
     assert pairs == [(cut.prompt, cut.answer[:-1]) for cut in expected]
 
 
 def sampled(monkeypatch) -> list[str]:
     asked = Sampling(seed=1, temperature=0.0, max_new_tokens=ROOM, batch_size=3)
-    found = list(sampling.sample(*loaded(), [prompts.asked(item) for item in ITEMS], asked))
+    found = list(Static(*loaded()).sample([prompts.asked(item) for item in ITEMS], asked))
     assert not any(response.cut for response in found)
     return [response.text for response in found]
 
 
 def judged(monkeypatch) -> list[str]:
-    found = [one for row in evaluated(GENERATION, StrictLM(*loaded(), 3)) for one in row["written"]]
+    found = [one for row in evaluated(GENERATION, StrictLM(Static(*loaded()), 3)) for one in row["written"]]
     assert all(one.ended for one in found)
     return [one.text for one in found]
 

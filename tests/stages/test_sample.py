@@ -6,8 +6,9 @@ import pandas
 import pytest
 
 from orchard import jsonl, paths, yamls
+from orchard.engines.static import Static
 from orchard.errors import UserError
-from orchard.models import record, sampling
+from orchard.models import record
 from orchard.stages import behave, sample
 from orchard.study import runs
 from orchard.study.schema.behave import ModelPolicy
@@ -104,15 +105,15 @@ def test_of_several_shards_the_one_that_was_killed_goes_on(small_study, monkeypa
 
 def asked_for(monkeypatch, kill_at: int | None = None) -> list[int]:
     """The first places of the batches that are sampled from now on; at one of them, if it is said, the stage ends."""
-    found, own = [], sampling.sample
+    found, own = [], Static.sample
 
-    def counted(*arguments, first=0, **options):
+    def counted(engine, *arguments, first=0, **options):
         found.append(first)
         if len(found) == kill_at:
             raise KeyboardInterrupt
-        return own(*arguments, first=first, **options)
+        return own(engine, *arguments, first=first, **options)
 
-    monkeypatch.setattr(sampling, "sample", counted)
+    monkeypatch.setattr(Static, "sample", counted)
     return found
 
 

@@ -48,7 +48,7 @@ class Watch:
         if family == "search":  # the unpruned model's scores are no round
             _around(greedy, "score_unpruned", after=lambda *_: self.mark(0))
         if family == "evaluate":
-            _around(harness, "run", before=lambda *_: self.tasks.append(self.seconds()))
+            _around(harness, "scored", before=lambda *_: self.tasks.append(self.seconds()))
         if family in ("behave", "respond"):  # a model is loaded, and begins to write
             _around(sampling, "plain_settings", after=lambda *_: self.mark(0))
         if family == "behave":  # log-probs by a teacher come without progress

@@ -47,6 +47,7 @@ def memory(folder: Path) -> Remember:
     Its arguments are what is asked, as plain JSON, and how it is worked out. Each result is a file, written whole or
     not at all. JSON keeps every bit of a float.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     if known := len(list(folder.glob("*.json"))):
         print(f"goes on from {known} results in {folder}", flush=True)
 

@@ -316,15 +316,15 @@ def test_two_runs_of_the_stage_are_the_same_to_the_byte(project):
 
 def scored_until(monkeypatch, kill_at: int | None = None) -> list[str]:
     """The kinds of the tasks that are scored from now on; at one of them, if it is said, the stage ends."""
-    found, own = [], harness.run
+    found, own = [], harness.scored
 
-    def counted(lm, manager, task, asked):
+    def counted(lm, loaded, task, asked):
         found.append(task.kind)
         if len(found) == kill_at:
             raise KeyboardInterrupt
-        return own(lm, manager, task, asked)
+        return own(lm, loaded, task, asked)
 
-    monkeypatch.setattr(harness, "run", counted)
+    monkeypatch.setattr(harness, "scored", counted)
     return found
 
 

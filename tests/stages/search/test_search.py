@@ -287,7 +287,7 @@ def test_a_summary_is_worth_its_likeness_to_the_reference(tmp_path, monkeypatch)
     manager = harness.task_manager(evaluated)
     for candidate, gone in ((None, []), (1, [1])):
         with surgery.without(model, gone) as view:
-            rows = harness.run(StrictLM(view, tokenizer, 4), manager, written, evaluated)
+            rows = harness.run(StrictLM(Static(view, tokenizer), 4), manager, written, evaluated)
         assert found[candidate] == [row["rouge-l"] for row in rows]
     assert any(0 < value < 1 for value in found[None])
 
