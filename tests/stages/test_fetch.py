@@ -200,6 +200,7 @@ def test_a_link_out_of_the_hubs_cache_is_refused():
     Path("secret.json").write_text("secret")
     snapshot = Path("home/hub/models--some--model/snapshots", COMMIT)
     snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").touch()
     (snapshot / "config.json").symlink_to(Path("secret.json").resolve())
     done = fetched(MODEL, HF_HOME="home", HF_HUB_OFFLINE="1")
     assert done.returncode == 1
@@ -247,7 +248,7 @@ def test_of_a_large_data_set_no_more_comes_than_the_limit_needs():
     _, second, *others = (len(content) for content in hub.files.values())
     sizes = [hub.served.get(name, 0) for name in hub.files]
     assert sum(sizes[2:]) < 0.2 * sum(others)  # no more than what says which columns there are
-    assert 0 < sizes[1] <= 1.1 * second
+    assert 0 < sizes[1] <= 1.25 * second  # it is read ahead in pieces
     again = paths.fetched("source").joinpath("rows.jsonl").read_bytes()
     assert fetched_from(hub, SET.model_copy(update={"limit": 1300})).returncode == 0
     assert paths.fetched("source").joinpath("rows.jsonl").read_bytes() == again

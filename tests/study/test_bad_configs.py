@@ -124,8 +124,8 @@ BAD_CONFIGS = {
         ["base.other.format.template: 'chat.jinja'", "the file exists"],
     ),
     "a template among a stage's outputs": (
-        {"base.other": LOADED | {"format": {"template": "results/chat_template.jinja"}}},
-        ["base.other.format.template: 'results/chat_template.jinja'", "outside data/ and results/"],
+        {"base.other": LOADED | {"format": {"template": "data/eval/calc.jsonl"}}},
+        ["base.other.format.template: 'data/eval/calc.jsonl'", "outside data/ and results/"],
     ),
     "a system prompt without a template": (
         {"base.other": LOADED | {"format": {"system": "Be brief.", "thinking": False}}},

@@ -299,6 +299,8 @@ def fix_of(error: BaseException | None, source: HubModel | HubDataset) -> str | 
         return "set config to one of those that the message names"
     if isinstance(source, HubDataset) and re.search(r"(Unknown|Bad) split", said):
         return "set split to one of those that the message names"
+    if "gated dataset" in said:  # which the library of data sets raises without the hub's own error
+        return let_in(source)
     while error is not None:
         for kind, fix in fixes.items():
             if isinstance(error, kind):

@@ -10,7 +10,6 @@ from orchard import paths, rows
 from orchard.errors import UserError, did_you_mean
 from orchard.study.schema.base import Loaded
 from orchard.study.schema.data import Data, GameSet, Ingest, PretrainSet, PromptSet
-from orchard.study.schema.format import OWN
 from orchard.study.schema.study import Study
 
 LEARNT_FROM = ["prompts", "calibration", "pretrain"]
@@ -79,7 +78,7 @@ def read_by_stages(study: Study) -> Iterator[tuple[str, str, list[str]]]:
         yield f"data.ingest.{name}.path", ingest.path, []
     for name, base in study.base.items():
         yield f"base.{name}.source", base.source, ["pretrain"] if base.kind == "pretrain" else []
-        if isinstance(base, Loaded) and base.format.template not in (None, OWN):
+        if isinstance(base, Loaded) and base.format.is_file:
             yield f"base.{name}.format.template", base.format.template, []
     for name, policy in study.behave.items():
         yield f"behave.{name}.prompts", policy.prompts, LEARNT_FROM

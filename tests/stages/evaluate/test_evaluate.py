@@ -588,7 +588,7 @@ def test_samples_are_of_so_many_likeliest_tokens(manager):
             context = lm.tokenizer(row["doc"]["prompt"])["input_ids"]
             for place, token in enumerate(one.ids):
                 with torch.inference_mode():
-                    logits = lm.model(torch.tensor([context + one.ids[:place]])).logits[0, -1]
+                    logits = lm.engine.model(torch.tensor([context + one.ids[:place]])).logits[0, -1]
                 assert token in logits.topk(3).indices.tolist()
 
 

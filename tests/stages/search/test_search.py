@@ -447,15 +447,6 @@ def counted(values, calls: list, limit: list):
     return wrapped
 
 
-def test_scores_of_other_items_or_of_another_model_are_not_taken_over(tmp_path):
-    tasks, other_tasks = (random_tasks(seed) for seed in (1, 2))
-    model, other_model = (random_model("llama", seed, layers=4) for seed in (1, 2))
-    search(model, tasks, 1, tmp_path / "same")
-    for number, subject in enumerate([(model, other_tasks), (other_model, tasks)]):
-        found = search(*subject, 1, tmp_path / "same")
-        assert found == search(*subject, 1, tmp_path / str(number))
-
-
 # Mistakes
 
 

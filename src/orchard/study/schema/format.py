@@ -7,6 +7,7 @@ from pydantic import Field
 from orchard.study.schema.common import Block, Mistake, Place, Text
 
 OWN = "own"  # the checkpoint's own chat template
+MADE = ("data/", "results/")  # where stages write
 
 
 class Format(Block):
@@ -32,6 +33,11 @@ class Format(Block):
         "the tokenizer's EOS",
     )
 
+    @property
+    def is_file(self) -> bool:
+        """Whether the template is a file of the project."""
+        return self.template not in (None, OWN) and not self.template.startswith(MADE)
+
     def mistakes(self) -> Iterator[Mistake]:
         given = [key for key in ("system", "thinking", "begin") if getattr(self, key) is not None]
         if given and self.template is None:
@@ -41,7 +47,7 @@ class Format(Block):
                 "there is no place for anything else in it",
                 f"set template: {OWN}, or remove {' and '.join(given)}",
             )
-        if self.template is not None and self.template.startswith(("data/", "results/")):
+        if self.template is not None and self.template.startswith(MADE):
             yield Mistake(
                 f".template: {self.template!r}",
                 "a template is a file of the project, outside data/ and results/",
