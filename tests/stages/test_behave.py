@@ -186,7 +186,7 @@ def test_given_answers_have_the_log_probs_of_the_teacher():
 def test_an_item_without_an_answer_is_refused():
     items = [*SOLVED, {"id": "own-4", "task": "own", "prompt": "calc 1 + 1 :", "answer": " "}]
     with pytest.raises(UserError, match="'own-4' has neither a response nor an answer"):
-        behave.from_given(items, random_llama(), make_tokenizer())
+        behave.from_given(items, Static(random_llama(), make_tokenizer()))
 
 
 @pytest.mark.parametrize("task", ["gsm8k", "program", "gym-knights_knaves"])

@@ -1,6 +1,5 @@
 """What each stage of a study has to do, in multiples of what a rehearsal measures once for each kind of stage."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from orchard.estimate.formulas import Shape
 from orchard.models.finetuning import steps_of
 from orchard.study.runs import Runs
 from orchard.study.schema.base import Pretraining
+from orchard.study.schema.common import count
 from orchard.study.schema.evaluate import GenerationTask, NamedTask
 from orchard.study.schema.prune import PruneRun, whole_layers
 from orchard.study.schema.recover import EqualSteps
@@ -240,26 +240,27 @@ GIVEN_ANSWER = 50  # tokens of a response that comes with its prompt: ours, for 
 
 
 def evaluate(known: Amounts) -> Iterator[Work]:
-    first: dict[str, str] = {}
-    models, times = depths(known), defaultdict(dict)
+    first: dict[tuple[str, str], str] = {}
+    models, times = depths(known), {}
     for name, run in known.runs["evaluate"].items():
         root, layers = models[run.model]
         layers -= run.layer is not None
-        kind = Kind("evaluate", root, first.setdefault(root, name), root)
-        own = times[root] or tasks(known)
-        times[root] = own
+        kind = Kind("evaluate", f"{root}, suite {run.suite}", first.setdefault((root, run.suite), name), root)
+        if run.suite not in times:
+            times[run.suite] = tasks(known, run.suite)
+        own = times[run.suite]
         share = known.share(root, layers)
-        yield Work(f"evaluate@{name}", kind, {title: count * share for title, count in own.items()}, layers)
+        yield Work(f"evaluate@{name}", kind, {title: items * share for title, items in own.items()}, layers)
 
 
-def tasks(known: Amounts) -> dict[str, float]:
-    """For each task of the evaluation its items; of a task that writes, fewer as responses are short."""
-    found = {}
-    for title, task in known.study.evaluate.tasks.items():
+def tasks(known: Amounts, suite: str) -> dict[str, float]:
+    """For each task of a suite its items; of a task that writes, fewer as responses are short."""
+    found, asked = {}, known.study.evaluate.suite(suite)
+    for title, task in asked.tasks.items():
         if isinstance(task, NamedTask):
             continue
         items = amounts.count(known.study, task.items)
-        items = min(items, known.study.evaluate.limit or items)
+        items = count(asked.limit_of(task), items)
         if isinstance(task, GenerationTask):
             length = amounts.of_task(title, known.runs["evaluate"], task.max_new_tokens)
             items *= known.note(f"evaluate {title}", length)
@@ -300,6 +301,7 @@ def others(family: str):
 
 FAMILIES = {
     "fetch": others("fetch"),
+    "sample": others("sample"),  # shards: their work counts as that of the stage that joins them
     "generate": generate,
     "ingest": ingest,
     "base": base,
