@@ -8,11 +8,11 @@ A chain of the default study has some 45 stages. Outputs are made up; what their
 import argparse
 import hashlib
 import json
-import resource
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.usage import adopt_orphans, cpu_seconds
 from tests.helpers.project import Project
 
 
@@ -20,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chains", type=int, default=44)
     chosen = parser.parse_args()
+    adopt_orphans()
     with tempfile.TemporaryDirectory() as folder:
         project = Project.from_working_tree(Path(folder) / "project", "default")
         seeds = list(range(1, chosen.chains + 1))
@@ -65,12 +66,6 @@ def make_up_lock() -> None:
     }
     without_aliases = json.loads(json.dumps({"schema": "2.0", "stages": entries}))
     Path("dvc.lock").write_text(lockfile.dumped(without_aliases, _yaml._dump))
-
-
-def cpu_seconds() -> float:
-    """User and system time of all processes that ended under this one."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ Each stage generates four items, so that nearly all of the time is DVC's and Sna
 
 import argparse
 import re
-import resource
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.usage import adopt_orphans, cpu_seconds
 from tests.helpers.many import with_sets
 
 from orchard import paths
@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--stages", type=int, default=200)
     parser.add_argument("--at-once", type=int, help="jobs at once; all by default")
     chosen = parser.parse_args()
+    adopt_orphans()
     with tempfile.TemporaryDirectory() as folder:
         project, files = with_sets(Path(folder) / "many", chosen.stages)
         start, before = time.monotonic(), cpu_seconds()
@@ -32,12 +33,6 @@ def main() -> None:
     waited = [sum(map(float, re.findall(r"^waited (\S+) s", log, re.M))) for log in logs]
     print(f"{chosen.stages} stages: {wall:.0f} s, {cpu:.0f} CPU seconds, {cpu / chosen.stages:.2f} a stage")
     print(f"a job waited {statistics.median(waited):.1f} s for the lock (median), at most {max(waited):.1f} s")
-
-
-def cpu_seconds() -> float:
-    """User and system time of all processes that ended under this one."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import pandas
 import pytest
 from scipy.stats import t
 
-from orchard.lineage import agreement
+from orchard.lineage import agreement, compare
+from tests.helpers.project import ROOT
 
 
 def run(random: np.random.Generator, claims: int, chains: int, first: int = 1) -> pandas.DataFrame:
@@ -65,3 +66,9 @@ def test_a_turned_verdict_and_common_chains_are_told():
     assert lines[-1] == "P2: reproduced → not reproduced"
     text = agreement.markdown(OURS, other, ("one", "other"))
     assert "| P2 | +10.0 [+5.0, +15.0] | −10.0 [−15.0, −5.0] | no, no |" in text
+
+
+def test_the_page_on_two_sets_of_chains_shows_what_was_published_of_both(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    published = compare.compare("docs/report/claims.csv", "docs/second-chains/claims.csv", as_markdown=True)
+    assert published in (ROOT / "docs" / "second-chains.md").read_text()

@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml.representer import RepresenterError
 
 from orchard import yamls
+from orchard.lineage import lock
 from orchard.models import training
 from orchard.rerun import alive, dvc_patches, lockfile, warm
 from tests.helpers.project import CHAIN, COMPUTES, Project
@@ -27,6 +28,7 @@ SEED = 7
 def test_s6_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path):
     project = Project.from_working_tree(tmp_path / "killed")
     rng, kills, finished_stages = random.Random(SEED), 0, {}
+    count = stages_of_chain(finished)
     while kills < KILLS:
         main = subprocess.Popen(
             ["snakemake", "--cores", "2", "--", *CHAIN],
@@ -36,8 +38,12 @@ def test_s6_killed_at_random_moments_ends_with_the_same_bits(finished, tmp_path)
             stderr=subprocess.DEVNULL,
         )
         while main.poll() is None and kills < KILLS:
-            # The chain takes about half the study's time; so that on no machine it ends before.
-            time.sleep(rng.uniform(0.1, 0.9) * finished.seconds / 2 / KILLS)
+            time.sleep(rng.uniform(0.1, 1))
+            # The chain takes about half the study's time. It may be faster: then as many kills as it has got far.
+            due = time.monotonic() + rng.uniform(0, 0.8) * finished.seconds / 2 / KILLS
+            enough = count * (kills + 1) / (KILLS + 2)
+            while main.poll() is None and time.monotonic() < due and len(outputs(project)) <= enough:
+                time.sleep(1)  # reading dvc.lock takes a quarter of one
             if main.poll() is not None:
                 break
             assert still_there(finished_stages, project), "a finished stage was lost"
@@ -136,6 +142,12 @@ def test_who_works_on_is_left_alone(tmp_path, monkeypatch):
     alive.BUSY.write_text(json.dumps({"write": {"results/a": {"pid": os.getpid(), "cmd": "job"}}, "read": {}}))
     alive.wait_for_old_jobs()
     assert alive.BUSY.exists()
+
+
+def stages_of_chain(finished: Project) -> int:
+    """The number of stages that CHAIN rests on."""
+    stages = lock.read(finished.folder / "dvc.lock")
+    return len({step["stage"] for target in CHAIN for step in lock.chain(target, stages)})
 
 
 def pick_job(folder: Path, main: int, rng: random.Random) -> int | None:
