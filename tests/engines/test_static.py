@@ -53,7 +53,7 @@ def test_samples_and_log_probs_are_those_of_kept_logits_to_the_bit(temperature):
     model, tokenizer = speller()
     asked = Sampling(seed=4, temperature=temperature, top_p=0.95, max_new_tokens=30, batch_size=5)
     found = list(Static(model, tokenizer).sample(TEXTS, asked, top_k=4))
-    torch.manual_seed(asked.seed)
+    way = Way(30, frozenset(), asked.seed, asked.batch_size, temperature, asked.top_p)
     expected = []
     for start in range(0, len(TEXTS), asked.batch_size):
         rows = [prompts.prompt_ids(tokenizer, text) for text in TEXTS[start : start + asked.batch_size]]
@@ -62,8 +62,8 @@ def test_samples_and_log_probs_are_those_of_kept_logits_to_the_bit(temperature):
         ids = model.generate(
             **batch,
             max_new_tokens=30,
-            do_sample=temperature > 0,
-            **({"temperature": temperature, "top_p": 0.95, "top_k": 0} if temperature else {}),
+            do_sample=False,  # temperature, top-p and the drawing are processors
+            logits_processor=static.choices(way, range(start, start + len(rows))),
             past_key_values=cache.roomy(model.config),
             custom_generate=lambda *args, kept=kept, **options: decoding.leaving(*args, notes=kept, **options),
         )

@@ -436,17 +436,24 @@ def test_a_name_that_lm_eval_does_not_know_is_refused():
         harness.task_manager(Evaluate(tasks={"mine": NamedTask(kind="lm-eval", task="gsm8kk")}))
 
 
-CHAT = "<bos> {% for m in messages %}{{ m['content'] }} {% if m['role'] == 'assistant' %}<eos> {% endif %}{% endfor %}"
+CHAT = "<bos>{% for m in messages %}{{ m['content'] }} {% if m['role'] == 'assistant' %}<eos>{% endif %}{% endfor %}"
+
+
+def spelling_lm() -> StrictLM:
+    """A model whose tokenizer has tokens for any text."""
+    tokenizer = spelling()
+    model = random_llama(3, vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, max_position_embeddings=512)
+    return StrictLM(Static(model, tokenizer), 16, ASKED.seed)
 
 
 def test_a_task_is_asked_in_the_format_of_the_model(manager):
-    lm = lm_of()
+    lm = spelling_lm()
     plain = {name: run(manager, task, lm) for name, task in TASKS.items()}
     lm.tokenizer.chat_template = CHAT  # which is used where the format says so
     assert harness.identity(run(manager, GREEDY, lm)) == harness.identity(plain["calc"])
     formats.put(lm.tokenizer, Format(template="own", system="fact"))
     asked = run(manager, GREEDY, lm)
-    assert [row["arguments"][0][0] for row in asked] == [f"<bos> fact {row['doc']['prompt']} " for row in asked]
+    assert [row["arguments"][0][0] for row in asked] == [f"<bos>fact {row['doc']['prompt']} " for row in asked]
     assert harness.identity(asked)["hash"] != harness.identity(plain["calc"])["hash"]
     assert harness.identity(run(manager, GREEDY.model_copy(update={"plain": True}), lm)) == harness.identity(
         plain["calc"]
@@ -455,7 +462,7 @@ def test_a_task_is_asked_in_the_format_of_the_model(manager):
 
 
 def test_choices_and_references_are_scored_as_the_answers_that_are_learnt(manager):
-    lm = lm_of()
+    lm = spelling_lm()
     lm.tokenizer.chat_template = CHAT
     formats.put(lm.tokenizer, Format(template="own"))
     for row in run(manager, TASKS["nats"], lm)[:5]:
@@ -465,10 +472,10 @@ def test_choices_and_references_are_scored_as_the_answers_that_are_learnt(manage
         assert row["log_likelihood"] == pytest.approx(log_likelihood(lm, *ids), rel=1e-4)
     shots = jsonl.read("shots.jsonl")
     turns = [(shot["prompt"], shot["choices"][shot["label"]]) for shot in shots]
-    before = "".join(f"{question} {answer} <eos> " for question, answer in turns)
+    before = "".join(f"{question} {answer} <eos>" for question, answer in turns)
     for row in run(manager, TASKS["cmp"], lm)[:5]:
         text, choice = row["arguments"][0]
-        assert (text, choice) == (f"<bos> {before}{row['doc']['prompt']} ", row["doc"]["choices"][0])
+        assert (text, choice) == (f"<bos>{before}{row['doc']['prompt']} ", row["doc"]["choices"][0])
         assert lm._encode_pair(text, choice)[0] == lm.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
