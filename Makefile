@@ -65,10 +65,7 @@ $(VENV)/.made: requirements.lock pyproject.toml
 	$(MAKE) merge-driver own-cache
 	touch $@
 
-# PyPI has torch for GPUs alone.
 $(VLLM)/.made: requirements-vllm.lock
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/pip install --quiet --no-deps --extra-index-url https://download.pytorch.org/whl/cpu \
-		$$(grep '^torch==' requirements-vllm.lock)
 	$(VLLM)/bin/pip install --quiet --no-deps --requirement requirements-vllm.lock
 	touch $@

@@ -51,7 +51,7 @@ def test_long_texts_are_scored_in_parts_to_the_same_bits(monkeypatch):
 def test_samples_and_log_probs_are_those_of_kept_logits_to_the_bit(temperature):
     """As the engine did it before: all logits of all places are kept, and read at the end."""
     model, tokenizer = speller()
-    asked = Sampling(seed=4, temperature=temperature, top_p=0.95, max_new_tokens=30, batch_size=5)
+    asked = Sampling(seed=8, temperature=temperature, top_p=0.95, max_new_tokens=30, batch_size=5)
     found = list(Static(model, tokenizer).sample(TEXTS, asked, top_k=4))
     way = Way(30, frozenset(), asked.seed, asked.batch_size, temperature, asked.top_p)
     expected = []

@@ -257,10 +257,10 @@ def part_of(parameter: str) -> str:
 @contextlib.contextmanager
 def _tensors(folder: Path) -> Iterator[dict[str, Callable[[], torch.Tensor]]]:
     """The tensors of a model by name, each to be read when it is needed."""
-    if adapters.is_kept(folder):
-        yield {
-            name: partial(value.detach().cpu) for name, value in load_model(folder, dtype_of(folder)).named_parameters()
-        }
+    if (folder / adapters.CONFIG).is_file():  # also of a model that is being made, which is kept nowhere yet
+        start = adapters.start_of(folder)
+        model = adapters.merged(load_model(start, dtype_of(start)), folder)
+        yield {name: partial(value.detach().cpu) for name, value in model.named_parameters()}
     else:
         with checkpoint.opened(Path(folder)) as tensors:
             yield tensors
