@@ -183,6 +183,32 @@ def test_given_answers_have_the_log_probs_of_the_teacher():
         assert (row["style"], row["correct"], row["cut"]) == ("given", True, False)
 
 
+def stored_items() -> list[dict]:
+    """What `SOLVED` asks, answered with the log-probs of a random model."""
+    teacher, tokenizer = random_llama(), make_tokenizer()
+    scored = behave.from_given(SOLVED, Static(teacher, tokenizer))
+    return [item | {"response": row["response"], "logps": row["behavior_logps"]} for item, row in zip(SOLVED, scored)]
+
+
+def test_stored_log_probs_are_read_as_they_are():
+    items = stored_items()
+    rows = behave.from_stored(items, make_tokenizer())
+    assert rows == behave.from_given(items, Static(random_llama(), make_tokenizer()))
+    other = behave.from_given(items, Static(random_llama(seed=8), make_tokenizer()))
+    assert [row["behavior_logps"] for row in rows] != [row["behavior_logps"] for row in other]
+
+
+@pytest.mark.parametrize(
+    ("logps", "said"),
+    [([-0.5, -0.1], "has 2 stored log-probs, and its response 3 tokens"), (None, "no stored log-probs")],
+)
+def test_stored_log_probs_of_other_tokens_are_refused(logps, said):
+    items = stored_items()
+    items[1]["logps"] = logps
+    with pytest.raises(UserError, match=said):
+        behave.from_stored(items, make_tokenizer())
+
+
 def test_an_item_without_an_answer_is_refused():
     items = [*SOLVED, {"id": "own-4", "task": "own", "prompt": "calc 1 + 1 :", "answer": " "}]
     with pytest.raises(UserError, match="'own-4' has neither a response nor an answer"):

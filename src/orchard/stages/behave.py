@@ -42,12 +42,14 @@ def main(name: str) -> None:
     with stage.output(target) as scratch:
         if isinstance(policy, ScriptedPolicy):
             rows = kept = from_script(policy, items, tokenizer, Progress(f"behave@{name}", len(items)))
+        elif isinstance(policy, GivenPolicy) and policy.stored:
+            rows = kept = from_stored(items, tokenizer)
         elif isinstance(policy, GivenPolicy):
             with opened(policy.engine, folder, f"behave@{name}") as engine:
                 rows = kept = from_given(items, engine)
                 facts["engine"] = engine.version
         else:
-            responses = sample.responses(policy.shard(name), policy.shards, f"behave@{name}", target)
+            responses, facts["engine"] = sample.responses(policy.shard(name), policy.shards, f"behave@{name}", target)
             rows = [row(*each, tokenizer) for each in zip(items, responses, strict=True)]
             kept = kept_rows(policy, rows, name)
         scratch.mkdir()
@@ -144,6 +146,35 @@ def from_given(items: list[dict], teacher: Engine) -> list[dict]:
         row(item, Response(answer, ids, logps, *no_top(logps), cut=False), tokenizer, "given")
         for item, answer, (_, ids), logps in zip(items, answers, pairs, found, strict=True)
     ]
+
+
+def from_stored(items: list[dict], tokenizer) -> list[dict]:
+    """Rows of the responses that come with the items, with the log-probs that their author stored.
+
+    Raises:
+        UserError: an item comes without log-probs, or with other than one for each token.
+    """
+    return [
+        row(item, Response(item["response"], ids, logps, *no_top(logps), cut=False), tokenizer, "given")
+        for item in items
+        for ids, logps in [stored_log_probs(item, tokenizer)]
+    ]
+
+
+def stored_log_probs(item: dict, tokenizer) -> tuple[list[int], list[float]]:
+    """The tokens of an item's response, as they are learnt, and the log-prob of each."""
+    logps = item.get("logps") or []
+    ids = answer_ids(tokenizer, prompts.asked(item), item["response"]) if logps else []
+    if not logps or len(logps) != len(ids):
+        raise UserError(
+            found=f"item {item['id']!r} has {len(logps)} stored log-probs, and its response {len(ids)} tokens"
+            if logps
+            else f"item {item['id']!r} has no stored log-probs",
+            rule="with stored: true each token of a response has one, and so has the token that ends it",
+            why="PEAR weighs token by token; log-probs of other tokens would weigh the wrong ones",
+            fix="name as model one with the author's tokenizer, or set stored: false, so that the model scores them",
+        )
+    return ids, logps
 
 
 def given_answer(item: dict) -> str:

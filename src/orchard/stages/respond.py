@@ -22,7 +22,7 @@ def main(name: str, run: RespondRun) -> None:
     with stage.output(target) as scratch:
         if isinstance(author, ModelAuthor):
             asked = author.shard(name, run.of, path).model_copy(update={"weights": run.weights})
-            responses = sample.responses(asked, author.shards, f"respond@{name}", target)
+            responses, _ = sample.responses(asked, author.shards, f"respond@{name}", target)
             rows = kept(from_model(run.of, items, responses), items, author, f"recover.responses.{run.author}")
         else:
             rows = from_author(author, items)

@@ -9,6 +9,7 @@ batch that it finished.
 
 import functools
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow
 from pyarrow import parquet
@@ -34,17 +35,31 @@ COLUMNS = pyarrow.schema(
         "cut": pyarrow.bool_(),
     }
 )
+ENGINE = "engine"  # of the metadata of a shard's file: what ran the model, where no library of the lock did
+
+
+class Sampled(NamedTuple):
+    """What was sampled.
+
+    Attributes:
+        responses: in the order of the prompts.
+        engine: the version of what ran the model; None: a library that every record names.
+    """
+
+    responses: list[Response]
+    engine: str | None
 
 
 def main(name: str) -> None:
     run = stage.params(SampleRun, "runs", "sample", name)
     target = file_of(run, run.shard)
     with stage.output(target) as scratch:
-        rows = [each._asdict() for each in sampled(run, f"sample@{name}", target)]
-        parquet.write_table(pyarrow.Table.from_pylist(rows, COLUMNS), scratch)
+        found, engine = sampled(run, f"sample@{name}", target)
+        table = pyarrow.Table.from_pylist([each._asdict() for each in found], COLUMNS)
+        parquet.write_table(table.replace_schema_metadata({ENGINE: engine} if engine else None), scratch)
 
 
-def responses(run: SampleRun, shards: int, stage_name: str, target: Path) -> list[Response]:
+def responses(run: SampleRun, shards: int, stage_name: str, target: Path) -> Sampled:
     """All responses: joined from the stages that sampled a shard each, or sampled here.
 
     Args:
@@ -55,8 +70,10 @@ def responses(run: SampleRun, shards: int, stage_name: str, target: Path) -> lis
     """
     if shards == 1:
         return sampled(run, stage_name, target)
-    files = [file_of(run, number) for number in range(1, shards + 1)]
-    return [Response(**row) for file in files for row in parquet.read_table(file, schema=COLUMNS).to_pylist()]
+    tables = [parquet.read_table(file_of(run, number)) for number in range(1, shards + 1)]
+    engines = {(table.schema.metadata or {}).get(ENGINE.encode(), b"").decode() for table in tables}
+    rows = [Response(**row) for table in tables for row in table.cast(COLUMNS).to_pylist()]
+    return Sampled(rows, ", ".join(sorted(engines)) or None)
 
 
 def file_of(run: SampleRun, number: int) -> Path:
@@ -64,7 +81,7 @@ def file_of(run: SampleRun, number: int) -> Path:
     return paths.samples(run.family, run.of) / f"{number}.parquet"
 
 
-def sampled(run: SampleRun, stage_name: str, target: Path) -> list[Response]:
+def sampled(run: SampleRun, stage_name: str, target: Path) -> Sampled:
     """What a model writes to its shard of the prompts, batch by batch."""
     folder, questions, found = paths.model(run.model), [prompts.asked(item) for item in items_of(run.prompts)], []
     asked, batches = own_stream(run, folder), batches_of(run, len(questions))
@@ -79,7 +96,7 @@ def sampled(run: SampleRun, stage_name: str, target: Path) -> list[Response]:
             done = remember([batch.start], lambda do=work_out: list(do()))
             found += [Response(*each) for each in done]
             progress.step(len(found))
-    return found
+        return Sampled(found, engine.version)
 
 
 def items_of(path: str) -> list[dict]:

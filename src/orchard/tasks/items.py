@@ -4,9 +4,9 @@ Nothing of an item says how it is judged, but its task's name and its content. I
 outside the sandbox, and a question of a game is named, not told: the game itself makes it again when it scores.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from orchard.errors import shown
 from orchard.tasks.conversations import Asked
@@ -33,6 +33,7 @@ class Item(Row):
         choices: what can be chosen, two or more different texts.
         label: the place of the right choice.
         response: a worked answer to learn from.
+        logps: the log-prob of each token of the response under its author, in nats, that of the end too.
         final: the final answer, where ``answer`` shows work before it.
         paradigm: what a minimal pair is about.
         task_code: the code that judges it, put there by the stage that made the set.
@@ -48,6 +49,7 @@ class Item(Row):
     choices: list[Text] | None = None
     label: int | None = None
     response: Text | None = None
+    logps: list[Annotated[float, Field(le=0, allow_inf_nan=False)]] | None = None
     final: Text | None = None
     paradigm: Text | None = None
     task_code: Name | None = None
@@ -58,6 +60,12 @@ class Item(Row):
             raise ValueError("no field 'prompt', and none 'messages'")
         if self.prompt is not None and self.messages is not None:
             raise ValueError("`prompt` and `messages` exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_the_log_probs_are_of(self):
+        if self.logps is not None and self.response is None:
+            raise ValueError("`logps` are of a `response`, and there is none")
         return self
 
     @model_validator(mode="after")

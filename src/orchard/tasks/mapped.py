@@ -14,7 +14,7 @@ def item(mapping: Iterable[tuple[str, str | None]], task: str | None, row: dict,
     """An item of a row, by a study's map of columns.
 
     Args:
-        mapping: ``id``, ``task``, ``prompt``, ``messages``, ``answer``, ``final``, ``response``, ``choices``,
+        mapping: ``id``, ``task``, ``prompt``, ``messages``, ``answer``, ``final``, ``response``, ``logps``, ``choices``,
             ``label``, ``tests`` and ``entry_point``, each a column or None.
         task: of all rows; None: that of the column ``task``.
         row: as it was read.
@@ -43,7 +43,7 @@ def _part(part: str, column: str, row: dict) -> Any:
         raise ValueError(
             f"column {column!r} for {part} is not there, or null; there are {', '.join(columns.known(row))}"
         )
-    if part in ("messages", "choices"):
+    if part in ("messages", "choices", "logps"):
         return columns.parsed(found, column) if isinstance(found, str) else found
     if part == "label":
         return found

@@ -74,12 +74,24 @@ class ModelPolicy(Block):
 
 
 class GivenPolicy(Block):
-    """Answers that come with the prompts, whose own policy nobody knows, with the log-probs of a teacher."""
+    """Answers that come with the prompts, with the log-probs of a teacher, or with those that their author stored."""
 
     kind: Literal["given"] = Field(description="the answers that come with the prompts")
-    model: Text = Field(description="the teacher: a model of the study, whose log-probs the answers get")
+    model: Text = Field(description="the teacher: a model of the study, whose log-probs and tokens the answers get")
     prompts: Text = Field(description="the set of prompts, each with a response or an answer")
+    stored: bool = Field(
+        False, description="the rows bring their author's log-probs (`logps`); the model gives the tokens alone"
+    )
     engine: EngineName = ENGINE
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.stored and self.engine != "static":
+            yield Mistake(
+                f": stored: true, engine {self.engine}",
+                "stored log-probs need no engine",
+                "nothing is scored",
+                "leave engine out, or set stored: false",
+            )
 
 
 class BehaveRun(ModelRun):

@@ -133,6 +133,9 @@ class Columns(Block):
     answer: Text | None = Field(None, description="the reference answer; null: the right choice, or none")
     final: Text | None = Field(None, description="the final answer, where the answer shows work before it")
     response: Text | None = Field(None, description="a worked answer to learn from")
+    logps: Text | None = Field(
+        None, description="the log-prob of each token of the response under its author, in nats, that of the end too"
+    )
     choices: Text | None = Field(None, description="what can be chosen: a list of texts")
     label: Text | None = Field(None, description="the right choice: its place from 0, its letter, or its text")
     tests: Text | None = Field(None, description="of a program: its tests, a text or a list of texts")
