@@ -62,7 +62,8 @@ def test_a_tiny_study_is_estimated_in_a_minute_of_cpu_time(project, capsys):
     assert used.ru_utime + used.ru_stime < 60  # CPU seconds, which other work beside does not change
     found = json.loads(capsys.readouterr().out)
     assert found["failed"] == []
-    assert not [stage for stage in found["stages"] if stage["how"] == "not measured"]
+    # Whose time stands in measured/costs.csv, which this folder has not.
+    assert {stage["stage"] for stage in found["stages"] if stage["how"] == "not measured"} == {"report"}
     families = {each["family"]: each for each in found["families"]}
     rehearsed = set(families) - {"report"}
     assert rehearsed >= {"generate", "base", "behave", "sft", "rl", "search", "prune", "respond", "recover", "evaluate"}
