@@ -36,6 +36,11 @@ CONFIG_EDITS = {
     "evaluate.limit": (10, ("evaluate@",)),
     "report.confidence": (0.9, ("report",)),
     "artifacts.rl": ("rl-grpo-nll-1", ("artifact@rl",)),
+    "loading.memory": (0.5, ("sample@", "behave@", "search@", "prune@", "respond@", "evaluate@")),
+    "loading.attention": (
+        "eager",
+        tuple("sample@ behave@ sft@ rl@ search@ prune@ respond@ recover@ evaluate@".split()),
+    ),
     "parallel": ("fsdp", ()),
     "arithmetic": (
         "fast",
@@ -54,7 +59,7 @@ CODE_EDITS = {
     "study/checks.py": (),
     "study/schema/rl.py": ("rl@",),
     "study/schema/report.py": ("report",),
-    "models/surgery.py": ("search@", "prune@", "evaluate@", "artifact@"),
+    "models/surgery.py": ("sample@", "behave@", "search@", "prune@", "respond@", "evaluate@", "artifact@"),
     "models/prompts.py": tuple(
         "base@ sample@ behave@ sft@ rl@ search@ prune@ respond@ recover@ evaluate@ artifact@".split()
     ),

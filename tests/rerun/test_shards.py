@@ -21,6 +21,7 @@ CONFIG = {
     "data": {"generate": {"mix": {"items": 64}, "sft": {"items": 24}}},
     "base": {"tiny": {"steps": 2, "warmup_steps": 1}},
     "behave": {"student": STUDENT},
+    "recover": {"responses": {"self": {"batch_size": 8}}},
 }
 
 
