@@ -59,6 +59,7 @@ ITEMS = [
     },
 ]
 ANSWERS = [item["answer"] for item in ITEMS]
+NO_THOUGHTS = "<think>\n\n</think>\n\n"  # Qwen3's template has it in front of an answer, so it is learnt with it
 ROOM = 24  # tokens: more than any answer has
 RECIPE = Recipe(
     prompts="items.jsonl",
@@ -237,4 +238,6 @@ ENGINES = {
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_model_that_learnt_to_end_its_turn_ends_it(engine, family, monkeypatch):
-    assert ENGINES[engine](monkeypatch) == ANSWERS
+    written = ENGINES[engine](monkeypatch)
+    front = NO_THOUGHTS if family == "qwen3" else ""
+    assert written == [front + answer for answer in ANSWERS]
