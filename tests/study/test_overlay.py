@@ -149,10 +149,10 @@ def test_config_prints_the_whole_study_with_origins(write, capsys):
     assert main(["config"]) == 0
     printed = capsys.readouterr().out
     assert yamls.loads(printed) == load.load().model_dump()
-    lines = {line.partition(":")[0].strip(): line for line in printed.splitlines()}
-    assert lines["limit"].endswith("# config.yaml, line 2")
-    assert lines["batch_size"].endswith(f"# {load.DEFAULT}")
-    assert lines["confidence"].endswith("# studies/below.yaml, line 11")
+    lines = {line.partition(":")[0]: line for line in printed.splitlines()}
+    assert lines["  limit"].endswith("# config.yaml, line 2")
+    assert lines["  batch_size"].endswith(f"# {load.DEFAULT}")
+    assert lines["  confidence"].endswith("# studies/below.yaml, line 11")
 
 
 def test_use_switches_and_keeps_what_no_commit_has(write, capsys):
