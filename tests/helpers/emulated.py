@@ -44,7 +44,7 @@ sft: {arms: {nll: null}, trainer: {batch_size: 4}}
 rl: {recipes: {grpo: {steps: 1, prompts_per_step: 4, samples_per_prompt: 8, max_new_tokens: 1}}}
 prune: {methods: [block-influence], calibration: {batch_size: 8}, selection: null}
 recover:
-  responses: {mixed: null, self: {max_new_tokens: 4}}
+  responses: {mixed: null, self: {max_new_tokens: 4, batch_size: 4}}
   budgets: {tokens: null, steps: {of: [self], amount: {epochs: 1}}}
   trainer: {batch_size: 8}
 evaluate: {tasks: {calc: {samples: 2, max_new_tokens: 4}}}

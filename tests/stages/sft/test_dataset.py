@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas
 import pytest
 
+from orchard.engines.engine import Response
 from orchard.errors import UserError
 from orchard.models import formats, prompts
-from orchard.models.sampling import Response
 from orchard.stages import behave
 from orchard.stages.sft import dataset
 from orchard.study.schema.format import Format
@@ -42,7 +42,7 @@ def written(policy, folder: Path, items: list[dict], cut: int = 0) -> list[dict]
         ids = prompts.answer_ids(policy, prompts.asked(item), "It is 7.")
         ids = ids[:-1] if number < cut else ids
         response = Response("It is 7.", ids, [-0.5] * len(ids), *behave.no_top(ids), cut=number < cut)
-        rows.append(behave.row(item, "model", policy, response))
+        rows.append(behave.row(item, response, policy))
     pandas.DataFrame(rows).to_parquet(folder / "rows.parquet")
     return dataset.read_rows(folder / "rows.parquet", policy)
 
