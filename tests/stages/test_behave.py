@@ -187,7 +187,10 @@ def stored_items() -> list[dict]:
     """What `SOLVED` asks, answered with the log-probs of a random model."""
     teacher, tokenizer = random_llama(), make_tokenizer()
     scored = behave.from_given(SOLVED, Static(teacher, tokenizer))
-    return [item | {"response": row["response"], "logps": row["behavior_logps"]} for item, row in zip(SOLVED, scored)]
+    return [
+        item | {"response": row["response"], "logps": row["behavior_logps"]}
+        for item, row in zip(SOLVED, scored, strict=True)
+    ]
 
 
 def test_stored_log_probs_are_read_as_they_are():
