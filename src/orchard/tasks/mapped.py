@@ -14,8 +14,8 @@ def item(mapping: Iterable[tuple[str, str | None]], task: str | None, row: dict,
     """An item of a row, by a study's map of columns.
 
     Args:
-        mapping: ``id``, ``task``, ``prompt``, ``messages``, ``answer``, ``final``, ``response``, ``logps``, ``choices``,
-            ``label``, ``tests`` and ``entry_point``, each a column or None.
+        mapping: ``id``, ``task``, ``prompt``, ``messages``, ``answer``, ``final``, ``response``, ``logps``,
+            ``choices``, ``label``, ``tests`` and ``entry_point``, each a column or None.
         task: of all rows; None: that of the column ``task``.
         row: as it was read.
         name: that of the file, without its ending.
