@@ -70,6 +70,6 @@ def test_a_turned_verdict_and_common_chains_are_told():
 
 def test_the_page_on_two_sets_of_chains_shows_what_was_published_of_both(monkeypatch):
     monkeypatch.chdir(ROOT)
-    tables = [f"docs/second-chains/{name}.csv" for name in ("first-claims", "claims")]
+    tables = [f"docs/{name}-chains/claims.csv" for name in ("first", "second")]
     published = compare.compare(*tables, as_markdown=True)
     assert published in (ROOT / "docs" / "second-chains.md").read_text()
